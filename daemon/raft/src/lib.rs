@@ -1,1 +1,30 @@
-//! x
+//! Raft consensus as a function from input to output.
+//!
+//! ```text
+//!   Input ──▶ Raft::step ──▶ Output        Start reading at `node`, the only door.
+//!
+//!             role/{follower,candidate,leader}      who decides
+//!             stream/                               one per follower: Probe, Replicate, Snapshot
+//!             log · membership · quorum · read      what they decide on
+//! ```
+//!
+//! Nothing in here knows a runtime, a socket, a file, a clock or randomness: time is an argument of every
+//! step, chance is a seed given at the start, effects are values in [`Output`]. The same inputs give the same
+//! outputs, so every history replays.
+
+mod entry;
+mod input;
+mod message;
+mod output;
+mod status;
+mod types;
+
+pub use entry::{Entry, EntryKind, RECORD_HEADER_BYTES, RecordError};
+pub use input::{Change, Input, LogReadFailure, Proposal, Token};
+pub use message::{Ack, Envelope, Message, Reject, SnapshotOffer};
+pub use output::{
+    Answer, CloseReason, Event, LogRead, MembershipError, Output, Persist, ProposeError, ReadError, StateReason,
+    TransferError,
+};
+pub use status::{FollowerStatus, Lag, PausedReason, Resets, RoleName, Status, StreamState};
+pub use types::{HardState, Index, IoId, LinkId, LogId, MemberId, ReadRound, StreamId, Term, Time};
