@@ -1,1 +1,14 @@
-//! x
+//! What every kind of test stands on: real processes on loopback, histories of what clients saw and the judge of
+//! them, the peers we are measured against, and the simulator.
+//!
+//! ```text
+//!   cluster/   members as processes: start, kill, pause, cut off, fill; ports and folders of their own
+//!   history/   what each client asked and was told; the checker in revision order
+//!   peer       etcd and its load generator, built from their Go modules into a cache
+//!   sim/       the engine in one thread, from one seed
+//! ```
+
+pub mod cluster;
+pub mod history;
+pub mod peer;
+pub mod tree;
