@@ -32,6 +32,7 @@ impl Serialize for Id {
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| D::Error::custom(format!("id {text:?} is not a hexadecimal number of at most 64 bits")))
+        text.parse()
+            .map_err(|_| D::Error::custom(format!("id {text:?} is not a hexadecimal number of at most 64 bits")))
     }
 }
