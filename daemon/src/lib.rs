@@ -1,1 +1,3 @@
-//! x
+//! One member of a Quorate cluster.
+
+pub mod config;
