@@ -39,8 +39,8 @@ pub(super) struct Outbox {
 struct Inner {
     /// Complete pieces, then the one that grows.
     pieces: VecDeque<Bytes>,
+    pieces_bytes: usize,
     tail: BytesMut,
-    bytes: usize,
     open: bool,
     overflown: bool,
 }
@@ -96,7 +96,7 @@ impl Outbox {
             if inner.overflown {
                 return None;
             }
-            if inner.bytes > 0 {
+            if inner.bytes() > 0 {
                 return Some(inner.take());
             }
             drop(inner);
@@ -112,7 +112,7 @@ impl Outbox {
 
     /// Bytes that wait.
     pub(super) fn bytes(&self) -> usize {
-        self.lock().bytes
+        self.lock().bytes()
     }
 
     /// Frames that found no room.
@@ -126,13 +126,12 @@ impl Outbox {
             return Queued::Closed;
         }
         // One frame always fits into an empty queue, whatever its size: it was bounded when it was made.
-        if inner.bytes > 0 && inner.bytes + bytes > self.bytes_max {
+        if inner.bytes() > 0 && inner.bytes() + bytes > self.bytes_max {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return Queued::Full;
         }
-        let idle = inner.bytes == 0;
+        let idle = inner.bytes() == 0;
         write(&mut inner);
-        inner.count();
         drop(inner);
         if idle {
             self.wake.notify_one();
@@ -151,23 +150,29 @@ impl Inner {
             self.tail.extend_from_slice(record);
         } else {
             self.seal();
-            self.pieces.push_back(record.clone());
+            self.put_piece(record.clone());
         }
     }
 
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.pieces.push_back(self.tail.split().freeze());
+            let tail = self.tail.split().freeze();
+            self.put_piece(tail);
         }
     }
 
-    fn count(&mut self) {
-        self.bytes = self.tail.len() + self.pieces.iter().map(Bytes::len).sum::<usize>();
+    fn put_piece(&mut self, piece: Bytes) {
+        self.pieces_bytes += piece.len();
+        self.pieces.push_back(piece);
+    }
+
+    fn bytes(&self) -> usize {
+        self.pieces_bytes + self.tail.len()
     }
 
     fn take(&mut self) -> Pieces {
         self.seal();
-        self.bytes = 0;
+        self.pieces_bytes = 0;
         Pieces { queue: mem::take(&mut self.pieces) }
     }
 }
