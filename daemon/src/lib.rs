@@ -1,1 +1,15 @@
-//! x
+//! One member of a Quorate cluster: etcd v3 requests in, a replicated log on disk, snapshots in an object store.
+//!
+//! ```text
+//!   etcd/ (gRPC, HTTP)    admin/, metrics/     transport/ (peers)
+//!        └── node::Handle ───┬──┘                 │ frames
+//!                     node/  the only loop: inbox → raft.step → perform
+//!               ┌────────────┼───────────────┬────────────┐
+//!             raft         wal/ thread   apply thread    store (mvcc)
+//! ```
+
+pub mod bootstrap;
+pub mod config;
+pub mod etcd;
+pub mod node;
+pub mod transport;

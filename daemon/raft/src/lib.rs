@@ -12,19 +12,29 @@
 //! step, chance is a seed given at the start, effects are values in [`Output`]. The same inputs give the same
 //! outputs, so every history replays.
 
+mod boot;
+mod config;
 mod entry;
 mod input;
+mod log;
+mod membership;
 mod message;
+mod node;
 mod output;
+mod quorum;
 mod status;
 mod types;
 
+pub use boot::{Boot, Now};
+pub use config::Config;
 pub use entry::{Entry, EntryKind, RECORD_HEADER_BYTES, RecordError};
 pub use input::{Change, Input, LogReadFailure, Proposal, Token};
+pub use membership::{Membership, MembershipDecodeError};
 pub use message::{Ack, Envelope, Message, Reject, SnapshotOffer};
+pub use node::Raft;
 pub use output::{
-    Answer, CloseReason, Event, LogRead, MembershipError, Output, Persist, ProposeError, ReadError, StateReason,
-    TransferError,
+    Answer, CloseReason, Event, Install, LogRead, MembershipError, Output, Persist, ProposeError, ReadError,
+    StateReason, TransferError,
 };
 pub use status::{FollowerStatus, Lag, PausedReason, Resets, RoleName, Status, StreamState};
 pub use types::{HardState, Index, IoId, LinkId, LogId, MemberId, ReadRound, StreamId, Term, Time};
