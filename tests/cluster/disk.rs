@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use tests::cluster::{Cluster, Flavor, Member, eventually};
+use tests::cluster::{Cluster, Flavor, eventually};
 
 /// A file system of its own in memory, unmounted when dropped.
 struct SmallDisk(PathBuf);
@@ -43,8 +43,7 @@ fn a_member_with_a_full_disk_holds_nobody_up_and_recovers_when_there_is_room() -
     let mut cluster = Cluster::planned(Flavor::Quorate, 3, &[])?;
     let place = cluster.members[0].data().parent().context("data lie in a folder")?.to_path_buf();
     let disk = SmallDisk::mount(&place, 400)?;
-    cluster.members.iter_mut().try_for_each(Member::spawn)?;
-    cluster.members.iter_mut().try_for_each(Member::wait_ready)?;
+    cluster.start_all()?;
     let ballast = place.join("ballast");
     fill(&ballast)?;
     let others = format!("{},{}", cluster.members[1].client, cluster.members[2].client);

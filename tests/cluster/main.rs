@@ -6,6 +6,7 @@ mod identity;
 mod lag;
 mod loss;
 mod membership;
+mod partition;
 mod stop;
 
 use tests::cluster::Cluster;

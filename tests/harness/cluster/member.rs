@@ -24,15 +24,16 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 pub struct Member {
     /// Its name.
     pub name: String,
-    /// `127.0.0.1:port` for clients.
+    /// `host:port` for clients.
     pub client: String,
-    /// `127.0.0.1:port` for peers.
+    /// `host:port` for peers.
     pub peer: String,
-    /// `127.0.0.1:port` for metrics.
+    /// `host:port` for metrics.
     pub metrics: String,
     folder: PathBuf,
     flavor: Flavor,
     program: PathBuf,
+    namespace: Option<String>,
     arguments: Vec<String>,
     child: Option<Child>,
     starts: u32,
@@ -49,8 +50,10 @@ pub struct Plan {
     pub folder: PathBuf,
     /// Its name.
     pub name: String,
-    /// Client, peer and metrics ports.
-    pub ports: [u16; 3],
+    /// Client, peer and metrics addresses, `host:port`.
+    pub addresses: [String; 3],
+    /// The network namespace it runs in, if not the caller's.
+    pub namespace: Option<String>,
     /// `name=url,...` of every initial member.
     pub initial_cluster: String,
     /// `new` or `existing`.
@@ -63,7 +66,7 @@ impl Member {
     /// A member that is not started yet.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        let [client, peer, metrics] = plan.ports.map(|port| format!("127.0.0.1:{port}"));
+        let [client, peer, metrics] = plan.addresses;
         let data = plan.folder.join(&plan.name).join("data");
         let mut arguments = vec![
             format!("--name={}", plan.name),
@@ -78,15 +81,15 @@ impl Member {
             format!("--initial-cluster-state={}", plan.state),
         ];
         arguments.extend(plan.extra);
-        let (name, folder) = (plan.name, plan.folder);
         Self {
-            name,
+            name: plan.name,
             client,
             peer,
             metrics,
-            folder,
+            folder: plan.folder,
             flavor: plan.flavor,
             program: plan.program,
+            namespace: plan.namespace,
             arguments,
             child: None,
             starts: 0,
@@ -114,7 +117,15 @@ impl Member {
         let log = self.log_path();
         fs::create_dir_all(log.parent().context("a log lies in a folder")?)?;
         let output = File::create(&log)?;
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.namespace {
+            // nsenter becomes the program: the process id stays.
+            Some(namespace) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/run/netns/{namespace}")).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
         if self.flavor == Flavor::Quorate {
             command.arg("serve");
         }

@@ -6,10 +6,12 @@
 
 mod http;
 mod member;
+mod net;
 mod ports;
 
 pub use http::get;
 pub use member::{Member, Plan};
+pub use net::Net;
 pub use ports::Ports;
 
 use crate::{peer, tree};
@@ -49,7 +51,13 @@ pub struct Cluster {
     pub members: Vec<Member>,
     flavor: Flavor,
     folder: Folder,
-    ports: Ports,
+    ports: Option<Ports>,
+}
+
+/// Where a member listens and runs.
+struct Host {
+    addresses: [String; 3],
+    namespace: Option<String>,
 }
 
 #[derive(Debug)]
@@ -84,8 +92,7 @@ impl Cluster {
     /// When one does not get ready.
     pub fn start(flavor: Flavor, size: u16, extra: &[&str]) -> Result<Self> {
         let mut cluster = Self::planned(flavor, size, extra)?;
-        cluster.members.iter_mut().try_for_each(Member::spawn)?;
-        cluster.members.iter_mut().try_for_each(Member::wait_ready)?;
+        cluster.start_all()?;
         Ok(cluster)
     }
 
@@ -94,41 +101,73 @@ impl Cluster {
     /// # Errors
     /// When the program cannot be built or no ports are free.
     pub fn planned(flavor: Flavor, size: u16, extra: &[&str]) -> Result<Self> {
-        let (ports, folder, program) = (Ports::take()?, Folder::make()?, flavor.program()?);
-        let names: Vec<String> = (1..=size).map(|n| format!("m{n}")).collect();
-        let urls = (0..size).map(|n| format!("{}=http://127.0.0.1:{}", names[usize::from(n)], ports.port(n * 3 + 1)));
+        let ports = Ports::take()?;
+        let hosts = (0..size).map(|n| Host {
+            addresses: [0, 1, 2].map(|port| format!("127.0.0.1:{}", ports.port(n * 3 + port))),
+            namespace: None,
+        });
+        Self::on(hosts.collect(), Some(ports), flavor, extra)
+    }
+
+    /// Members that are not started, each on a host of its own.
+    ///
+    /// # Errors
+    /// When the program cannot be built.
+    pub fn planned_on(net: &Net, size: u16, extra: &[&str]) -> Result<Self> {
+        let hosts = (1..=size).map(|host| Host {
+            addresses: [2379, 2380, 2381].map(|port| format!("{}:{port}", Net::address(host))),
+            namespace: Some(net.namespace(host)),
+        });
+        Self::on(hosts.collect(), None, Flavor::Quorate, extra)
+    }
+
+    fn on(hosts: Vec<Host>, ports: Option<Ports>, flavor: Flavor, extra: &[&str]) -> Result<Self> {
+        let (folder, program) = (Folder::make()?, flavor.program()?);
+        let urls = hosts.iter().enumerate().map(|(n, host)| format!("m{}=http://{}", n + 1, host.addresses[1]));
         let initial_cluster = urls.collect::<Vec<_>>().join(",");
-        let member = |n: u16| {
+        let member = |(n, host): (usize, Host)| {
             Member::new(Plan {
                 flavor,
                 program: program.clone(),
                 folder: folder.path().to_path_buf(),
-                name: names[usize::from(n)].clone(),
-                ports: [ports.port(n * 3), ports.port(n * 3 + 1), ports.port(n * 3 + 2)],
+                name: format!("m{}", n + 1),
+                addresses: host.addresses,
+                namespace: host.namespace,
                 initial_cluster: initial_cluster.clone(),
                 state: "new",
                 extra: extra.iter().map(ToString::to_string).collect(),
             })
         };
-        let members = (0..size).map(member).collect();
+        let members = hosts.into_iter().enumerate().map(member).collect();
         Ok(Self { members, flavor, folder, ports })
     }
 
-    /// A further member that joins a cluster which already knows of it (`member add`); not started.
+    /// Starts every member and waits until each is ready.
     ///
     /// # Errors
-    /// When the program is gone.
+    /// When one does not get ready.
+    pub fn start_all(&mut self) -> Result<()> {
+        self.members.iter_mut().try_for_each(Member::spawn)?;
+        self.members.iter_mut().try_for_each(Member::wait_ready)
+    }
+
+    /// A further member on loopback that joins a cluster which already knows of it (`member add`); not started.
+    ///
+    /// # Errors
+    /// When the program is gone, or the cluster is not on loopback.
     pub fn joining(&mut self, name: &str, extra: &[&str]) -> Result<usize> {
         let n = u16::try_from(self.members.len())?;
-        let ports = [self.ports.port(n * 3), self.ports.port(n * 3 + 1), self.ports.port(n * 3 + 2)];
+        let ports = self.ports.as_ref().context("only a cluster on loopback has ports to spare")?;
+        let addresses = [0, 1, 2].map(|port| format!("127.0.0.1:{}", ports.port(n * 3 + port)));
         let others = self.members.iter().map(|member| format!("{}=http://{}", member.name, member.peer));
-        let all: Vec<String> = others.chain([format!("{name}=http://127.0.0.1:{}", ports[1])]).collect();
+        let all: Vec<String> = others.chain([format!("{name}=http://{}", addresses[1])]).collect();
         self.members.push(Member::new(Plan {
             flavor: self.flavor,
             program: self.flavor.program()?,
             folder: self.folder.path().to_path_buf(),
             name: name.to_owned(),
-            ports,
+            addresses,
+            namespace: None,
             initial_cluster: all.join(","),
             state: "existing",
             extra: extra.iter().map(ToString::to_string).collect(),
