@@ -23,6 +23,8 @@ mod node;
 mod output;
 mod quorum;
 mod status;
+#[allow(dead_code, reason = "the leader role drives it")]
+mod stream;
 mod types;
 
 pub use boot::{Boot, Now};

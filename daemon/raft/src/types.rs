@@ -126,6 +126,12 @@ impl Time {
         Self(self.0.saturating_add(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)))
     }
 
+    /// The moment `wait` earlier; the clock's start if that is later.
+    #[must_use]
+    pub fn before(self, wait: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)))
+    }
+
     /// How long ago `earlier` was; zero if it is still to come.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
