@@ -239,3 +239,6 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod scenes;
