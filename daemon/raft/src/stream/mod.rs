@@ -242,3 +242,6 @@ impl Stream {
 
 #[cfg(test)]
 mod scenes;
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;
