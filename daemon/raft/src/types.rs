@@ -96,6 +96,16 @@ impl LogId {
     pub fn new(term: u64, index: u64) -> Self {
         Self { term: Term(term), index: Index(index) }
     }
+
+    /// The one further along. For two entries of one log, where that is the same order as by term.
+    pub(crate) fn max_by_index(self, other: Self) -> Self {
+        if other.index > self.index { other } else { self }
+    }
+
+    /// The one less far along.
+    pub(crate) fn min_by_index(self, other: Self) -> Self {
+        if other.index < self.index { other } else { self }
+    }
 }
 
 impl fmt::Display for LogId {
