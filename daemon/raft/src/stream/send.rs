@@ -13,13 +13,13 @@ use crate::output::{Event, LogRead, StateReason};
 use crate::types::{Index, LogId, MemberId, Time};
 use std::time::Duration;
 
-/// A probe that is expected to match carries a few entries: it saves a round trip, and costs little if it is
-/// refused (openraft #2074).
+/// A probe that is likely to match carries a few entries: the first flush then need not wait for the answer, and
+/// little is wasted if it is refused (openraft #2074).
 const PROBE_ENTRIES: u64 = 8;
 /// And never more bytes than this.
 const PROBE_BYTES: u64 = 64 << 10;
 /// While appends are in flight, commit news waits this long for one that would carry it.
-const COMMIT_NEWS_WAIT: Duration = Duration::from_millis(2);
+const COMMIT_NEWS_WAIT: Duration = Duration::from_millis(1);
 /// The pause between two offers of a snapshot; the follower's answer ends the phase.
 const OFFER_EVERY: Duration = Duration::from_secs(1);
 /// Appends unanswered for so many round trips are asked about with the next heartbeat reply, not before this time:
@@ -81,12 +81,13 @@ impl Stream {
             self.enter(Phase::Snapshot { offered_at: None }, StateReason::LogCompacted);
             return self.send_offer(now, view, out);
         };
+        let likely = !search.halving();
         search.probed();
         *awaiting = Some(Awaiting { prev, sent_at: now });
         let from = prev.index.next();
         let through = Index(prev.index.0 + PROBE_ENTRIES).min(view.log.last().index);
         let entries = match view.log.slice(from, through, PROBE_BYTES) {
-            Slice::Cached(entries) if prev.index == search.lo() && from <= through => small(entries),
+            Slice::Cached(entries) if likely && from <= through => small(entries),
             Slice::Cached(_) | Slice::Cold | Slice::Compacted => Vec::new(),
         };
         self.append(prev, entries, view.commit, out);
@@ -152,8 +153,8 @@ impl Stream {
             Slice::Cold => {}
         }
         recovery.hold(self.peer, replicate.cold.bytes());
-        if matches!(replicate.cold, Cold::Idle) && recovery.has_room() {
-            let (from, through) = (replicate.next, log.durable().index);
+        let (from, through) = (replicate.next, log.durable().index);
+        if matches!(replicate.cold, Cold::Idle) && from <= through && recovery.has_room() {
             replicate.cold = Cold::Reading { from, bytes: READ_BYTES };
             out.log_reads.push(LogRead { peer: self.peer, stream: self.id, from, through, bytes_max: READ_BYTES });
         }
