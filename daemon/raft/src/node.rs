@@ -201,7 +201,7 @@ impl Raft {
             Message::Removed { at } => self.on_removed(from, at, out),
             Message::Vote { transfer: false, .. } if term > mine && self.is_loyal() => self.tell_if_removed(from, out),
             message => match term.cmp(&mine) {
-                Ordering::Less => self.on_stale(from, message, out),
+                Ordering::Less => self.on_stale(from, &message, out),
                 Ordering::Equal => self.on_message(from, message, out),
                 Ordering::Greater => {
                     let leader = message.is_from_leader().then_some(from);
@@ -213,10 +213,10 @@ impl Raft {
     }
 
     /// A message of an earlier term. Who asks learns the current one; answers to old questions mean nothing.
-    fn on_stale(&mut self, from: MemberId, message: Message, out: &mut Output) -> Next {
+    fn on_stale(&mut self, from: MemberId, message: &Message, out: &mut Output) -> Next {
         let core = &mut self.core;
         let (applied, credit_bytes) = (core.applies.applied(), core.credit_bytes());
-        let answer = match message {
+        let answer = match *message {
             Message::Vote { .. } => Message::VoteReply { granted: false },
             Message::ReadIndex { question } => Message::ReadIndexReply { question, index: None },
             Message::Append { stream, prev, .. } => {
