@@ -186,9 +186,9 @@ impl World {
         self.append((last + 1..=last + count).map(|index| LogId::new(self.term, index)).collect());
     }
 
+    /// A new connection. What the one before still delivers comes late.
     fn link(&mut self) {
         self.links += 1;
-        (self.down, self.up, self.follower.owed) = (VecDeque::new(), VecDeque::new(), None);
         self.stream.on_link_up(LinkId(self.links), StreamId(self.links));
     }
 
@@ -266,7 +266,7 @@ impl World {
         let kept = follower.durable.saturating_sub(lose).max(follower.start.0 as usize);
         self.deceived |= kept < follower.durable;
         follower.log.truncate(kept);
-        follower.durable = kept;
+        (follower.durable, follower.owed) = (kept, None);
         self.link();
     }
 
