@@ -102,7 +102,7 @@ impl Leader {
             if self.peers.contains_key(&member) {
                 continue;
             }
-            let mut stream = Stream::new(member, &core.config, core.chance.next());
+            let mut stream = Stream::new(member, &core.config, core.chance.next()).inheriting(self.noop.prev());
             if let Some(link) = core.links.get(&member).copied() {
                 stream.on_link_up(link, core.next_stream());
             }
