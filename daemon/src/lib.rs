@@ -1,3 +1,4 @@
 //! One member of a Quorate cluster.
 
 pub mod config;
+pub mod tls;
