@@ -12,4 +12,5 @@ pub mod bootstrap;
 pub mod config;
 pub mod etcd;
 pub mod node;
+pub mod tls;
 pub mod transport;
