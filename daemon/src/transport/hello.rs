@@ -132,3 +132,24 @@ pub struct KnownCluster {
     /// Who has been removed.
     pub removed: BTreeSet<Id>,
 }
+
+/// The answer to a member that asks to be bound to its disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum BindReply {
+    /// The configuration says so now.
+    Bound {
+        /// The id that was waiting for it.
+        member: Id,
+    },
+    /// Not now: ask again after a pause.
+    Later {
+        /// What stands in the way.
+        why: String,
+    },
+    /// Not ever, as things are: a person must act.
+    Never {
+        /// Why.
+        why: String,
+    },
+}
