@@ -8,9 +8,13 @@
 //!             raft         wal/ thread   apply thread    store (mvcc)
 //! ```
 
+pub mod admin;
 pub mod bootstrap;
 pub mod config;
+pub mod disk;
 pub mod etcd;
+pub mod metrics;
 pub mod node;
 pub mod tls;
 pub mod transport;
+pub mod wal;
