@@ -15,6 +15,7 @@ pub mod disk;
 pub mod etcd;
 pub mod metrics;
 pub mod node;
+pub mod telemetry;
 pub mod tls;
 pub mod transport;
 pub mod wal;
