@@ -36,3 +36,6 @@ pub use inspect::Inspection;
 pub use start::{Parts, Running, StartError, Stop, start};
 use turn::Node;
 pub use view::{Leadership, MemberView, MembersView, StatusView};
+
+#[cfg(test)]
+mod cluster_tests;

@@ -214,7 +214,10 @@ impl Node {
             return;
         }
         if self.reads.len() >= READS_WAITING_MAX {
-            requests.drain(..).for_each(|read| drop(read.send(Err(ReadFailure::TooManyRequests))));
+            for read in requests.drain(..) {
+                // A client that has gone needs no answer.
+                let _ = read.send(Err(ReadFailure::TooManyRequests));
+            }
             return;
         }
         let deadline = self.request_deadline();
