@@ -8,8 +8,14 @@
 //!             raft         wal/ thread   apply thread    store (mvcc)
 //! ```
 
+pub mod admin;
 pub mod bootstrap;
 pub mod config;
+pub mod disk;
 pub mod etcd;
+pub mod metrics;
 pub mod node;
+pub mod telemetry;
+pub mod tls;
 pub mod transport;
+pub mod wal;
