@@ -6,6 +6,10 @@
 //!   header · status · limits                what they share: who answers, the one error table, the bounds
 //! ```
 
+pub mod grpc;
+mod kv;
 pub mod limits;
+mod overlap;
 pub mod proto;
 pub mod status;
+mod txn;

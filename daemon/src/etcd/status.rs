@@ -46,6 +46,8 @@ table! {
     InvalidSortOption = InvalidArgument "etcdserver: invalid sort option",
     /// More operations than a transaction may have, or transactions nested too deep.
     TooManyOps = InvalidArgument "etcdserver: too many operations in txn request",
+    /// A comparison with an unknown target or relation.
+    InvalidCompare = InvalidArgument "etcdserver: invalid compare",
     /// Two writes of one transaction touch the same key.
     DuplicateKey = InvalidArgument "etcdserver: duplicate key given in txn request",
     /// The revision's history is gone.
@@ -103,6 +105,8 @@ table! {
     LeaderChanged = Unavailable "etcdserver: leader changed",
     /// The member to take over cannot.
     BadLeaderTransferee = FailedPrecondition "etcdserver: bad leader transferee",
+    /// The handover was begun and did not end in time. etcd has no code for it.
+    TimeoutLeaderTransfer = Unknown "etcdserver: request timed out, leader transfer took too long",
     /// A learner does not serve this.
     NotSupportedForLearner = FailedPrecondition "etcdserver: rpc not supported for learner",
     /// The cluster cannot serve this method yet.
@@ -202,9 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn the_two_client_side_errors_arrive_as_unknown() {
+    fn what_etcd_has_no_code_for_arrives_as_unknown() {
         let unknown: Vec<_> = Refusal::ALL.iter().copied().filter(|r| r.code() == Code::Unknown).collect();
-        assert_eq!(unknown, [Refusal::TooManyRequests, Refusal::NotEnoughStarted]);
+        assert_eq!(unknown, [Refusal::TooManyRequests, Refusal::NotEnoughStarted, Refusal::TimeoutLeaderTransfer]);
     }
 
     #[test]

@@ -1,0 +1,135 @@
+//! Reading, writing and deleting keys, and forgetting history: the KV service but for its transactions.
+
+use super::proto::etcdserverpb as pb;
+use super::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use super::proto::mvccpb;
+use super::status::Refusal;
+use mvcc::{KeyRange, Revision, Sort};
+
+/// A range that was looked at and is fit to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CheckedRange {
+    /// What to read.
+    pub(super) request: mvcc::RangeRequest,
+    /// Whether what this member has will do.
+    pub(super) serializable: bool,
+}
+
+impl TryFrom<pb::RangeRequest> for CheckedRange {
+    type Error = Refusal;
+
+    fn try_from(range: pb::RangeRequest) -> Result<Self, Refusal> {
+        Ok(Self { serializable: range.serializable, request: range_request(range)? })
+    }
+}
+
+fn range_request(range: pb::RangeRequest) -> Result<mvcc::RangeRequest, Refusal> {
+    Ok(mvcc::RangeRequest {
+        range: key_range(range.key, range.range_end)?,
+        sort: sort(range.sort_order, range.sort_target)?,
+        revision: Revision(range.revision),
+        limit: range.limit,
+        keys_only: range.keys_only,
+        count_only: range.count_only,
+        min_mod_revision: Revision(range.min_mod_revision),
+        max_mod_revision: Revision(range.max_mod_revision),
+        min_create_revision: Revision(range.min_create_revision),
+        max_create_revision: Revision(range.max_create_revision),
+    })
+}
+
+fn sort(order: i32, target: i32) -> Result<Sort, Refusal> {
+    let order = match SortOrder::try_from(order).map_err(|_| Refusal::InvalidSortOption)? {
+        SortOrder::None => mvcc::SortOrder::None,
+        SortOrder::Ascend => mvcc::SortOrder::Ascend,
+        SortOrder::Descend => mvcc::SortOrder::Descend,
+    };
+    let target = match SortTarget::try_from(target).map_err(|_| Refusal::InvalidSortOption)? {
+        SortTarget::Key => mvcc::SortTarget::Key,
+        SortTarget::Version => mvcc::SortTarget::Version,
+        SortTarget::Create => mvcc::SortTarget::Create,
+        SortTarget::Mod => mvcc::SortTarget::Mod,
+        SortTarget::Value => mvcc::SortTarget::Value,
+    };
+    Ok(Sort { order, target })
+}
+
+/// A request has a key; an empty end names the key alone.
+pub(super) fn key_range(key: bytes::Bytes, end: bytes::Bytes) -> Result<KeyRange, Refusal> {
+    if key.is_empty() { Err(Refusal::EmptyKey) } else { Ok(KeyRange { key, end }) }
+}
+
+impl TryFrom<pb::PutRequest> for mvcc::Put {
+    type Error = Refusal;
+
+    fn try_from(put: pb::PutRequest) -> Result<Self, Refusal> {
+        if put.key.is_empty() {
+            return Err(Refusal::EmptyKey);
+        }
+        if put.ignore_value && !put.value.is_empty() {
+            return Err(Refusal::ValueProvided);
+        }
+        if put.ignore_lease && put.lease != 0 {
+            return Err(Refusal::LeaseProvided);
+        }
+        let pb::PutRequest { key, value, lease, prev_kv, ignore_value, ignore_lease } = put;
+        Ok(Self { key, value, lease, prev_kv, ignore_value, ignore_lease })
+    }
+}
+
+impl TryFrom<pb::DeleteRangeRequest> for mvcc::DeleteRange {
+    type Error = Refusal;
+
+    fn try_from(delete: pb::DeleteRangeRequest) -> Result<Self, Refusal> {
+        Ok(Self { range: key_range(delete.key, delete.range_end)?, prev_kv: delete.prev_kv })
+    }
+}
+
+impl From<mvcc::KeyValue> for mvccpb::KeyValue {
+    fn from(kv: mvcc::KeyValue) -> Self {
+        Self {
+            key: kv.key,
+            create_revision: kv.create_revision.0,
+            mod_revision: kv.mod_revision.0,
+            version: kv.version,
+            value: kv.value,
+            lease: kv.lease,
+        }
+    }
+}
+
+/// The header of an operation inside a transaction: the revision alone, as etcd does.
+pub(super) fn inner_header(revision: Revision) -> Option<pb::ResponseHeader> {
+    Some(pb::ResponseHeader { revision: revision.0, ..Default::default() })
+}
+
+impl From<mvcc::RangeResult> for pb::RangeResponse {
+    fn from(result: mvcc::RangeResult) -> Self {
+        Self {
+            header: inner_header(result.revision),
+            kvs: result.kvs.into_iter().map(Into::into).collect(),
+            more: result.more,
+            count: result.count,
+        }
+    }
+}
+
+impl From<mvcc::PutReply> for pb::PutResponse {
+    fn from(reply: mvcc::PutReply) -> Self {
+        Self { header: inner_header(reply.revision), prev_kv: reply.prev.map(Into::into) }
+    }
+}
+
+impl From<mvcc::DeleteRangeReply> for pb::DeleteRangeResponse {
+    fn from(reply: mvcc::DeleteRangeReply) -> Self {
+        Self {
+            header: inner_header(reply.revision),
+            deleted: reply.deleted,
+            prev_kvs: reply.prev.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "kv_tests.rs"]
+mod tests;
