@@ -11,5 +11,6 @@
 pub mod bootstrap;
 pub mod config;
 pub mod etcd;
-pub mod node;
-pub mod transport;
+pub mod listener;
+//pub mod node;
+//pub mod transport;

@@ -1,10 +1,106 @@
 //! Reading, writing and deleting keys, and forgetting history: the KV service but for its transactions.
+//!
+//! A linearizable read asks the node for permission and then reads the store here; a serializable one reads at once.
+//! What may be long runs on threads of its own, so that a large range delays nobody.
 
 use super::proto::etcdserverpb as pb;
 use super::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use super::proto::mvccpb;
 use super::status::Refusal;
-use mvcc::{KeyRange, Revision, Sort};
+use super::Api;
+use mvcc::{Body, Done, KeyRange, Reply, Revision, Sort};
+use std::sync::Arc;
+
+/// A range of at most so many keys is read where the request is: handing it to another thread costs more.
+const INLINE_KEYS_MAX: i64 = 32;
+
+/// What a generated service answers.
+pub(super) type Answer<T> = Result<tonic::Response<T>, tonic::Status>;
+
+impl Api {
+    pub(super) async fn range(self: &Arc<Self>, range: pb::RangeRequest) -> Result<pb::RangeResponse, Refusal> {
+        let CheckedRange { request, serializable } = range.try_into()?;
+        self.admit_range(serializable)?;
+        if !serializable {
+            self.node.linearize().await?;
+        }
+        let result = if is_short(&request) { self.read(&request)? } else { self.read_elsewhere(request).await? };
+        let mut response = pb::RangeResponse::from(result);
+        response.header = self.header_at(revision_of(response.header));
+        Ok(response)
+    }
+
+    fn read(&self, request: &mvcc::RangeRequest) -> Result<mvcc::RangeResult, Refusal> {
+        Ok(self.node.store().range(request)?)
+    }
+
+    async fn read_elsewhere(self: &Arc<Self>, request: mvcc::RangeRequest) -> Result<mvcc::RangeResult, Refusal> {
+        let api = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || api.read(&request));
+        // The task is gone only when the runtime is shutting down.
+        reading.await.unwrap_or(Err(Refusal::Stopped))
+    }
+
+    pub(super) async fn put(self: &Arc<Self>, put: pb::PutRequest) -> Result<pb::PutResponse, Refusal> {
+        let put = mvcc::Put::try_from(put)?;
+        self.admit_space(put.key.len() + put.value.len())?;
+        match self.propose(Body::Put(put)).await? {
+            Done { revision, reply: Reply::Put(reply) } => {
+                Ok(pb::PutResponse { header: self.header_at(revision), ..reply.into() })
+            }
+            other => Err(mismatched(&other)),
+        }
+    }
+
+    pub(super) async fn delete_range(
+        &self,
+        delete: pb::DeleteRangeRequest,
+    ) -> Result<pb::DeleteRangeResponse, Refusal> {
+        match self.propose(Body::DeleteRange(delete.try_into()?)).await? {
+            Done { revision, reply: Reply::DeleteRange(reply) } => {
+                Ok(pb::DeleteRangeResponse { header: self.header_at(revision), ..reply.into() })
+            }
+            other => Err(mismatched(&other)),
+        }
+    }
+
+    pub(super) async fn compact(&self, compact: pb::CompactionRequest) -> Result<pb::CompactionResponse, Refusal> {
+        let revision = Revision(compact.revision);
+        let done = self.propose(Body::Compact { revision }).await?;
+        if compact.physical {
+            self.node.store().wait_compacted(revision).await;
+        }
+        Ok(pb::CompactionResponse { header: self.header_at(done.revision) })
+    }
+
+    /// Has a command carried out by the cluster.
+    pub(super) async fn propose(&self, body: Body) -> Result<Done, Refusal> {
+        self.admit_write()?;
+        Ok(self.node.propose(body).await?.outcome?)
+    }
+}
+
+/// The store answered another kind of command: this member cannot be trusted to answer.
+pub(super) fn mismatched(done: &Done) -> Refusal {
+    tracing::error!(reply = ?done.reply, "the store answered another kind of command");
+    Refusal::Stopped
+}
+
+fn is_short(request: &mvcc::RangeRequest) -> bool {
+    let any_order = request.sort != Sort::default();
+    let filtered = [
+        request.min_mod_revision,
+        request.max_mod_revision,
+        request.min_create_revision,
+        request.max_create_revision,
+    ];
+    let pushed_down = !any_order && filtered == [Revision::ZERO; 4];
+    request.range.is_one() || (pushed_down && (1..=INLINE_KEYS_MAX).contains(&request.limit))
+}
+
+fn revision_of(header: Option<pb::ResponseHeader>) -> Revision {
+    Revision(header.map_or(0, |header| header.revision))
+}
 
 /// A range that was looked at and is fit to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 //! Clients find an error by its text and decide about a retry by its code, so both are part of the contract. The
 //! table has no wildcard: a new refusal does not compile before it has its line.
 
+use crate::node::{ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
+use raft::{MembershipError, TransferError};
 use tonic::{Code, Status};
 
 macro_rules! table {
@@ -188,6 +190,109 @@ table! {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         Self::new(refusal.code(), refusal.text())
+    }
+}
+
+impl From<ProposeFailure> for Refusal {
+    fn from(failure: ProposeFailure) -> Self {
+        match failure {
+            ProposeFailure::NoLeader => Self::NoLeader,
+            ProposeFailure::TimedOut => Self::Timeout,
+            ProposeFailure::TimedOutLeaderChanged => Self::TimeoutLeaderFailure,
+            ProposeFailure::LeaderChanged => Self::LeaderChanged,
+            ProposeFailure::TooManyRequests => Self::TooManyRequests,
+            ProposeFailure::NoSpace => Self::NoSpace,
+            ProposeFailure::TooLarge { .. } => Self::RequestTooLarge,
+            ProposeFailure::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<ReadFailure> for Refusal {
+    fn from(failure: ReadFailure) -> Self {
+        match failure {
+            ReadFailure::NoLeader => Self::NoLeader,
+            ReadFailure::TimedOut => Self::Timeout,
+            ReadFailure::TooManyRequests => Self::TooManyRequests,
+            ReadFailure::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<ChangeFailure> for Refusal {
+    fn from(failure: ChangeFailure) -> Self {
+        match failure {
+            ChangeFailure::Refused(error) => error.into(),
+            ChangeFailure::NoLeader => Self::NoLeader,
+            ChangeFailure::TimedOut => Self::Timeout,
+            ChangeFailure::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<MembershipError> for Refusal {
+    fn from(error: MembershipError) -> Self {
+        match error {
+            MembershipError::NotLeader { .. } => Self::NotLeader,
+            // etcd makes changes wait for each other; ours are refused, and a client may try again as when the
+            // cluster is not well.
+            MembershipError::InProgress { .. } | MembershipError::Outdated { .. } | MembershipError::TooEarly => {
+                Self::Unhealthy
+            }
+            MembershipError::Unknown(_) | MembershipError::Tombstoned(_) => Self::MemberNotFound,
+            MembershipError::Exists(_) => Self::MemberExists,
+            MembershipError::NotLearner(_) => Self::MemberNotLearner,
+            MembershipError::Lagging { .. } => Self::LearnerNotReady,
+            MembershipError::NoVoters => Self::NotEnoughStarted,
+            MembershipError::Lost => Self::LeaderChanged,
+        }
+    }
+}
+
+impl From<TransferFailure> for Refusal {
+    fn from(failure: TransferFailure) -> Self {
+        match failure {
+            TransferFailure::Refused(error) => error.into(),
+            TransferFailure::NoLeader => Self::NoLeader,
+            TransferFailure::TimedOut => Self::TimeoutLeaderTransfer,
+            TransferFailure::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<TransferError> for Refusal {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::NotLeader { .. } => Self::NotLeader,
+            TransferError::NotVoter(_) | TransferError::NoTarget => Self::BadLeaderTransferee,
+            TransferError::InProgress | TransferError::TimedOut => Self::TimeoutLeaderTransfer,
+        }
+    }
+}
+
+impl From<mvcc::Refusal> for Refusal {
+    fn from(refusal: mvcc::Refusal) -> Self {
+        match refusal {
+            mvcc::Refusal::Compacted { .. } => Self::Compacted,
+            mvcc::Refusal::FutureRevision { .. } => Self::FutureRevision,
+            mvcc::Refusal::KeyNotFound => Self::KeyNotFound,
+            mvcc::Refusal::LeaseNotFound => Self::LeaseNotFound,
+            mvcc::Refusal::NoSpace => Self::NoSpace,
+            mvcc::Refusal::Corrupt => Self::Corrupt,
+        }
+    }
+}
+
+impl From<mvcc::ReadError> for Refusal {
+    fn from(error: mvcc::ReadError) -> Self {
+        match error {
+            mvcc::ReadError::Refused(refusal) => refusal.into(),
+            // The member is about to end for the same reason; its client should go to another.
+            mvcc::ReadError::Fault(fault) => {
+                tracing::error!(%fault, "a read failed");
+                Self::Stopped
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Transactions: what makes one fit to be carried out, and what it answers.
 
-use super::kv::{CheckedRange, key_range};
+use super::Api;
+use super::kv::{CheckedRange, key_range, mismatched};
 use super::limits::TXN_DEPTH_MAX;
 use super::overlap::{Writes, check_writes};
 use super::proto::etcdserverpb as pb;
@@ -8,7 +9,38 @@ use super::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUn
 use super::proto::etcdserverpb::request_op::Request;
 use super::proto::etcdserverpb::response_op::Response;
 use super::status::Refusal;
-use mvcc::{Op, OpReply, Relation, Revision, Target};
+use super::quota::put_bytes;
+use mvcc::{Body, Done, Op, OpReply, Relation, Reply, Revision, Target};
+use std::sync::Arc;
+
+impl Api {
+    pub(super) async fn txn(self: &Arc<Self>, txn: pb::TxnRequest) -> Result<pb::TxnResponse, Refusal> {
+        let CheckedTxn { txn, serializable } = check(txn, self.limits.txn_ops_max)?;
+        if txn.is_read_only() {
+            return self.read_only_txn(txn, serializable).await;
+        }
+        if txn.contains_put() {
+            self.admit_space(put_bytes(&txn))?;
+        }
+        match self.propose(Body::Txn(txn)).await? {
+            Done { revision, reply: Reply::Txn(reply) } => {
+                Ok(pb::TxnResponse { header: self.header_at(revision), ..reply.into() })
+            }
+            other => Err(mismatched(&other)),
+        }
+    }
+
+    /// Changes nothing, so it needs no place in the log: it is a read of one state of the store.
+    async fn read_only_txn(self: &Arc<Self>, txn: mvcc::Txn, serializable: bool) -> Result<pb::TxnResponse, Refusal> {
+        if !serializable {
+            self.node.linearize().await?;
+        }
+        let api = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || api.node.store().read_txn(&txn));
+        let reply = reading.await.map_err(|_| Refusal::Stopped)??;
+        Ok(pb::TxnResponse { header: self.header_at(reply.revision), ..reply.into() })
+    }
+}
 
 /// A transaction that was looked at and is fit to be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,5 +15,5 @@ mod reply;
 mod request;
 
 pub use reply::Body;
-pub(super) use reply::{message, pass, refuse};
+pub(super) use reply::{Ending, encode, message, pass, refuse};
 pub(super) use request::read_message;

@@ -32,14 +32,26 @@ enum Content {
     /// The message is on its way; its share is given back with the body.
     Trailers(Option<OwnedSemaphorePermit>),
     /// Anything tonic answers, counted when it ends.
-    Tonic(tonic::body::Body, Ending),
+    Tonic(tonic::body::Body, Option<Ending>),
 }
 
-/// Counts how a call ended: by its trailers, or as cancelled if it is dropped before them.
+/// Counts how a call ended: as cancelled if it is dropped before anything else was said.
 #[derive(Debug)]
-pub(super) struct Ending {
+pub(in crate::etcd) struct Ending {
     method: Arc<Method>,
     code: Code,
+}
+
+impl Ending {
+    /// For a call that has begun.
+    pub(in crate::etcd) fn new(method: Arc<Method>) -> Self {
+        Self { method, code: Code::Cancelled }
+    }
+
+    /// It ended like this.
+    pub(in crate::etcd) fn ended(&mut self, code: Code) {
+        self.code = code;
+    }
 }
 
 impl Drop for Ending {
@@ -54,16 +66,25 @@ impl Body {
     pub fn page(page: Bytes) -> Self {
         Self(Content::Page(page))
     }
+
+    /// Whatever tonic answers, uncounted.
+    pub(in crate::etcd) fn tonic(body: tonic::body::Body) -> Self {
+        Self(Content::Tonic(body, None))
+    }
 }
 
-/// A response that carries `reply`; `share` is given back once it has been sent.
-pub(in crate::etcd) fn message(reply: &impl Message, share: Option<OwnedSemaphorePermit>) -> Response<Body> {
-    let length = reply.encoded_len();
+/// A message of `length` bytes in its frame.
+pub(in crate::etcd) fn encode(reply: &impl Message, length: usize) -> Bytes {
     let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + length);
     frame.put_u8(0);
     frame.put_u32(u32::try_from(length).expect("responses are bounded far below 4 GiB"));
     reply.encode_raw(&mut frame);
-    grpc(Content::Message(frame.freeze(), share))
+    frame.freeze()
+}
+
+/// A response that carries `frame`; `share` is given back once it has been sent.
+pub(in crate::etcd) fn message(frame: Bytes, share: Option<OwnedSemaphorePermit>) -> Response<Body> {
+    grpc(Content::Message(frame, share))
 }
 
 /// A response of headers alone.
@@ -79,8 +100,9 @@ pub(in crate::etcd) fn refuse(status: &Status) -> Response<Body> {
 /// Passes on what tonic answers, and counts its end.
 pub(in crate::etcd) fn pass(response: Response<tonic::body::Body>, method: Arc<Method>) -> Response<Body> {
     let refused = Status::from_header_map(response.headers()).map(|status| status.code());
-    let ending = Ending { method, code: refused.unwrap_or(Code::Cancelled) };
-    response.map(|body| Body(Content::Tonic(body, ending)))
+    let mut ending = Ending::new(method);
+    refused.into_iter().for_each(|code| ending.ended(code));
+    response.map(|body| Body(Content::Tonic(body, Some(ending))))
 }
 
 fn grpc(content: Content) -> Response<Body> {
@@ -102,7 +124,9 @@ impl HttpBody for Body {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Content::Tonic(body, ending) = &mut self.0 {
             let frame = ready!(Pin::new(body).poll_frame(cx));
-            ending.see(frame.as_ref());
+            if let (Some(ending), Some(code)) = (ending, code_of(frame.as_ref())) {
+                ending.ended(code);
+            }
             return Poll::Ready(frame);
         }
         let (frame, rest) = match std::mem::take(&mut self.0) {
@@ -134,15 +158,10 @@ impl HttpBody for Body {
     }
 }
 
-impl Ending {
-    fn see(&mut self, frame: Option<&Result<Frame<Bytes>, Status>>) {
-        self.code = match frame {
-            Some(Ok(frame)) => match frame.trailers_ref().and_then(Status::from_header_map) {
-                Some(status) => status.code(),
-                None => return,
-            },
-            Some(Err(status)) => status.code(),
-            None => return,
-        };
+/// What a frame of a response says about its end.
+fn code_of(frame: Option<&Result<Frame<Bytes>, Status>>) -> Option<Code> {
+    match frame? {
+        Ok(frame) => Some(Status::from_header_map(frame.trailers_ref()?)?.code()),
+        Err(status) => Some(status.code()),
     }
 }
