@@ -11,6 +11,8 @@
 pub mod bootstrap;
 pub mod config;
 pub mod etcd;
+pub mod http;
 pub mod listener;
-//pub mod node;
-//pub mod transport;
+pub mod node;
+pub mod tls;
+pub mod transport;

@@ -12,8 +12,11 @@
 //! step, chance is a seed given at the start, effects are values in [`Output`]. The same inputs give the same
 //! outputs, so every history replays.
 
+mod applies;
 mod boot;
+mod chance;
 mod config;
+mod core;
 mod entry;
 mod input;
 mod log;
@@ -22,8 +25,12 @@ mod message;
 mod node;
 mod output;
 mod quorum;
+mod read;
+mod role;
 mod status;
+mod stream;
 mod types;
+mod writes;
 
 pub use boot::{Boot, Now};
 pub use config::Config;

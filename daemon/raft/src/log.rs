@@ -126,6 +126,11 @@ impl Log {
         }
     }
 
+    /// The newest entries, in order, ending at the last one; none after a restart or a snapshot.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = &Entry> {
+        self.cache.iter()
+    }
+
     /// Adds entries that follow the last one.
     pub(crate) fn append(&mut self, entries: Vec<Entry>) {
         for entry in &entries {

@@ -152,6 +152,35 @@ impl fmt::Display for Envelope {
     }
 }
 
+impl Message {
+    /// Whether only the leader of a term says it.
+    pub(crate) fn is_from_leader(&self) -> bool {
+        match self {
+            Self::Append { .. } | Self::Heartbeat { .. } | Self::Snapshot { .. } | Self::TimeoutNow { .. } => true,
+            Self::PreVote { .. }
+            | Self::PreVoteReply { .. }
+            | Self::Vote { .. }
+            | Self::VoteReply { .. }
+            | Self::AppendAck(_)
+            | Self::AppendReject(_)
+            | Self::HeartbeatReply { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { .. }
+            | Self::Removed { .. } => false,
+        }
+    }
+
+    /// The leader's stream it belongs to, if it belongs to one.
+    pub(crate) fn stream(&self) -> Option<StreamId> {
+        match self {
+            Self::Append { stream, .. } | Self::Heartbeat { stream, .. } | Self::Snapshot { stream, .. } => {
+                Some(*stream)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

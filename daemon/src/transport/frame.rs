@@ -41,6 +41,10 @@ pub enum FrameKind {
     Call,
     /// Its answer, JSON.
     CallReply,
+    /// A new member asks to be bound to its disk, JSON.
+    Bind,
+    /// The answer to that, JSON.
+    BindReply,
     /// Are you there? Sent on an idle lane.
     Ping,
     /// Yes.
@@ -77,7 +81,7 @@ pub struct Frame {
     pub records: Bytes,
 }
 
-const KINDS: [FrameKind; 11] = [
+const KINDS: [FrameKind; 13] = [
     FrameKind::Hello,
     FrameKind::HelloReply,
     FrameKind::Introduce,
@@ -87,6 +91,8 @@ const KINDS: [FrameKind; 11] = [
     FrameKind::ForwardRefused,
     FrameKind::Call,
     FrameKind::CallReply,
+    FrameKind::Bind,
+    FrameKind::BindReply,
     FrameKind::Ping,
     FrameKind::Pong,
 ];
@@ -161,7 +167,7 @@ mod tests {
             assert_eq!(FrameKind::from_byte(kind.to_byte()), Ok(kind));
         }
         assert_eq!(FrameKind::from_byte(0), Err(FrameError::Kind(0)));
-        assert_eq!(FrameKind::from_byte(12), Err(FrameError::Kind(12)));
+        assert_eq!(FrameKind::from_byte(14), Err(FrameError::Kind(14)));
     }
 
     #[test]

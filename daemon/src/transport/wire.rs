@@ -213,22 +213,22 @@ fn take_entries(records: &mut Bytes, count: u32) -> Result<Vec<Entry>, WireError
 }
 
 /// The rest of a head.
-struct Fields(Bytes);
+pub(super) struct Fields(pub(super) Bytes);
 
 impl Fields {
-    fn u8(&mut self) -> Result<u8, WireError> {
+    pub(super) fn u8(&mut self) -> Result<u8, WireError> {
         self.0.try_get_u8().map_err(|_| WireError::Short)
     }
 
-    fn u32(&mut self) -> Result<u32, WireError> {
+    pub(super) fn u32(&mut self) -> Result<u32, WireError> {
         self.0.try_get_u32_le().map_err(|_| WireError::Short)
     }
 
-    fn u64(&mut self) -> Result<u64, WireError> {
+    pub(super) fn u64(&mut self) -> Result<u64, WireError> {
         self.0.try_get_u64_le().map_err(|_| WireError::Short)
     }
 
-    fn flag(&mut self) -> Result<bool, WireError> {
+    pub(super) fn flag(&mut self) -> Result<bool, WireError> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -236,8 +236,15 @@ impl Fields {
         }
     }
 
-    fn index(&mut self) -> Result<Index, WireError> {
+    pub(super) fn index(&mut self) -> Result<Index, WireError> {
         self.u64().map(Index)
+    }
+
+    pub(super) fn end(&self) -> Result<(), WireError> {
+        match self.0.len() {
+            0 => Ok(()),
+            more => Err(WireError::Long(more)),
+        }
     }
 
     fn stream(&mut self) -> Result<StreamId, WireError> {

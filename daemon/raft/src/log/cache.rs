@@ -22,6 +22,10 @@ impl Cache {
         self.bytes
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     pub(super) fn push(&mut self, entries: Vec<Entry>) {
         self.bytes += entries.iter().map(Entry::bytes).sum::<u64>();
         self.entries.extend(entries);
