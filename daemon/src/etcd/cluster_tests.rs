@@ -23,7 +23,8 @@ fn peer_urls_are_written_in_one_form_and_sorted() {
 
 #[test]
 fn peer_urls_that_are_none_are_refused() {
-    for urls in [&[][..], &["127.0.0.1:2380"], &["ftp://a:1"], &["http://a"], &["http://a:1/path"], &["http://a:1", ""]] {
+    for urls in [&[][..], &["127.0.0.1:2380"], &["ftp://a:1"], &["http://a"], &["http://a:1/path"], &["http://a:1", ""]]
+    {
         let urls: Vec<String> = urls.iter().map(ToString::to_string).collect();
         assert_eq!(peer_urls(&urls), Err(Refusal::MemberBadUrls), "{urls:?}");
     }

@@ -3,16 +3,19 @@
 //! A linearizable read asks the node for permission and then reads the store here; a serializable one reads at once.
 //! What may be long runs on threads of its own, so that a large range delays nobody.
 
+use super::Api;
 use super::proto::etcdserverpb as pb;
 use super::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use super::proto::mvccpb;
 use super::status::Refusal;
-use super::Api;
 use mvcc::{Body, Done, KeyRange, Reply, Revision, Sort};
 use std::sync::Arc;
 
 /// A range of at most so many keys is read where the request is: handing it to another thread costs more.
 const INLINE_KEYS_MAX: i64 = 32;
+
+/// Rows swept in one commit while a client waits for it: some ten milliseconds of the disk.
+const SWEEP_ROWS: usize = 10_000;
 
 /// What a generated service answers.
 pub(super) type Answer<T> = Result<tonic::Response<T>, tonic::Status>;
@@ -64,13 +67,26 @@ impl Api {
         }
     }
 
-    pub(super) async fn compact(&self, compact: pb::CompactionRequest) -> Result<pb::CompactionResponse, Refusal> {
+    pub(super) async fn compact(
+        self: &Arc<Self>,
+        compact: pb::CompactionRequest,
+    ) -> Result<pb::CompactionResponse, Refusal> {
         let revision = Revision(compact.revision);
         let done = self.propose(Body::Compact { revision }).await?;
         if compact.physical {
-            self.node.store().wait_compacted(revision).await;
+            self.reclaim().await?;
         }
         Ok(pb::CompactionResponse { header: self.header_at(done.revision) })
+    }
+
+    /// Sweeps what is compacted out of the storage of this member, and returns when nothing is left.
+    pub(super) async fn reclaim(self: &Arc<Self>) -> Result<(), Refusal> {
+        let store = Arc::clone(self.node.store());
+        let sweeping = tokio::task::spawn_blocking(move || {
+            while store.flush(SWEEP_ROWS)?.sweep_pending {}
+            Ok::<_, mvcc::Fault>(())
+        });
+        sweeping.await.map_err(|_| Refusal::Stopped)?.map_err(|fault| Refusal::from(mvcc::ReadError::Fault(fault)))
     }
 
     /// Has a command carried out by the cluster.
@@ -88,12 +104,8 @@ pub(super) fn mismatched(done: &Done) -> Refusal {
 
 fn is_short(request: &mvcc::RangeRequest) -> bool {
     let any_order = request.sort != Sort::default();
-    let filtered = [
-        request.min_mod_revision,
-        request.max_mod_revision,
-        request.min_create_revision,
-        request.max_create_revision,
-    ];
+    let filtered =
+        [request.min_mod_revision, request.max_mod_revision, request.min_create_revision, request.max_create_revision];
     let pushed_down = !any_order && filtered == [Revision::ZERO; 4];
     request.range.is_one() || (pushed_down && (1..=INLINE_KEYS_MAX).contains(&request.limit))
 }

@@ -12,10 +12,7 @@ fn unserved<T>() -> Result<Response<T>, Status> {
 impl pb::lease_server::Lease for Families {
     type LeaseKeepAliveStream = tokio_stream::Empty<Result<pb::LeaseKeepAliveResponse, Status>>;
 
-    async fn lease_grant(
-        &self,
-        _: Request<pb::LeaseGrantRequest>,
-    ) -> Result<Response<pb::LeaseGrantResponse>, Status> {
+    async fn lease_grant(&self, _: Request<pb::LeaseGrantRequest>) -> Result<Response<pb::LeaseGrantResponse>, Status> {
         unserved()
     }
 

@@ -65,9 +65,9 @@ impl Api {
     }
 
     /// The hash only has to agree between members; so both methods compute the same one.
-    async fn hash_at(self: &Arc<Self>, revision: Revision) -> Result<mvcc::Hash, Refusal> {
+    async fn hash_at(self: &Arc<Self>, revision: Revision) -> Result<mvcc::HashKv, Refusal> {
         let api = Arc::clone(self);
-        let hashing = tokio::task::spawn_blocking(move || api.node.store().hash(revision));
+        let hashing = tokio::task::spawn_blocking(move || api.node.store().hash_kv(revision));
         Ok(hashing.await.map_err(|_| Refusal::Stopped)??)
     }
 
@@ -142,11 +142,9 @@ impl pb::maintenance_server::Maintenance for Families {
         Ok(Response::new(self.api().member_status()))
     }
 
-    /// Space is given back in the background all the time; nothing stops for it, so there is nothing to wait for.
-    async fn defragment(
-        &self,
-        _: Request<pb::DefragmentRequest>,
-    ) -> Result<Response<pb::DefragmentResponse>, Status> {
+    /// Space is given back in the background all the time; asked for, it is given back now. Nothing stops for it.
+    async fn defragment(&self, _: Request<pb::DefragmentRequest>) -> Result<Response<pb::DefragmentResponse>, Status> {
+        self.api().reclaim().await?;
         Ok(Response::new(pb::DefragmentResponse { header: None }))
     }
 

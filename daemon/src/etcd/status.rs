@@ -236,9 +236,10 @@ impl From<MembershipError> for Refusal {
             MembershipError::NotLeader { .. } => Self::NotLeader,
             // etcd makes changes wait for each other; ours are refused, and a client may try again as when the
             // cluster is not well.
-            MembershipError::InProgress { .. } | MembershipError::Outdated { .. } | MembershipError::TooEarly => {
-                Self::Unhealthy
-            }
+            MembershipError::InProgress { .. }
+            | MembershipError::Outdated { .. }
+            | MembershipError::TooEarly
+            | MembershipError::Transferring => Self::Unhealthy,
             MembershipError::Unknown(_) | MembershipError::Tombstoned(_) => Self::MemberNotFound,
             MembershipError::Exists(_) => Self::MemberExists,
             MembershipError::NotLearner(_) => Self::MemberNotLearner,

@@ -8,8 +8,8 @@ use super::proto::etcdserverpb as pb;
 use super::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use super::proto::etcdserverpb::request_op::Request;
 use super::proto::etcdserverpb::response_op::Response;
-use super::status::Refusal;
 use super::quota::put_bytes;
+use super::status::Refusal;
 use mvcc::{Body, Done, Op, OpReply, Relation, Reply, Revision, Target};
 use std::sync::Arc;
 
