@@ -226,6 +226,7 @@ impl Raft {
                 Message::HeartbeatReply { stream, round, echo: sent_at, applied, credit_bytes }
             }
             Message::PreVote { .. }
+            | Message::Commit { .. }
             | Message::PreVoteReply { .. }
             | Message::VoteReply { .. }
             | Message::AppendAck(_)
@@ -277,6 +278,7 @@ impl Raft {
             (
                 Message::PreVote { .. }
                 | Message::Append { .. }
+                | Message::Commit { .. }
                 | Message::Heartbeat { .. }
                 | Message::Snapshot { .. }
                 | Message::TimeoutNow { .. }
@@ -301,6 +303,7 @@ impl Raft {
         follower.on_leader(core, message.stream());
         match message {
             Message::Append { prev, entries, commit, .. } => follower.on_append(core, prev, entries, commit, out),
+            Message::Commit { commit, .. } => follower.on_commit(core, commit, out),
             Message::Heartbeat { commit, round, sent_at, .. } => {
                 follower.on_heartbeat(core, commit, round, sent_at, out);
             }

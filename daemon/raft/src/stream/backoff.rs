@@ -61,7 +61,9 @@ mod tests {
     #[test]
     fn a_success_starts_over() {
         let mut backoff = Backoff::new(7);
-        (0..20).for_each(|_| drop(backoff.next()));
+        for _ in 0..20 {
+            backoff.next();
+        }
         backoff.succeeded();
         assert!(backoff.next() <= WAIT_MIN * 2);
     }

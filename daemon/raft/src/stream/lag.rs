@@ -144,13 +144,21 @@ impl LagRing {
             return (*sum, true);
         }
         let at = self.samples.partition_point(|sample| sample.last < index);
-        let before =
-            at.checked_sub(1).and_then(|at| self.samples.get(at)).map_or((self.base, 0), |s| (s.last, s.bytes));
         let Some(sample) = self.samples.get(at) else {
             return (self.total(), true);
         };
-        let within = proportion(sample.bytes - before.1, index.0 - before.0.0, sample.last.0 - before.0.0);
-        (before.1 + within, sample.last == index)
+        let below = at.checked_sub(1).and_then(|at| self.samples.get(at));
+        let (low, low_sum) = below.map_or((self.base, 0), |sample| (sample.last, sample.bytes));
+        let (high, high_sum) =
+            self.oldest_sum().filter(|(oldest, _)| *oldest < sample.last).unwrap_or((sample.last, sample.bytes));
+        let within = proportion(high_sum - low_sum, index.0 - low.0, high.0 - low.0);
+        (low_sum + within, high == index)
+    }
+
+    /// The oldest entry whose own sum is kept.
+    fn oldest_sum(&self) -> Option<(Index, u64)> {
+        let sum = self.sums.front()?;
+        Some((Index(self.last().0 + 1 - self.sums.len() as u64), *sum))
     }
 
     /// The age of the entry after `reached`, and whether it is exact.
@@ -166,3 +174,7 @@ fn proportion(whole: u64, part: u64, parts: u64) -> u64 {
     let share = u128::from(whole) * u128::from(part) / u128::from(parts.max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+#[path = "lag_tests.rs"]
+mod tests;

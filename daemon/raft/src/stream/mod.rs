@@ -239,3 +239,9 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod scenes;
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

@@ -52,12 +52,17 @@ impl Search {
         self.confirming &= self.lo >= start;
         let wanted = if self.confirming {
             self.lo
-        } else if self.probes < HINTED_PROBES {
+        } else if !self.halving() {
             self.hi
         } else {
             Index(self.lo.0 + (self.hi.0 - self.lo.0) / 16 * 8)
         };
         if self.hi < start { None } else { log.id_at(wanted.max(start)) }
+    }
+
+    /// Whether the search no longer trusts the hints; such a probe is as likely refused as not.
+    pub(super) fn halving(&self) -> bool {
+        !self.confirming && self.probes >= HINTED_PROBES
     }
 
     /// The probe has left.
@@ -92,3 +97,7 @@ impl Search {
         self.confirming = false;
     }
 }
+
+#[cfg(test)]
+#[path = "search_tests.rs"]
+mod tests;

@@ -13,13 +13,13 @@ use crate::output::{Event, LogRead, StateReason};
 use crate::types::{Index, LogId, MemberId, Time};
 use std::time::Duration;
 
-/// A probe that is expected to match carries a few entries: it saves a round trip, and costs little if it is
-/// refused (openraft #2074).
+/// A probe that is likely to match carries a few entries: the first flush then need not wait for the answer, and
+/// little is wasted if it is refused (openraft #2074).
 const PROBE_ENTRIES: u64 = 8;
 /// And never more bytes than this.
 const PROBE_BYTES: u64 = 64 << 10;
 /// While appends are in flight, commit news waits this long for one that would carry it.
-const COMMIT_NEWS_WAIT: Duration = Duration::from_millis(2);
+const COMMIT_NEWS_WAIT: Duration = Duration::from_millis(1);
 /// The pause between two offers of a snapshot; the follower's answer ends the phase.
 const OFFER_EVERY: Duration = Duration::from_secs(1);
 /// Appends unanswered for so many round trips are asked about with the next heartbeat reply, not before this time:
@@ -81,12 +81,13 @@ impl Stream {
             self.enter(Phase::Snapshot { offered_at: None }, StateReason::LogCompacted);
             return self.send_offer(now, view, out);
         };
+        let likely = !search.halving();
         search.probed();
         *awaiting = Some(Awaiting { prev, sent_at: now });
         let from = prev.index.next();
         let through = Index(prev.index.0 + PROBE_ENTRIES).min(view.log.last().index);
         let entries = match view.log.slice(from, through, PROBE_BYTES) {
-            Slice::Cached(entries) if prev.index == search.lo() && from <= through => small(entries),
+            Slice::Cached(entries) if likely && from <= through => small(entries),
             Slice::Cached(_) | Slice::Cold | Slice::Compacted => Vec::new(),
         };
         self.append(prev, entries, view.commit, out);
@@ -152,19 +153,19 @@ impl Stream {
             Slice::Cold => {}
         }
         recovery.hold(self.peer, replicate.cold.bytes());
-        if matches!(replicate.cold, Cold::Idle) && recovery.has_room() {
-            let (from, through) = (replicate.next, log.durable().index);
+        let (from, through) = (replicate.next, log.durable().index);
+        if matches!(replicate.cold, Cold::Idle) && from <= through && recovery.has_room() {
             replicate.cold = Cold::Reading { from, bytes: READ_BYTES };
             out.log_reads.push(LogRead { peer: self.peer, stream: self.id, from, through, bytes_max: READ_BYTES });
         }
         None
     }
 
-    /// An empty append: to ask what the follower has, or to tell it of a commit index that no other append carries.
+    /// An empty append to ask what the follower has, or the commit index if no append is about to carry it.
     fn send_news(&mut self, now: Time, view: &View<'_>, out: &mut StreamOut) {
         let Phase::Replicate(replicate) = &mut self.phase else { return };
-        let sent_all = replicate.next > view.log.last().index;
-        let news = sent_all && view.commit.min(replicate.next.prev()) > self.sent_commit;
+        let sent = replicate.next.prev();
+        let news = sent == view.log.last().index && view.commit.min(sent) > self.sent_commit;
         let waited = if news {
             let since = *replicate.commit_since.get_or_insert(now);
             replicate.in_flight.is_empty() || since.after(COMMIT_NEWS_WAIT) <= now
@@ -172,12 +173,16 @@ impl Stream {
             replicate.commit_since = None;
             false
         };
-        if !waited && !replicate.nudge {
-            return;
-        }
-        (replicate.nudge, replicate.commit_since) = (false, None);
-        if let Some(prev) = view.log.id_at(replicate.next.prev()) {
-            self.append(prev, Vec::new(), view.commit, out);
+        if std::mem::take(&mut replicate.nudge) {
+            replicate.commit_since = None;
+            if let Some(prev) = view.log.id_at(sent) {
+                self.append(prev, Vec::new(), view.commit, out);
+            }
+        } else if waited {
+            replicate.commit_since = None;
+            self.sent_commit = view.commit.min(sent);
+            let news = Message::Commit { stream: self.id, commit: self.sent_commit };
+            out.send.push((self.peer, news));
         }
     }
 
