@@ -8,11 +8,15 @@
 //!             raft         wal/ thread   apply thread    store (mvcc)
 //! ```
 
+pub mod admin;
 pub mod bootstrap;
 pub mod config;
+pub mod disk;
 pub mod etcd;
 pub mod http;
 pub mod listener;
+pub mod metrics;
 pub mod node;
 pub mod tls;
 pub mod transport;
+pub mod wal;

@@ -39,12 +39,16 @@ mod rank;
 mod read;
 mod row;
 #[cfg(test)]
+#[path = "../tests/model/sample.rs"]
 mod sample;
 mod state;
 mod store;
 mod txn;
 mod types;
 mod varint;
+
+#[cfg(test)]
+extern crate self as mvcc;
 
 pub use backend::{Backend, Change, Direction, REVISION_KEY_BYTES, Span, Table, View, Visit};
 pub use codec::{CODEC_VERSION, DecodeError, TXN_DEPTH_MAX};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Names one cluster for good. Printed in hexadecimal, as etcd does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClusterId(pub u64);
 
 /// Names one formatted disk: random, written once, never reused. A member id is bound to one of these, so that a

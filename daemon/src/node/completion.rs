@@ -1,6 +1,6 @@
 //! What this member's own threads report back to the loop.
 
-use raft::{Entry, Index, IoId, LogReadFailure, MemberId, StreamId};
+use raft::{Entry, Index, IoId, LogId, LogReadFailure, MemberId, StreamId};
 
 /// One report. The threads batch: one report may stand for many entries.
 #[derive(Debug)]
@@ -14,6 +14,12 @@ pub(crate) enum Completion {
         /// The outcomes of this member's own requests among them, in log order.
         outcomes: Vec<Outcome>,
     },
+    /// The log now starts after this entry.
+    Compacted(LogId),
+    /// The disk of the log has no room (true), or has room again.
+    DiskFull(bool),
+    /// A part of this member has failed for good. It stops, and says this.
+    Failed(String),
     /// Entries read back from the log on disk.
     LogRead {
         /// The follower they are for.

@@ -1,7 +1,8 @@
 //! What the rest of the process may ask of the node. Everything behind it is one loop; a handle is a cheap clone
 //! that leaves requests in its inbox and reads the small snapshots it leaves behind.
 
-use super::inbox::{Full, Inbox};
+use super::Inbox;
+use super::inbox::Full;
 use super::request::{CallRequest, ProposeRequest};
 use super::shared::Shared;
 use super::view::{Leadership, MembersView, StatusView};
@@ -46,7 +47,7 @@ impl Handle {
     /// [`ProposeFailure`]; its variants say whether the command may still take effect.
     pub async fn propose(&self, body: mvcc::Body) -> Result<Applied, ProposeFailure> {
         let sequence = self.shared.next_sequence();
-        let payload = self.shared.encode(sequence, body);
+        let payload = self.shared.encode(sequence, &body);
         if payload.len() > COMMAND_BYTES_MAX {
             return Err(ProposeFailure::TooLarge { bytes: payload.len(), bytes_max: COMMAND_BYTES_MAX });
         }

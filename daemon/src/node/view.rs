@@ -68,6 +68,10 @@ pub struct MembersView {
     pub cluster: ClusterId,
     /// Where the configuration stands in the log: what `change_membership` may be told to expect.
     pub at: Index,
+    /// It is committed.
+    pub committed: bool,
+    /// Two configurations are in force at once: a change is half done.
+    pub joint: bool,
     /// By id.
     pub members: Vec<MemberView>,
     /// The ids that were removed and never return.

@@ -85,7 +85,7 @@ impl Connection {
     ) -> Result<A, ConnectError> {
         let exchange = async {
             self.say(kind, question).await?;
-            let frame = self.next(HELLO_BYTES_MAX).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+            let frame = self.next(HELLO_BYTES_MAX).await?.ok_or_else(cut_short)?;
             if frame.kind != expected {
                 return Err(ConnectError::Unexpected(frame.kind));
             }
@@ -112,9 +112,13 @@ impl Connection {
             if self.stream.read_buf(&mut self.read).await? == 0 {
                 return match self.read.is_empty() {
                     true => Ok(None),
-                    false => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                    false => Err(cut_short().into()),
                 };
             }
         }
     }
+}
+
+fn cut_short() -> io::Error {
+    io::ErrorKind::UnexpectedEof.into()
 }

@@ -56,6 +56,13 @@ pub(super) enum Queued {
     Full,
 }
 
+/// What the writer of a lane does next.
+enum Next {
+    Write(Pieces),
+    Wait,
+    GiveUp,
+}
+
 impl Outbox {
     pub(super) fn new(bytes_max: usize) -> Self {
         Self { inner: Mutex::default(), wake: Notify::new(), bytes_max, dropped: AtomicU64::new(0) }
@@ -92,14 +99,11 @@ impl Outbox {
     /// Waits for something to write and takes all of it. None once a frame has not fitted.
     pub(super) async fn take(&self) -> Option<Pieces> {
         loop {
-            let mut inner = self.lock();
-            if inner.overflown {
-                return None;
+            match self.lock().next() {
+                Next::Write(pieces) => return Some(pieces),
+                Next::GiveUp => return None,
+                Next::Wait => {}
             }
-            if inner.bytes() > 0 {
-                return Some(inner.take());
-            }
-            drop(inner);
             self.wake.notified().await;
         }
     }
@@ -170,10 +174,16 @@ impl Inner {
         self.pieces_bytes + self.tail.len()
     }
 
-    fn take(&mut self) -> Pieces {
+    fn next(&mut self) -> Next {
+        if self.overflown {
+            return Next::GiveUp;
+        }
         self.seal();
+        if self.pieces.is_empty() {
+            return Next::Wait;
+        }
         self.pieces_bytes = 0;
-        Pieces { queue: mem::take(&mut self.pieces) }
+        Next::Write(Pieces { queue: mem::take(&mut self.pieces) })
     }
 }
 

@@ -6,7 +6,7 @@ use super::frame::FrameKind;
 use super::link::{self, Link};
 use super::outbox::{Outbox, Queued};
 use super::stats::Directory;
-use super::{Local, PeerEvent};
+use super::Local;
 use crate::bootstrap::NodeInfo;
 use crate::config::Address;
 use crate::node::Inbox;

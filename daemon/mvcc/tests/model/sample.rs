@@ -1,22 +1,23 @@
 //! Random commands for tests: one seed, one sequence. Keys are few and short, so that they meet each other.
 
-use crate::command::{
-    AlarmAction, AlarmChange, Body, Command, Compare, DeleteRange, Op, PublishedMember, Put, Relation, Target, Txn,
-};
-use crate::range::{RangeRequest, Sort, SortOrder, SortTarget};
-use crate::types::{Alarm, AlarmKind, KeyRange, RequestId, Revision};
 use bytes::Bytes;
+use mvcc::{
+    Alarm, AlarmAction, AlarmChange, AlarmKind, Body, Command, Compare, DeleteRange, KeyRange, Op, PublishedMember,
+    Put, RangeRequest, Relation, RequestId, Revision, Sort, SortOrder, SortTarget, Target, Txn,
+};
 
 /// A stream of numbers from a seed (splitmix64).
 pub(crate) struct Sampler {
     state: u64,
     /// The newest revision the caller knows of: requests ask around it.
     pub(crate) revision: i64,
+    /// How many keys there are besides the dozen special ones.
+    pub(crate) keys: u64,
 }
 
 impl Sampler {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed, revision: 1 }
+        Self { state: seed, revision: 1, keys: 0 }
     }
 
     pub(crate) fn next(&mut self) -> u64 {
@@ -142,6 +143,9 @@ impl Sampler {
     }
 
     pub(crate) fn key(&mut self) -> Bytes {
+        if self.keys > 0 && self.chance(95) {
+            return Bytes::from(format!("key/{:06}", self.below(self.keys)));
+        }
         let keys: [&[u8]; 12] =
             [b"a", b"a\0", b"a\0b", b"ab", b"b", b"ba", b"c", b"\0", b"\xff", b"\xff\xff", b"d/1", b"d/2"];
         Bytes::from_static(self.pick(&keys))
