@@ -8,7 +8,14 @@ fn member(id: u64, name: &str, learner: bool) -> MemberView {
 }
 
 fn view(members: Vec<MemberView>) -> MembersView {
-    MembersView { cluster: ClusterId(1), at: Index(1), members, removed: BTreeSet::new() }
+    MembersView {
+        cluster: ClusterId(1),
+        at: Index(1),
+        committed: true,
+        joint: false,
+        members,
+        removed: BTreeSet::new(),
+    }
 }
 
 fn started(count: u64) -> Vec<MemberView> {

@@ -247,3 +247,7 @@ impl pb::kv_server::Kv for Families {
         Ok(tonic::Response::new(self.api().compact(compact.into_inner()).await?))
     }
 }
+
+#[cfg(test)]
+#[path = "port_tests.rs"]
+mod tests;

@@ -13,6 +13,8 @@ mod handle;
 mod inbox;
 mod request;
 mod shared;
+#[cfg(test)]
+pub(crate) mod solo;
 mod view;
 
 pub(crate) use completion::{Completion, Outcome};
