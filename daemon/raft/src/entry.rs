@@ -108,6 +108,12 @@ impl Entry {
         length
     }
 
+    /// The length of a record with this payload.
+    #[must_use]
+    pub fn bytes_with(payload: &[u8]) -> usize {
+        record_bytes(payload.len())
+    }
+
     /// One entry in a buffer of its own. Batches share one: see [`Entry::encode_into`].
     #[must_use]
     pub fn new(id: LogId, kind: EntryKind, wall_us: u64, payload: &[u8]) -> Self {

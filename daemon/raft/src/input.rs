@@ -1,6 +1,7 @@
 //! What may happen to a member.
 
 use crate::entry::{Entry, EntryKind};
+use crate::membership::Membership;
 use crate::message::Envelope;
 use crate::types::{Index, IoId, LinkId, LogId, MemberId, StreamId};
 use bytes::Bytes;
@@ -56,7 +57,7 @@ pub enum Input {
     },
     /// The answer to a [`crate::LogRead`].
     LogRead {
-        /// The follower it was for.
+        /// The follower it was for, or this member itself.
         peer: MemberId,
         /// The stream that asked.
         stream: StreamId,
@@ -67,6 +68,16 @@ pub enum Input {
     Compacted {
         /// The last entry that is gone.
         through: LogId,
+    },
+    /// A snapshot has been installed: the state machine covers everything up to `last`, and the log on disk holds
+    /// nothing up to there, or nothing at all if it did not contain `last`.
+    Installed {
+        /// The last entry it covers.
+        last: LogId,
+        /// Where its configuration stands.
+        membership_at: Index,
+        /// The configuration in force at `last`.
+        membership: Membership,
     },
     /// The disk has no room (true) or has room again (false): a leader without room takes no proposals and hands over.
     DiskFull(bool),

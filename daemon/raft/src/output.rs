@@ -3,7 +3,7 @@
 
 use crate::entry::Entry;
 use crate::input::Token;
-use crate::message::Envelope;
+use crate::message::{Envelope, SnapshotOffer};
 use crate::status::StreamState;
 use crate::types::{HardState, Index, IoId, LogId, MemberId, StreamId, Term};
 
@@ -16,6 +16,9 @@ pub struct Output {
     pub persist: Option<Persist>,
     /// Committed entries that are durable here, in order, each exactly once.
     pub apply: Vec<Entry>,
+    /// A snapshot to fetch and install, because the leader's log does not reach back to this member's. Said again
+    /// with every offer; fetching one that is under way already is the caller's to avoid.
+    pub install: Option<Install>,
     /// Replies to requests.
     pub answers: Vec<Answer>,
     /// Entries a stream needs that are no longer in memory.
@@ -37,10 +40,19 @@ pub struct Persist {
     pub append: Vec<Entry>,
 }
 
-/// Entries to be read back from disk for a stream.
+/// A snapshot to fetch. Its completion is reported by [`crate::Input::Installed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Install {
+    /// Who has it.
+    pub from: MemberId,
+    /// What it covers at least; any later one serves as well.
+    pub offer: SnapshotOffer,
+}
+
+/// Entries to be read back from disk, for a stream or, when `peer` is this member itself, to be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRead {
-    /// For this follower.
+    /// For this follower, or for this member's own state machine.
     pub peer: MemberId,
     /// Repeated in the answer.
     pub stream: StreamId,
@@ -122,6 +134,9 @@ pub enum MembershipError {
         /// What is in force.
         actual: Index,
     },
+    /// Leadership is being handed over: try again after a pause.
+    #[error("leadership is being transferred")]
+    Transferring,
     /// The leader has not committed an entry of its own term yet: try again after a pause.
     #[error("the leader has not committed an entry of its term yet")]
     TooEarly,

@@ -96,6 +96,16 @@ impl LogId {
     pub fn new(term: u64, index: u64) -> Self {
         Self { term: Term(term), index: Index(index) }
     }
+
+    /// The one further along. For two entries of one log, where that is the same order as by term.
+    pub(crate) fn max_by_index(self, other: Self) -> Self {
+        if other.index > self.index { other } else { self }
+    }
+
+    /// The one less far along.
+    pub(crate) fn min_by_index(self, other: Self) -> Self {
+        if other.index < self.index { other } else { self }
+    }
 }
 
 impl fmt::Display for LogId {
@@ -124,6 +134,12 @@ impl Time {
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)))
+    }
+
+    /// The moment `wait` earlier; the clock's start if that is later.
+    #[must_use]
+    pub fn before(self, wait: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)))
     }
 
     /// How long ago `earlier` was; zero if it is still to come.

@@ -1,0 +1,247 @@
+//! The replication stream: everything about bringing one follower up to date, for one leader in one term.
+//!
+//! ```text
+//!                  Matched                    LogCompacted
+//!      ┌─ Probe ───────────────▶ Replicate ───────────────▶ Snapshot ─┐
+//!      │   ▲ ▲                     │   ▲                       ▲      │ SnapshotInstalled: the follower
+//!      │   │ └─────────────────────┘   └───────────────────────┼──────┘ reported an entry of the log
+//!      │   │  Rejected, Stalled, LogUnreadable, Regressed,     │
+//!      │   │  Disconnected; Connected starts over              │
+//!      └───┴────────────────── LogCompacted ───────────────────┘
+//! ```
+//!
+//! The leader feeds a stream what the follower says, what the link does and what the disk gives back, and then polls
+//! it. It polls every stream after the log has grown, commit has moved, entries came back from disk, or a tick.
+//!
+//! * One [`StreamId`] for each connection: a reply that names another is stale and counts for nothing (D16, P20).
+//! * The match point only grows, except when the follower itself shows that it lost what it acknowledged: then it
+//!   counts for nothing until it has all of that again (P21).
+//! * Silence, not size, is what times out: no acknowledgement while something is in flight (D3).
+//! * Nothing a peer says can make a stream panic, underflow, or send entries that do not follow their base (D15, P19).
+//! * Heartbeats do not pass through a phase, a window or a queue (D4, D12).
+//!
+//! Seed behaviours that live here: S1-S4 [`Stream`]; S5 `inflights`, replaced by ordered pipelining; S6, S24, S29
+//! [`Stream::closed`] and the phases (lag alone never asks for a snapshot, D13); S7, S8 `phase`; S9-S11, S19
+//! `search`; S12-S15, S20, S23, S25-S28 `send`; S16, S17, S21, S22 this file; S33, S36, S40 the Snapshot phase;
+//! S35 the reasons of [`StateReason`] and [`CloseReason`]; S42-S44 `status` and [`Event::Stream`].
+//! Defects closed here: D1-D5, D7, D8, D12, D13, D15-D17, D23-D25, D27-D30 (stream side).
+
+mod backoff;
+mod inflights;
+mod lag;
+mod phase;
+mod rate;
+mod recovery;
+mod replies;
+mod search;
+mod send;
+mod status;
+mod window;
+
+pub(crate) use lag::LagRing;
+pub(crate) use recovery::Recovery;
+pub(crate) use replies::Beat;
+pub(crate) use send::{StreamOut, View};
+
+use crate::config::Config;
+use crate::log::Log;
+use crate::message::Message;
+use crate::output::{CloseReason, Event, StateReason};
+use crate::status::Resets;
+use crate::types::{Index, LinkId, LogId, MemberId, ReadRound, StreamId, Time};
+use backoff::Backoff;
+use phase::Phase;
+use rate::{Rate, RoundTrip};
+use search::Search;
+use std::time::Duration;
+use window::Window;
+
+/// The shortest silence that counts as a stall: a flush on a bad disk takes this long.
+const STALL_MIN: Duration = Duration::from_secs(1);
+/// Silence of this many round trips is a stall.
+const STALL_ROUND_TRIPS: u32 = 4;
+
+/// The replication stream to one follower.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    peer: MemberId,
+    id: StreamId,
+    append_bytes_max: u64,
+    phase: Phase,
+    link: Option<LinkId>,
+    /// The greatest connection seen: an older one that shows up late is ignored.
+    link_greatest: LinkId,
+    /// The last entry known to be durable there and equal to the leader's.
+    matched: LogId,
+    /// What it had acknowledged before it lost entries, until it has all of that again.
+    regressed: Option<LogId>,
+    window: Window,
+    /// From sending a heartbeat to its reply.
+    beat: RoundTrip,
+    /// From sending an append to its acknowledgement: a round trip and a flush.
+    delay: RoundTrip,
+    rate: Rate,
+    backoff: Backoff,
+    retry_at: Option<Time>,
+    /// The greatest commit index the follower can know from what was sent.
+    sent_commit: Index,
+    heard_at: Option<Time>,
+    applied: Index,
+    rejections: u64,
+    resets: Resets,
+    /// Emitted by the next poll: at most a few for each call.
+    events: Vec<Event>,
+}
+
+impl Stream {
+    /// A stream that knows nothing of its follower yet and has no connection.
+    pub(crate) fn new(peer: MemberId, config: &Config, seed: u64) -> Self {
+        Self {
+            peer,
+            id: StreamId::default(),
+            append_bytes_max: config.append_bytes_max,
+            phase: Phase::probe(Search::open(Index::ZERO)),
+            link: None,
+            link_greatest: LinkId::default(),
+            matched: LogId::ZERO,
+            regressed: None,
+            window: Window::new(config),
+            beat: RoundTrip::default(),
+            delay: RoundTrip::default(),
+            rate: Rate::default(),
+            backoff: Backoff::new(seed),
+            retry_at: None,
+            sent_commit: Index::ZERO,
+            heard_at: None,
+            applied: Index::ZERO,
+            rejections: 0,
+            resets: Resets::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// What counts for commit: the last entry that is durable there. Nothing while the follower lacks entries it
+    /// once acknowledged.
+    pub(crate) fn matched(&self) -> LogId {
+        if self.regressed.is_some() { LogId::ZERO } else { self.matched }
+    }
+
+    /// The stream's name on this connection, which heartbeats carry and replies repeat.
+    pub(crate) fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// When the follower was last heard.
+    pub(crate) fn heard_at(&self) -> Option<Time> {
+        self.heard_at
+    }
+
+    /// A heartbeat. It says nothing about the log beyond what the follower acknowledged.
+    pub(crate) fn heartbeat(&self, now: Time, commit: Index, round: ReadRound) -> Message {
+        Message::Heartbeat { stream: self.id, commit: commit.min(self.matched.index), round, sent_at: now }
+    }
+
+    /// A connection stands. What was in flight on the one before is unknown: the search starts over from the match
+    /// point, under a new name.
+    pub(crate) fn on_link_up(&mut self, link: LinkId, id: StreamId) {
+        if link <= self.link_greatest {
+            return;
+        }
+        (self.link, self.link_greatest, self.id) = (Some(link), link, id);
+        self.window.reconnected();
+        self.retry_at = None;
+        match &mut self.phase {
+            Phase::Snapshot { offered_at } => *offered_at = None,
+            Phase::Probe { .. } | Phase::Replicate(_) => self.search_again(StateReason::Connected),
+        }
+    }
+
+    /// The connection is gone.
+    pub(crate) fn on_link_down(&mut self, link: LinkId) {
+        if self.link != Some(link) {
+            return;
+        }
+        self.link = None;
+        match self.phase {
+            Phase::Snapshot { .. } => {}
+            Phase::Probe { .. } | Phase::Replicate(_) => self.search_again(StateReason::Disconnected),
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Time) {
+        self.retry_at = self.retry_at.filter(|at| *at > now);
+        if self.stalls_at().is_some_and(|at| at <= now) {
+            self.search_again(StateReason::Stalled);
+            self.back_off(now);
+        }
+    }
+
+    /// The stream ends: with the leader's term, or with the follower's membership.
+    pub(crate) fn closed(self, reason: CloseReason) -> Event {
+        Event::StreamClosed { peer: self.peer, reason }
+    }
+
+    /// When a tick or a poll is due.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.link?;
+        [self.retry_at, self.stalls_at(), self.sends_at()].into_iter().flatten().min()
+    }
+
+    /// When the silence has lasted too long.
+    fn stalls_at(&self) -> Option<Time> {
+        self.link?;
+        match &self.phase {
+            Phase::Probe { awaiting, .. } => awaiting.map(|awaiting| awaiting.sent_at),
+            Phase::Replicate(replicate) => (!replicate.in_flight.is_empty()).then_some(replicate.progress_at),
+            Phase::Snapshot { .. } => None,
+        }
+        .map(|since| since.after(self.stall()))
+    }
+
+    fn stall(&self) -> Duration {
+        let slowest = self.beat.smoothed().max(self.delay.smoothed()).unwrap_or_default();
+        slowest.saturating_mul(STALL_ROUND_TRIPS).max(STALL_MIN)
+    }
+
+    /// Back to Probe, from what the follower acknowledged.
+    fn search_again(&mut self, reason: StateReason) {
+        self.enter(Phase::probe(Search::confirm(self.matched.index)), reason);
+    }
+
+    /// The only way into a phase.
+    fn enter(&mut self, phase: Phase, reason: StateReason) {
+        let (from, to) = (self.phase.state(), phase.state());
+        self.phase = phase;
+        self.sent_commit = Index::ZERO;
+        if reason.is_reset() {
+            *self.resets.entry(reason).or_default() += 1;
+        }
+        self.events.push(Event::Stream { peer: self.peer, from, to, reason });
+    }
+
+    fn back_off(&mut self, now: Time) {
+        self.retry_at = Some(now.after(self.backoff.next()));
+    }
+
+    /// A message that makes no sense. It changes nothing.
+    fn refuse(&mut self, why: &'static str) {
+        self.events.push(Event::Refused { peer: self.peer, why });
+    }
+
+    /// Whether the log starts after everything the follower may match.
+    fn cut_off(&self, log: &Log) -> bool {
+        let start = log.start().index;
+        match &self.phase {
+            Phase::Probe { search, .. } => search.hi() < start,
+            Phase::Replicate(replicate) => replicate.next <= start,
+            Phase::Snapshot { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod scenes;
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

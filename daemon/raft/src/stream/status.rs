@@ -1,0 +1,66 @@
+//! What a stream shows: computed when asked, from what it works with.
+
+use super::Stream;
+use super::phase::{Cold, Phase};
+use super::send::View;
+use super::window::Limit;
+use crate::log::Log;
+use crate::status::{FollowerStatus, PausedReason};
+use crate::types::{Index, Time};
+
+impl Stream {
+    /// The follower as the leader sees it; connected or not.
+    pub(crate) fn status(&self, now: Time, view: &View<'_>, learner: bool) -> FollowerStatus {
+        let (in_flight_messages, in_flight_bytes) = match &self.phase {
+            Phase::Replicate(replicate) => (replicate.in_flight.messages() as u64, replicate.in_flight.bytes()),
+            Phase::Probe { .. } | Phase::Snapshot { .. } => (0, 0),
+        };
+        FollowerStatus {
+            member: self.peer,
+            learner,
+            state: self.phase.state(),
+            paused: self.paused(now, view.log),
+            matched: self.matched,
+            next: self.next(),
+            lag: view.lag.lag(now, self.matched.index),
+            applied: self.applied,
+            in_flight_messages,
+            in_flight_bytes,
+            window_bytes: self.window.bytes(),
+            credit_bytes: self.window.credit(),
+            round_trip: self.beat.smoothed(),
+            ack_bytes_per_second: self.rate.get(now),
+            silent_for: self.heard_at.map(|at| now.since(at)),
+            rejections: self.rejections,
+            resets: self.resets.clone(),
+        }
+    }
+
+    fn next(&self) -> Index {
+        match &self.phase {
+            Phase::Replicate(replicate) => replicate.next,
+            Phase::Probe { .. } | Phase::Snapshot { .. } => self.matched.index.next(),
+        }
+    }
+
+    fn paused(&self, now: Time, log: &Log) -> PausedReason {
+        if self.link.is_none() {
+            return PausedReason::Disconnected;
+        }
+        let backoff = self.retry_at.is_some_and(|at| at > now);
+        match &self.phase {
+            Phase::Snapshot { .. } => PausedReason::Snapshot,
+            Phase::Probe { .. } | Phase::Replicate(_) if backoff => PausedReason::Backoff,
+            Phase::Probe { awaiting: Some(_), .. } => PausedReason::ProbeWait,
+            Phase::Probe { awaiting: None, .. } => PausedReason::None,
+            Phase::Replicate(replicate) if replicate.next > log.last().index => PausedReason::None,
+            Phase::Replicate(replicate) => match (self.window.limit(&replicate.in_flight), &replicate.cold) {
+                (Some(Limit::Credit), _) => PausedReason::NoCredit,
+                (Some(Limit::Bytes | Limit::Messages), _) => PausedReason::WindowFull,
+                (None, Cold::Reading { .. }) => PausedReason::LogRead,
+                (None, Cold::Idle | Cold::Ready { .. }) if replicate.paced_until.is_some() => PausedReason::LogRead,
+                (None, Cold::Idle | Cold::Ready { .. }) => PausedReason::None,
+            },
+        }
+    }
+}
