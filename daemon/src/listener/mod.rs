@@ -1,0 +1,203 @@
+//! One port for everything a client speaks: gRPC over HTTP/2, plain HTTP/2 and HTTP/1.1, with or without TLS.
+//!
+//! ```text
+//!   accept ─▶ room? ─▶ TLS handshake ─▶ first bytes ─┬─▶ HTTP/2 ─▶ App
+//!                        (10 s)           (10 s)     └─▶ HTTP/1 ─▶ App
+//! ```
+//!
+//! * Which protocol a connection speaks is read from its first bytes, so a client without ALPN is served as well.
+//! * Whoever connects and stays silent, or drips bytes, is gone after a named time.
+//! * A stop is announced to every connection; what is under way may finish within [`Options::drain_max`].
+
+mod connection;
+mod opening;
+mod ping;
+mod stream;
+
+use crate::listener::connection::Connection;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use prometheus::IntCounter;
+use rustls::ServerConfig;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+/// What answers the requests of every connection.
+pub trait App: Clone + Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: hyper::body::Body<Data = bytes::Bytes, Error: std::error::Error + Send + Sync> + Send + 'static;
+
+    /// Answers one request. Every failure is an answer too.
+    fn call(&self, request: Request<Incoming>, peer: &Peer) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The certificate it showed, DER; none without TLS or when none was asked for.
+    pub certificate: Option<Arc<[u8]>>,
+}
+
+/// The TLS configuration for the next connection: asked each time, so certificates change without a restart.
+pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
+/// How long a connection may take for its TLS handshake, and again for the first bytes of its protocol. Generous
+/// for a slow link; an attacker who holds connections open without speaking gets ten seconds of each.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// How long an HTTP/1 client may take for the head of a request, between requests too.
+pub const HEADER_READ_MAX: Duration = Duration::from_secs(10);
+
+/// The most header bytes of one request, as HTTP/2 counts them: names, values and 32 for each.
+pub const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+
+/// The most open connections. Each costs a few tens of kilobytes when idle.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// How long accepting rests after it failed, for instance because the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pings that keep a connection or find out that it is dead.
+#[derive(Clone, Copy, Debug)]
+pub struct Keepalive {
+    /// Silence after which the server pings; none never.
+    pub interval: Option<Duration>,
+    /// How long the answer may take.
+    pub timeout: Duration,
+    /// A client that pings more often than this, again and again, is sent away.
+    pub ping_interval_min: Duration,
+}
+
+impl Default for Keepalive {
+    /// etcd's own: ping after two quiet hours, wait 20 s, take a ping every 5 s.
+    fn default() -> Self {
+        Self {
+            interval: Some(Duration::from_secs(2 * 60 * 60)),
+            timeout: Duration::from_secs(20),
+            ping_interval_min: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The bounds of a port.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// TLS, or plain text.
+    pub tls: Option<TlsHandle>,
+    /// Pings.
+    pub keepalive: Keepalive,
+    /// Open connections.
+    pub connections_max: usize,
+    /// Streams open at once on one HTTP/2 connection.
+    pub streams_max: u32,
+    /// What may finish after a stop was announced has this long.
+    pub drain_max: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            keepalive: Keepalive::default(),
+            connections_max: CONNECTIONS_MAX,
+            streams_max: STREAMS_MAX,
+            drain_max: DRAIN_MAX,
+        }
+    }
+}
+
+/// Streams open at once on one connection. The busiest known client, an API server, keeps some hundreds of watches
+/// on one.
+pub const STREAMS_MAX: u32 = 4_096;
+
+/// Long enough for a request that waits out an election.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// A [`TlsSource`] that can be printed.
+#[derive(Clone)]
+pub struct TlsHandle(pub TlsSource);
+
+impl std::fmt::Debug for TlsHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsHandle")
+    }
+}
+
+/// Counts the bytes that clients send and receive.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// From clients.
+    pub received: IntCounter,
+    /// To clients.
+    pub sent: IntCounter,
+}
+
+/// Serves `app` on `socket` until `stop` is cancelled, then lets what is under way finish. Returns when every
+/// connection is closed.
+pub async fn serve<A: App>(socket: TcpListener, app: A, options: Options, traffic: Traffic, stop: CancellationToken) {
+    let port = Arc::new(Port { app, options, traffic, stop: stop.clone(), abort: CancellationToken::new() });
+    let room = Arc::new(Semaphore::new(port.options.connections_max));
+    let connections = TaskTracker::new();
+    while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
+        match accepted {
+            Ok((stream, address)) => admit(&port, &room, &connections, stream, address),
+            Err(error) => rest(&error).await,
+        }
+    }
+    drop(socket);
+    connections.close();
+    if tokio::time::timeout(port.options.drain_max, connections.wait()).await.is_err() {
+        port.abort.cancel();
+        connections.wait().await;
+    }
+}
+
+/// What the connections of one port share.
+struct Port<A> {
+    app: A,
+    options: Options,
+    traffic: Traffic,
+    stop: CancellationToken,
+    /// The drain time is over.
+    abort: CancellationToken,
+}
+
+fn admit<A: App>(
+    port: &Arc<Port<A>>,
+    room: &Arc<Semaphore>,
+    connections: &TaskTracker,
+    stream: TcpStream,
+    address: SocketAddr,
+) {
+    // Dropping the stream closes it: cheaper for both sides than a connection that is never served.
+    let Ok(place) = Arc::clone(room).try_acquire_owned() else {
+        debug!(%address, "refused a connection: too many are open");
+        return;
+    };
+    connections.spawn(run(Arc::clone(port), stream, address, place));
+}
+
+async fn run<A: App>(port: Arc<Port<A>>, stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) {
+    let abort = port.abort.clone();
+    let connection = Connection { port, address };
+    if let Some(Err(error)) = abort.run_until_cancelled(Box::pin(connection.serve(stream))).await {
+        debug!(%address, %error, "a connection ended");
+    }
+    drop(place);
+}
+
+/// A failed accept is mostly the process running out of descriptors: pausing lets some come back.
+async fn rest(error: &io::Error) {
+    warn!(%error, "could not accept a connection");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
