@@ -17,6 +17,7 @@ pub mod http;
 pub mod listener;
 pub mod metrics;
 pub mod node;
+pub mod telemetry;
 pub mod tls;
 pub mod transport;
 pub mod wal;

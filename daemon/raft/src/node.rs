@@ -201,7 +201,7 @@ impl Raft {
             Message::Removed { at } => self.on_removed(from, at, out),
             Message::Vote { transfer: false, .. } if term > mine && self.is_loyal() => self.tell_if_removed(from, out),
             message => match term.cmp(&mine) {
-                Ordering::Less => self.on_stale(from, message, out),
+                Ordering::Less => self.on_stale(from, &message, out),
                 Ordering::Equal => self.on_message(from, message, out),
                 Ordering::Greater => {
                     let leader = message.is_from_leader().then_some(from);
@@ -213,10 +213,10 @@ impl Raft {
     }
 
     /// A message of an earlier term. Who asks learns the current one; answers to old questions mean nothing.
-    fn on_stale(&mut self, from: MemberId, message: Message, out: &mut Output) -> Next {
+    fn on_stale(&mut self, from: MemberId, message: &Message, out: &mut Output) -> Next {
         let core = &mut self.core;
         let (applied, credit_bytes) = (core.applies.applied(), core.credit_bytes());
-        let answer = match message {
+        let answer = match *message {
             Message::Vote { .. } => Message::VoteReply { granted: false },
             Message::ReadIndex { question } => Message::ReadIndexReply { question, index: None },
             Message::Append { stream, prev, .. } => {
@@ -376,7 +376,7 @@ impl Raft {
     }
 
     fn on_removed(&mut self, from: MemberId, at: Index, out: &mut Output) -> Next {
-        if !self.core.membership().is_member(from) {
+        if !self.core.membership().is_member(from) && self.leader() != Some(from) {
             self.core.refuse(from, "a stranger speaks of removal", out);
             return Next::Stay;
         }
@@ -429,12 +429,13 @@ impl Raft {
     /// Becomes a follower, in this term or a later one.
     fn follow(&mut self, term: Term, leader: Option<MemberId>, out: &mut Output) {
         self.close(out);
-        if term > self.core.term() {
+        let same_term = term == self.core.term();
+        if !same_term {
             self.core.enter_term(term, None);
         }
         let mut follower = Follower::new(&mut self.core, leader);
         if let Role::Follower(before) = &self.role {
-            follower.keep_from(before, term == self.core.term());
+            follower.keep_from(before, same_term);
         }
         self.role = Role::Follower(follower);
         out.events.push(Event::Following { term, leader });

@@ -73,12 +73,7 @@ fn adopt(founder: &Founder, known: &KnownCluster) -> Result<KnownCluster, Bootst
 }
 
 fn is_me(founder: &Founder, info: &NodeInfo) -> bool {
-    info.name == founder.info.name || same_urls(&info.peer_urls, &founder.info.peer_urls)
-}
-
-/// Whether two lists name the same addresses, in whatever order.
-pub(super) fn same_urls(a: &[String], b: &[String]) -> bool {
-    !a.is_empty() && a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
+    info.name == founder.info.name || info.is_at(&founder.info.peer_urls)
 }
 
 /// FNV-1a: stable for ever, and as good as anything over random member ids.

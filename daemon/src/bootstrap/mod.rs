@@ -295,7 +295,7 @@ async fn join(
 
 /// This member's id, if the cluster has bound it to this disk already.
 fn find(info: &NodeInfo, known: &KnownCluster) -> Result<Option<Id>, BootstrapError> {
-    let mut places = known.members.iter().filter(|(_, there)| form::same_urls(&there.peer_urls, &info.peer_urls));
+    let mut places = known.members.iter().filter(|(_, there)| there.is_at(&info.peer_urls));
     match places.next() {
         None => Err(BootstrapError::NotAdded { cluster: known.id, urls: info.peer_urls.clone() }),
         Some((_, there)) if there.storage.is_none() => Ok(None),

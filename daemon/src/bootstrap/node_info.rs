@@ -5,6 +5,7 @@
 use super::StorageId;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The most bytes a node's description may take: a name, a handful of URLs.
 pub const NODE_INFO_BYTES_MAX: usize = 16 << 10;
@@ -30,6 +31,13 @@ pub struct NodeInfo {
 pub struct NodeInfoError(#[from] serde_json::Error);
 
 impl NodeInfo {
+    /// Whether it is reached at exactly these URLs, in whatever order.
+    #[must_use]
+    pub fn is_at(&self, peer_urls: &[String]) -> bool {
+        let set = |urls: &[String]| urls.iter().cloned().collect::<BTreeSet<_>>();
+        !peer_urls.is_empty() && set(&self.peer_urls) == set(peer_urls)
+    }
+
     /// The form in which the configuration carries it.
     #[must_use]
     pub fn encode(&self) -> Bytes {

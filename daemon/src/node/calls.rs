@@ -103,6 +103,10 @@ impl Calls {
         true
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(super) fn has_held(&self) -> bool {
         self.waiting.values().any(|waiting| waiting.held)
     }

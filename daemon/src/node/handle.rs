@@ -6,7 +6,7 @@ use super::inbox::Full;
 use super::request::{CallRequest, ProposeRequest};
 use super::shared::Shared;
 use super::view::{Leadership, MembersView, StatusView};
-use super::{ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
+use super::{ChangeFailure, Inspection, ProposeFailure, ReadFailure, TransferFailure};
 use crate::bootstrap::Identity;
 use mvcc::Store;
 use raft::{Change, Index, MemberId, Term};
@@ -139,7 +139,7 @@ impl Handle {
 
     /// Everything the engine knows about itself and, while it leads, about each follower: computed when asked.
     /// None when the node has stopped.
-    pub async fn inspect(&self) -> Option<raft::Status> {
+    pub async fn inspect(&self) -> Option<Inspection> {
         let (reply, answer) = oneshot::channel();
         self.inbox().inspect(reply).ok()?;
         answer.await.ok()

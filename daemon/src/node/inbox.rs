@@ -5,6 +5,7 @@
 //! * A full queue refuses requests, makes peers wait (which stops the reading of their connections), and always takes
 //!   the completions of this member's own threads, for each of them answers one request that was bounded itself.
 
+use super::Inspection;
 use super::completion::Completion;
 use super::request::{CallRequest, ProposeRequest, ReadRequest};
 use crate::transport::PeerEvent;
@@ -42,7 +43,7 @@ pub(super) struct Batch {
     pub(super) proposals: Vec<ProposeRequest>,
     pub(super) reads: Vec<ReadRequest>,
     pub(super) calls: Vec<CallRequest>,
-    pub(super) inspections: Vec<oneshot::Sender<raft::Status>>,
+    pub(super) inspections: Vec<oneshot::Sender<Inspection>>,
     proposals_bytes: usize,
     peers_bytes: usize,
 }
@@ -105,7 +106,7 @@ impl Inbox {
         self.push(|batch| push_below(&mut batch.calls, CALLS_MAX, request))
     }
 
-    pub(super) fn inspect(&self, reply: oneshot::Sender<raft::Status>) -> Result<(), Full> {
+    pub(super) fn inspect(&self, reply: oneshot::Sender<Inspection>) -> Result<(), Full> {
         self.push(|batch| push_below(&mut batch.inspections, CALLS_MAX, reply))
     }
 

@@ -27,6 +27,7 @@ pub(crate) mod test_authority;
 
 pub use certificate::{common_name, not_after};
 pub use client::ClientTls;
+pub(crate) use protocol::suite_names;
 pub use server::ServerTls;
 
 use std::path::PathBuf;

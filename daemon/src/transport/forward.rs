@@ -31,7 +31,7 @@ pub(crate) struct NotTaken {
 }
 
 /// Why the leader did not take a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum NotTakenReason {
     /// It does not lead, or not now: ask whoever does.
     NotLeader,

@@ -28,10 +28,10 @@ pub(crate) use call::{Call, CallReply};
 pub(crate) use connect::{Connection, FIRST_WORDS_TIMEOUT};
 pub use connect::{ALPN_PEERS, ConnectError};
 pub(crate) use event::PeerEvent;
-pub(crate) use forward::{FORWARD_HEADER_BYTES, Forwarded, NotTaken, NotTakenReason};
+pub(crate) use forward::{Forwarded, NotTaken, NotTakenReason};
 pub(crate) use listener::{Listener, PeerSockets};
 pub(crate) use peers::Peers;
-pub(crate) use stats::{Directory, ListenerStats, PeerStats};
+pub(crate) use stats::{Directory, ListenerStats};
 
 use crate::bootstrap::{Identity, NodeInfo, StorageId};
 use crate::tls::ClientTls;

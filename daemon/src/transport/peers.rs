@@ -82,7 +82,9 @@ impl Peers {
     /// what follows it would not fit the follower's log either.
     pub(crate) fn send(&self, envelope: &Envelope) {
         let Some(peer) = self.peers.get(&envelope.to) else { return };
-        let bulk = matches!(envelope.message, Message::Append { .. } | Message::Snapshot { .. });
+        // News of a commit follows the entries it speaks of.
+        let bulk =
+            matches!(envelope.message, Message::Append { .. } | Message::Commit { .. } | Message::Snapshot { .. });
         let outbox = if bulk { &peer.link.append } else { &peer.link.control };
         match outbox.message(envelope) {
             Queued::Yes => {}

@@ -47,6 +47,7 @@ mod tag {
     pub(super) const TIMEOUT_NOW: u8 = 12;
     pub(super) const SNAPSHOT: u8 = 13;
     pub(super) const REMOVED: u8 = 14;
+    pub(super) const COMMIT: u8 = 15;
 }
 
 /// Appends the head of `envelope` to `out`. The records of an append are not part of it.
@@ -78,6 +79,11 @@ pub fn put_message(out: &mut BytesMut, envelope: &Envelope) {
             put_log_id(out, *prev);
             out.put_u64_le(commit.0);
             out.put_u32_le(u32::try_from(entries.len()).expect("a frame holds far fewer than 4 G entries"));
+        }
+        Message::Commit { stream, commit } => {
+            out.put_u8(tag::COMMIT);
+            out.put_u64_le(stream.0);
+            out.put_u64_le(commit.0);
         }
         Message::AppendAck(ack) => {
             out.put_u8(tag::APPEND_ACK);
@@ -144,6 +150,7 @@ pub fn take_message(frame: Frame) -> Result<Envelope, WireError> {
             let (stream, prev, commit) = (fields.stream()?, fields.log_id()?, fields.index()?);
             Message::Append { stream, prev, entries: take_entries(&mut records, fields.u32()?)?, commit }
         }
+        tag::COMMIT => Message::Commit { stream: fields.stream()?, commit: fields.index()? },
         tag::APPEND_ACK => Message::AppendAck(Ack {
             stream: fields.stream()?,
             durable: fields.log_id()?,

@@ -30,6 +30,7 @@ fn messages() -> Vec<Message> {
         Message::VoteReply { granted: false },
         Message::Append { stream, prev: last, entries: vec![], commit: Index(7) },
         Message::Append { stream, prev: last, entries: vec![entry(9, b"nine"), entry(10, b"")], commit: Index(7) },
+        Message::Commit { stream, commit: Index(7) },
         Message::AppendAck(Ack { stream, durable: last, applied: Index(5), credit_bytes: 1 << 40 }),
         Message::AppendReject(Reject { stream, prev: last, last, conflict: Some((Term(2), Index(5))) }),
         Message::AppendReject(Reject { stream, prev: last, last, conflict: None }),
@@ -84,7 +85,7 @@ proptest! {
     #[test]
     fn random_heads_and_records_never_panic(
         head in prop::collection::vec(any::<u8>(), 0..128),
-        tag in 0_u8..16,
+        tag in 0_u8..18,
         records in prop::collection::vec(any::<u8>(), 0..128),
     ) {
         let mut head = head;

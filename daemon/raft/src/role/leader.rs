@@ -119,9 +119,10 @@ impl Leader {
         let places = (before.next().0..).map(Index);
         let term = core.term();
         out.answers.extend(
-            proposals.iter().zip(places).map(|(proposal, index)| {
-                Answer::Proposed(proposal.token, result.clone().map(|()| LogId { term, index }))
-            }),
+            proposals
+                .iter()
+                .zip(places)
+                .map(|(proposal, index)| Answer::Proposed(proposal.token, result.map(|()| LogId { term, index }))),
         );
     }
 
