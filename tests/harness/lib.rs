@@ -1,1 +1,3 @@
-//! x
+//! What the tests stand on: the simulated cluster.
+
+pub mod sim;
