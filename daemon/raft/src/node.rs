@@ -426,12 +426,13 @@ impl Raft {
     /// Becomes a follower, in this term or a later one.
     fn follow(&mut self, term: Term, leader: Option<MemberId>, out: &mut Output) {
         self.close(out);
-        if term > self.core.term() {
+        let same_term = term == self.core.term();
+        if !same_term {
             self.core.enter_term(term, None);
         }
         let mut follower = Follower::new(&mut self.core, leader);
         if let Role::Follower(before) = &self.role {
-            follower.keep_from(before, term == self.core.term());
+            follower.keep_from(before, same_term);
         }
         self.role = Role::Follower(follower);
         out.events.push(Event::Following { term, leader });

@@ -38,14 +38,20 @@ impl World {
     }
 
     fn perform(&mut self, slot: usize, out: &mut Output) -> Verdict {
+        let mut committed = Index::ZERO;
         for event in out.events.drain(..) {
+            if let Event::MembershipCommitted { at } = event {
+                committed = at;
+            }
             self.event(slot, &event)?;
         }
+        let before = self.members[slot].disk.live.memberships().last().cloned();
         if let Some(persist) = out.persist.take() {
             self.persist(slot, persist)?;
         }
         let leads = self.members[slot].leading.is_some();
-        self.claim(slot, claimed(out, leads))?;
+        self.claim(slot, claimed(out, leads).max(committed))?;
+        self.reconfigured(slot, before.as_ref().map(|(at, membership)| (*at, &**membership)))?;
         for envelope in out.send.drain(..) {
             self.promise(slot, &envelope)?;
             self.send(slot, envelope);
@@ -85,10 +91,7 @@ impl World {
                 self.report.reach("removed");
             }
             Event::MembershipEffective { .. } => self.report.reach("membership effective"),
-            Event::MembershipCommitted { at } => {
-                self.report.reach("membership committed");
-                self.claim(slot, *at)?;
-            }
+            Event::MembershipCommitted { .. } => self.report.reach("membership committed"),
             Event::Regressed { peer, acknowledged, found } => {
                 return Err(broken(format!("{id}: {peer} is said to have lost {acknowledged}, down to {found}")));
             }
@@ -118,12 +121,10 @@ impl World {
         }
         self.ledger.write_begins(id, &member.disk.live, &persist, member.leading)?;
         let appended: Vec<Index> = persist.append.iter().map(Entry::index).collect();
-        let before = member.disk.live.memberships().last().cloned();
         member.disk.submit(persist).map_err(|what| broken(format!("{id}: {what}")))?;
         for index in appended {
             self.ledger.appended(id, self.members[slot].disk.live.at(index).expect("just appended"))?;
         }
-        self.reconfigured(slot, before.as_ref().map(|(at, membership)| (*at, &**membership)))?;
         self.flush(slot);
         Ok(())
     }
@@ -185,6 +186,7 @@ impl World {
     /// A message must not promise what the disk does not hold.
     fn promise(&mut self, slot: usize, envelope: &Envelope) -> Verdict {
         let Member { id, disk, .. } = &self.members[slot];
+        self.trace.note(self.now, envelope.to.0, || format!("  {envelope}"));
         match &envelope.message {
             Message::VoteReply { granted: true } => {
                 let durable = disk.votes.get(&envelope.term).copied();
@@ -203,10 +205,9 @@ impl World {
             return;
         }
         let Fate { first, again } = self.network.send(&mut self.chance.network, self.now, slot, to);
-        self.trace.note(self.now, first.unwrap_or(0), || {
-            let fate = if first.is_some() { "" } else { " (lost)" };
-            format!("  {envelope}{fate}")
-        });
+        if first.is_none() {
+            self.trace.note(self.now, 0, || "    which is lost".to_owned());
+        }
         let (life, epoch) = (self.members[to].life, self.network.epoch(slot, to));
         let mark = role_mark(self.members[slot].role);
         let connected = self.network.is_connected(slot, to) && !self.network.is_blocked(slot, to);
