@@ -29,6 +29,8 @@ mod read;
 mod role;
 mod status;
 mod stream;
+#[cfg(test)]
+mod testdata;
 mod types;
 mod writes;
 

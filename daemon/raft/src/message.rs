@@ -42,7 +42,7 @@ pub enum Message {
         /// Whether it did.
         granted: bool,
     },
-    /// Entries that follow `prev`; without entries a probe, or news of the commit index.
+    /// Entries that follow `prev`; without entries a question, which is answered like any other append.
     Append {
         /// The leader's stream; replies repeat it.
         stream: StreamId,
@@ -51,6 +51,14 @@ pub enum Message {
         /// Consecutive entries, the first at `prev.index + 1`.
         entries: Vec<Entry>,
         /// The leader's commit index.
+        commit: Index,
+    },
+    /// News of the commit index, when no append is about to carry it. Not answered: what it says is said again by
+    /// every append and heartbeat.
+    Commit {
+        /// The leader's stream.
+        stream: StreamId,
+        /// The commit index, cut to what was sent to the follower.
         commit: Index,
     },
     /// Everything up to `durable` matches the leader's log and is on the follower's disk.
@@ -156,7 +164,11 @@ impl Message {
     /// Whether only the leader of a term says it.
     pub(crate) fn is_from_leader(&self) -> bool {
         match self {
-            Self::Append { .. } | Self::Heartbeat { .. } | Self::Snapshot { .. } | Self::TimeoutNow { .. } => true,
+            Self::Append { .. }
+            | Self::Commit { .. }
+            | Self::Heartbeat { .. }
+            | Self::Snapshot { .. }
+            | Self::TimeoutNow { .. } => true,
             Self::PreVote { .. }
             | Self::PreVoteReply { .. }
             | Self::Vote { .. }
@@ -173,9 +185,10 @@ impl Message {
     /// The leader's stream it belongs to, if it belongs to one.
     pub(crate) fn stream(&self) -> Option<StreamId> {
         match self {
-            Self::Append { stream, .. } | Self::Heartbeat { stream, .. } | Self::Snapshot { stream, .. } => {
-                Some(*stream)
-            }
+            Self::Append { stream, .. }
+            | Self::Commit { stream, .. }
+            | Self::Heartbeat { stream, .. }
+            | Self::Snapshot { stream, .. } => Some(*stream),
             _ => None,
         }
     }
@@ -190,6 +203,7 @@ impl fmt::Display for Message {
             Self::Vote { last, transfer: true } => write!(f, "Vote last={last} transfer"),
             Self::VoteReply { granted } => write!(f, "VoteReply {}", yes_no(*granted)),
             Self::Append { prev, entries, commit, .. } => write_append(f, *prev, entries, *commit),
+            Self::Commit { commit, .. } => write!(f, "Commit {commit}"),
             Self::AppendAck(ack) => write!(f, "AppendAck durable={}", ack.durable),
             Self::AppendReject(reject) => write_reject(f, reject),
             Self::Heartbeat { commit, round, .. } => write!(f, "Heartbeat commit={commit} round={round}"),

@@ -201,7 +201,7 @@ impl Raft {
             Message::Removed { at } => self.on_removed(from, at, out),
             Message::Vote { transfer: false, .. } if term > mine && self.is_loyal() => self.tell_if_removed(from, out),
             message => match term.cmp(&mine) {
-                Ordering::Less => self.on_stale(from, message, out),
+                Ordering::Less => self.on_stale(from, &message, out),
                 Ordering::Equal => self.on_message(from, message, out),
                 Ordering::Greater => {
                     let leader = message.is_from_leader().then_some(from);
@@ -213,10 +213,10 @@ impl Raft {
     }
 
     /// A message of an earlier term. Who asks learns the current one; answers to old questions mean nothing.
-    fn on_stale(&mut self, from: MemberId, message: Message, out: &mut Output) -> Next {
+    fn on_stale(&mut self, from: MemberId, message: &Message, out: &mut Output) -> Next {
         let core = &mut self.core;
         let (applied, credit_bytes) = (core.applies.applied(), core.credit_bytes());
-        let answer = match message {
+        let answer = match *message {
             Message::Vote { .. } => Message::VoteReply { granted: false },
             Message::ReadIndex { question } => Message::ReadIndexReply { question, index: None },
             Message::Append { stream, prev, .. } => {
@@ -226,6 +226,7 @@ impl Raft {
                 Message::HeartbeatReply { stream, round, echo: sent_at, applied, credit_bytes }
             }
             Message::PreVote { .. }
+            | Message::Commit { .. }
             | Message::PreVoteReply { .. }
             | Message::VoteReply { .. }
             | Message::AppendAck(_)
@@ -277,6 +278,7 @@ impl Raft {
             (
                 Message::PreVote { .. }
                 | Message::Append { .. }
+                | Message::Commit { .. }
                 | Message::Heartbeat { .. }
                 | Message::Snapshot { .. }
                 | Message::TimeoutNow { .. }
@@ -301,6 +303,7 @@ impl Raft {
         follower.on_leader(core, message.stream());
         match message {
             Message::Append { prev, entries, commit, .. } => follower.on_append(core, prev, entries, commit, out),
+            Message::Commit { commit, .. } => follower.on_commit(core, commit, out),
             Message::Heartbeat { commit, round, sent_at, .. } => {
                 follower.on_heartbeat(core, commit, round, sent_at, out);
             }
@@ -373,7 +376,7 @@ impl Raft {
     }
 
     fn on_removed(&mut self, from: MemberId, at: Index, out: &mut Output) -> Next {
-        if !self.core.membership().is_member(from) {
+        if !self.core.membership().is_member(from) && self.leader() != Some(from) {
             self.core.refuse(from, "a stranger speaks of removal", out);
             return Next::Stay;
         }

@@ -193,6 +193,12 @@ impl Follower {
         }
     }
 
+    /// Entries known to agree with the leader's log are committed as far as it says; what lies behind them may not be
+    /// the leader's at all.
+    pub(crate) fn on_commit(&mut self, core: &mut Core, commit: Index, out: &mut Output) {
+        core.advance_commit(commit.min(self.accepted.unwrap_or_default().index), out);
+    }
+
     pub(crate) fn on_heartbeat(
         &mut self,
         core: &mut Core,
@@ -201,7 +207,7 @@ impl Follower {
         sent_at: Time,
         out: &mut Output,
     ) {
-        core.advance_commit(commit.min(self.accepted.unwrap_or_default().index), out);
+        self.on_commit(core, commit, out);
         let (stream, applied, credit_bytes) = (self.stream, core.applies.applied(), core.credit_bytes());
         self.reply(core, Message::HeartbeatReply { stream, round, echo: sent_at, applied, credit_bytes }, out);
     }

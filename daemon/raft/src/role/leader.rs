@@ -120,7 +120,7 @@ impl Leader {
         let term = core.term();
         out.answers.extend(
             proposals.iter().zip(places).map(|(proposal, index)| {
-                Answer::Proposed(proposal.token, result.clone().map(|()| LogId { term, index }))
+                Answer::Proposed(proposal.token, result.map(|()| LogId { term, index }))
             }),
         );
     }

@@ -20,11 +20,25 @@
 //! * Nothing a peer says can make a stream panic, underflow, or send entries that do not follow their base (D15, P19).
 //! * Heartbeats do not pass through a phase, a window or a queue (D4, D12).
 //!
-//! Seed behaviours that live here: S1-S4 [`Stream`]; S5 `inflights`, replaced by ordered pipelining; S6, S24, S29
-//! [`Stream::closed`] and the phases (lag alone never asks for a snapshot, D13); S7, S8 `phase`; S9-S11, S19
-//! `search`; S12-S15, S20, S23, S25-S28 `send`; S16, S17, S21, S22 this file; S33, S36, S40 the Snapshot phase;
-//! S35 the reasons of [`StateReason`] and [`CloseReason`]; S42-S44 `status` and [`Event::Stream`].
-//! Defects closed here: D1-D5, D7, D8, D12, D13, D15-D17, D23-D25, D27-D30 (stream side).
+//! | seed behaviour | where |
+//! | --- | --- |
+//! | S1-S3, S6 one stream per term and follower, its identity and state; S29 its end | [`Stream`], [`Stream::closed`] |
+//! | S4, S9-S11, S19 the search between two cursors, never below the log | `search` |
+//! | S5 order: one probe at a time; then pipelined, in order | `phase`, `inflights` |
+//! | S7, S8 the states, the driver, the way back after each error | `phase`, `Stream::enter` |
+//! | S12-S15, S20, S23, S26-S28 what is loaded, checked and sent; commit on every append | `send` |
+//! | S16 silence instead of a timeout per request | `Stream::tick` |
+//! | S17, S21, S22 the match point and news of it | `replies` |
+//! | S24 a lag alone asks for no snapshot (D13): it changes the budget | `recovery` |
+//! | S25 waiting, for time too | [`Stream::next_deadline`] |
+//! | S33, S36, S40 a follower that needs a snapshot; the tail and heartbeats stay fresh | the Snapshot phase |
+//! | S35 the eight kinds of error | [`StateReason`], [`CloseReason`], scene `seed_errors` |
+//! | S42-S44 metrics, summaries, traces | `status`, [`Event::Stream`] |
+//!
+//! Defects closed here: D1 D2 `send`, `window`; D3 `Stream::tick`; D4 D12 [`Stream::heartbeat`]; D5 D27 bounded
+//! appends and probes; D7 D22 D23 entries and terms out of the leader's one log; D8 D17 cold reads with backoff;
+//! D13 D29 the Snapshot phase; D15 D16 D30 `replies`; D24 streams keyed by follower, not by configuration; D25 `lag`,
+//! `status`; D28 `recovery`.
 
 mod backoff;
 mod inflights;
@@ -124,16 +138,6 @@ impl Stream {
     /// once acknowledged.
     pub(crate) fn matched(&self) -> LogId {
         if self.regressed.is_some() { LogId::ZERO } else { self.matched }
-    }
-
-    /// The stream's name on this connection, which heartbeats carry and replies repeat.
-    pub(crate) fn id(&self) -> StreamId {
-        self.id
-    }
-
-    /// When the follower was last heard.
-    pub(crate) fn heard_at(&self) -> Option<Time> {
-        self.heard_at
     }
 
     /// A heartbeat. It says nothing about the log beyond what the follower acknowledged.

@@ -137,3 +137,36 @@ impl StateReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::EntryKind;
+
+    fn ready(indexes: std::ops::RangeInclusive<u64>) -> Cold {
+        let entries: VecDeque<_> =
+            indexes.map(|index| Entry::new(LogId::new(1, index), EntryKind::Command, 0, &[0; 60])).collect();
+        let bytes = entries.iter().map(Entry::bytes).sum();
+        Cold::Ready { entries, bytes }
+    }
+
+    #[test]
+    fn what_was_read_is_taken_in_bounded_slices_and_counted_down() {
+        let mut cold = ready(3..=7);
+        assert_eq!(cold.take(Index(3), 250).map(|taken| taken.len()), Some(2));
+        assert_eq!(cold.bytes(), 3 * 104);
+        assert_eq!(cold.take(Index(5), 1).map(|taken| taken.len()), Some(1));
+        assert_eq!(cold.take(Index(6), u64::MAX).map(|taken| taken.len()), Some(2));
+        assert!(matches!(cold, Cold::Idle));
+        assert_eq!((cold.bytes(), cold.take(Index(8), 100)), (0, None));
+    }
+
+    #[test]
+    fn what_was_read_and_does_not_follow_is_dropped() {
+        for next in [1, 2, 4, 9] {
+            let mut cold = ready(3..=7);
+            assert_eq!(cold.take(Index(next), u64::MAX), None);
+            assert!(matches!(cold, Cold::Idle));
+        }
+    }
+}

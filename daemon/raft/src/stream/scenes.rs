@@ -177,7 +177,7 @@ impl Scene {
     }
 
     fn stream_id(&self, line: &Line<'_>) -> StreamId {
-        line.number("on").map_or(self.stream.id(), StreamId)
+        line.number("on").map_or(self.stream.id, StreamId)
     }
 
     fn ack(&mut self, line: &Line<'_>) {
@@ -311,7 +311,7 @@ impl Scene {
     fn check(&self) {
         for (_, message) in &self.out.send {
             let Message::Append { prev, entries, stream, .. } = message else { continue };
-            assert_eq!(*stream, self.stream.id(), "appends name the stream of this connection");
+            assert_eq!(*stream, self.stream.id, "appends name the stream of this connection");
             assert!(self.log.contains(*prev), "the base of an append is in the log");
             for (index, entry) in (prev.index.0 + 1..).zip(entries) {
                 assert_eq!(entry.index(), Index(index), "entries follow their base without a gap");

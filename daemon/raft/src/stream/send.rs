@@ -161,11 +161,11 @@ impl Stream {
         None
     }
 
-    /// An empty append: to ask what the follower has, or to tell it of a commit index that no other append carries.
+    /// An empty append to ask what the follower has, or the commit index if no append is about to carry it.
     fn send_news(&mut self, now: Time, view: &View<'_>, out: &mut StreamOut) {
         let Phase::Replicate(replicate) = &mut self.phase else { return };
-        let sent_all = replicate.next > view.log.last().index;
-        let news = sent_all && view.commit.min(replicate.next.prev()) > self.sent_commit;
+        let sent = replicate.next.prev();
+        let news = sent == view.log.last().index && view.commit.min(sent) > self.sent_commit;
         let waited = if news {
             let since = *replicate.commit_since.get_or_insert(now);
             replicate.in_flight.is_empty() || since.after(COMMIT_NEWS_WAIT) <= now
@@ -173,12 +173,16 @@ impl Stream {
             replicate.commit_since = None;
             false
         };
-        if !waited && !replicate.nudge {
-            return;
-        }
-        (replicate.nudge, replicate.commit_since) = (false, None);
-        if let Some(prev) = view.log.id_at(replicate.next.prev()) {
-            self.append(prev, Vec::new(), view.commit, out);
+        if std::mem::take(&mut replicate.nudge) {
+            replicate.commit_since = None;
+            if let Some(prev) = view.log.id_at(sent) {
+                self.append(prev, Vec::new(), view.commit, out);
+            }
+        } else if waited {
+            replicate.commit_since = None;
+            self.sent_commit = view.commit.min(sent);
+            let news = Message::Commit { stream: self.id, commit: self.sent_commit };
+            out.send.push((self.peer, news));
         }
     }
 

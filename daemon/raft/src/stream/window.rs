@@ -1,9 +1,10 @@
 //! How much may be in flight: in messages and in bytes, never more than the follower has credit for.
 //!
-//! The window follows the pipe: twice what the follower makes durable during its least round trip. It grows only
-//! while it is what holds the stream back, and it shrinks when the follower's durable lag grows while its
+//! The window follows the pipe: twice what the follower makes durable during its least round trip. It moves only
+//! while it is what holds the stream back. It shrinks when the follower's durable lag grows while its
 //! acknowledgements slow down: a deeper queue in front of a slow disk adds delay and nothing else
-//! (hashicorp/raft #541).
+//! (hashicorp/raft #541). The bound in messages never shrinks: small writes make no deep queue, and while they wait
+//! for it they form larger appends.
 
 use super::inflights::Inflights;
 use super::rate::RoundTrip;
@@ -15,8 +16,6 @@ use std::time::Duration;
 const MESSAGES_START: usize = 64;
 /// What a window never shrinks below: one full append at its default size keeps any disk busy.
 const BYTES_MIN: u64 = 1 << 20;
-/// And as many messages as let a group of small writes form behind each flush.
-const MESSAGES_MIN: usize = 16;
 /// The window is judged at most this often, or once in a round trip if that is longer.
 const JUDGED_EVERY: Duration = Duration::from_millis(10);
 /// Acknowledgements slower than the least by this factor say that there is a queue.
@@ -134,7 +133,7 @@ impl Window {
         }
         let queueing = smoothed > least * QUEUE_FACTOR;
         match self.limited {
-            _ if queueing && evidence.behind > self.behind => self.shrink(),
+            Some(Limit::Bytes) if queueing && evidence.behind > self.behind => self.shrink(),
             Some(Limit::Bytes) => self.grow_bytes(evidence.rate, least),
             Some(Limit::Messages) if !queueing => self.messages = (self.messages * 2).min(self.bounds.messages_max),
             Some(Limit::Messages | Limit::Credit) | None => {}
@@ -144,7 +143,6 @@ impl Window {
 
     fn shrink(&mut self) {
         self.bytes = (self.bytes / 8 * 7).max(BYTES_MIN.min(self.bounds.bytes_start));
-        self.messages = (self.messages / 8 * 7).max(MESSAGES_MIN.min(self.bounds.messages_max));
     }
 
     fn grow_bytes(&mut self, rate: u64, least: Duration) {
@@ -220,7 +218,8 @@ mod tests {
     fn it_stays_when_something_else_is_the_limit() {
         let mut window = window();
         window.judge(Time(1_000_000), &Evidence { delay: &delay(100, 100), rate: 100 * MIB, behind: 0 });
-        assert_eq!(window.bytes(), 4 * MIB);
+        window.judge(Time(2_000_000), &Evidence { delay: &delay(5, 200), rate: MIB, behind: 9 * MIB });
+        assert_eq!((window.bytes(), window.messages), (4 * MIB, MESSAGES_START));
     }
 
     #[test]
@@ -231,7 +230,7 @@ mod tests {
             window.held_back_by(Limit::Bytes);
             window.judge(Time(round * 1_000_000), &Evidence { delay: &slow, rate: MIB, behind: round * MIB });
         }
-        assert_eq!((window.bytes(), window.messages), (MIB, MESSAGES_MIN));
+        assert_eq!((window.bytes(), window.messages), (MIB, MESSAGES_START));
         window.held_back_by(Limit::Bytes);
         window.judge(Time(100_000_000), &Evidence { delay: &delay(5, 5), rate: MIB, behind: 0 });
         assert_eq!(window.bytes(), 2 * MIB);

@@ -164,7 +164,7 @@ impl Cluster {
         if let Some(persist) = out.persist {
             member.disk.write(persist);
             if !member.slow {
-                inputs.extend(member.disk.flush().map(Input::Persisted));
+                inputs.extend(member.disk.flush(usize::MAX).map(Input::Persisted));
             }
         }
         for entry in &out.apply {
@@ -183,8 +183,8 @@ impl Cluster {
         inputs
     }
 
-    pub(crate) fn flush(&mut self, id: MemberId) {
-        if let Some(io) = self.members.get_mut(&id).and_then(|member| member.disk.flush()) {
+    pub(crate) fn flush(&mut self, id: MemberId, writes: usize) {
+        if let Some(io) = self.members.get_mut(&id).and_then(|member| member.disk.flush(writes)) {
             self.step(id, Input::Persisted(io));
         }
     }

@@ -27,17 +27,19 @@ impl Disk {
         self.pending.clear();
     }
 
-    /// Makes everything written durable; the last write it covers.
-    pub(crate) fn flush(&mut self) -> Option<IoId> {
-        let last = self.pending.back()?.io;
-        for persist in std::mem::take(&mut self.pending) {
+    /// Makes the oldest `writes` durable; the last of them.
+    pub(crate) fn flush(&mut self, writes: usize) -> Option<IoId> {
+        let mut last = None;
+        for _ in 0..writes {
+            let Some(persist) = self.pending.pop_front() else { break };
+            last = Some(persist.io);
             self.hard_state = persist.hard_state.unwrap_or(self.hard_state);
             if let Some(from) = persist.truncate_from {
                 self.entries.retain(|entry| entry.index() < from);
             }
             self.entries.extend(persist.append.into_iter().filter(|entry| entry.index() > self.start.index));
         }
-        Some(last)
+        last
     }
 
     pub(crate) fn last(&self) -> LogId {

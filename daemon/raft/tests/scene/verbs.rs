@@ -3,6 +3,7 @@
 //! ```text
 //!   cluster m1 m2 m3 [learner=m4]   start members that know this configuration
 //!   blank m4                        start a member that waits to be added
+//!   lead m1                         m1 is elected and settled; nothing is written down
 //!   campaign m1                     m1's patience ends; the others have not heard a leader for an election timeout
 //!   tick m1                         m1's next deadline comes, by its clock alone
 //!   wait 500                        so many milliseconds pass for all, with everything due and delivered
@@ -10,7 +11,8 @@
 //!   deliver [m1 m2]                 deliver what is on its way now (from m1 to m2), not what follows from it
 //!   lose [m1 m2]                    lose it instead
 //!   cut m1 m2 · isolate m1 · heal   connections
-//!   slow m1 · fast m1 · flush m1    whether writes stay in flight, and their end
+//!   slow m1 · fast m1               whether writes stay in flight
+//!   flush m1 [2]                    the end of all of them, or of the oldest two
 //!   crash m1 · restart m1           what is not flushed is lost
 //!   propose m1 a b c                one batch
 //!   read m1
@@ -41,6 +43,7 @@ pub(crate) fn run(cluster: &mut Cluster, line: &str) -> Played {
     match verb {
         "cluster" => start(cluster, &words),
         "blank" => on_each(&words, |id| cluster.add(id, None)),
+        "lead" => lead(cluster, member(&words, 0)?),
         "campaign" => campaign(cluster, member(&words, 0)?),
         "tick" => on_each(&words, |id| cluster.tick(id)),
         "wait" => wait(cluster, &words),
@@ -50,7 +53,7 @@ pub(crate) fn run(cluster: &mut Cluster, line: &str) -> Played {
         "isolate" => isolate(cluster, member(&words, 0)?),
         "heal" => done(cluster.heal()),
         "slow" | "fast" => on_each(&words, |id| cluster.members.get_mut(&id).expect("known").slow = verb == "slow"),
-        "flush" => on_each(&words, |id| cluster.flush(id)),
+        "flush" => flush(cluster, &words),
         "crash" => on_each(&words, |id| cluster.crash(id)),
         "restart" => on_each(&words, |id| cluster.boot(id)),
         "propose" => propose(cluster, &words),
@@ -106,6 +109,20 @@ fn start(cluster: &mut Cluster, words: &[&str]) -> Played {
 fn campaign(cluster: &mut Cluster, id: MemberId) -> Played {
     cluster.pass(Duration::from_secs(1));
     cluster.tick(id);
+    Ok(())
+}
+
+fn lead(cluster: &mut Cluster, id: MemberId) -> Played {
+    let before = cluster.trace.len();
+    campaign(cluster, id)?;
+    cluster.settle();
+    cluster.trace.truncate(before);
+    Ok(())
+}
+
+fn flush(cluster: &mut Cluster, words: &[&str]) -> Played {
+    let writes = words.get(1).map_or(Ok(usize::MAX), |word| word.parse()).map_err(|_| "how many writes?")?;
+    cluster.flush(member(words, 0)?, writes);
     Ok(())
 }
 
