@@ -158,6 +158,13 @@ impl World {
     /// # Errors
     /// The first rule that did not hold.
     pub fn run(&mut self) -> Verdict {
+        let swarm = &self.swarm;
+        self.trace.note(0, 0, || format!("{swarm:?}"));
+        for fault in [Fault::Reorder, Fault::Drift] {
+            if swarm.has(fault) {
+                self.report.fault(fault, &["always"]);
+            }
+        }
         let ids = (1..=self.swarm.voters as u64).map(MemberId);
         let first = Arc::new(Membership::bootstrap(ids.map(|id| (id, node_info(id)))));
         (0..self.swarm.voters).for_each(|_| {
