@@ -265,7 +265,9 @@ impl World {
             let status = raft.status(member.clock.now(self.now).mono);
             ensure("S15", status.role == RoleName::Leader, || format!("{} is {:?}", member.id, status.role))?;
             for said in &status.followers {
-                if let Some(follower) = by_id(&self.members, said.member) {
+                // One that has gone on to a later term may have taken back what it acknowledged.
+                let follower = by_id(&self.members, said.member);
+                if let Some(follower) = follower.filter(|follower| follower.disk.live.hard_state.term <= status.term) {
                     super::checks::lag::check(&member.disk.live, &follower.disk.durable, said)?;
                 }
             }

@@ -134,15 +134,19 @@ impl World {
     }
 
     /// A leader may just have appended a configuration.
-    fn reconfigured(&self, slot: usize, before: Option<(Index, &Membership)>) -> Verdict {
+    fn reconfigured(&mut self, slot: usize, before: Option<(Index, &Membership)>) -> Verdict {
         let member = &self.members[slot];
-        let (Some(term), Some(before)) = (member.leading, before) else { return Ok(()) };
-        let Some((at, membership)) = member.disk.live.memberships().last() else { return Ok(()) };
-        if *at <= before.0 {
+        let (Some(term), Some(before), Some(raft)) = (member.leading, before, &member.raft) else { return Ok(()) };
+        if member.disk.live.memberships().last().is_none_or(|(at, _)| *at <= before.0) {
             return Ok(());
         }
-        let committed = self.ledger.last().last;
-        let committed = (committed.index, committed.term);
+        // What it relies on may be committed without anybody having been told yet.
+        let commit = raft.status(member.clock.now(self.now).mono).commit;
+        self.claim(slot, commit)?;
+        let member = &self.members[slot];
+        let Some((at, membership)) = member.disk.live.memberships().last() else { return Ok(()) };
+        // Its own word, now that it has been checked: others may be terms ahead of it.
+        let committed = member.disk.live.at(commit).map_or((commit, Term(0)), |base| (commit, base.last.term));
         Proposed { leader: member.id, term, before, after: (*at, membership), committed }.check()
     }
 
@@ -375,7 +379,9 @@ fn holds(log: &LogImage, base: Base) -> bool {
 /// that word is its leader's.
 fn claimed(out: &Output, leads: bool) -> Index {
     let sent = out.send.iter().filter_map(|envelope| match envelope.message {
-        Message::Append { commit, .. } | Message::Heartbeat { commit, .. } => Some(commit),
+        Message::Append { commit, .. } | Message::Heartbeat { commit, .. } | Message::Commit { commit, .. } => {
+            Some(commit)
+        }
         Message::ReadIndexReply { index, .. } => index,
         _ => None,
     });
