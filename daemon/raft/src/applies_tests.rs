@@ -24,7 +24,7 @@ fn indexes(entries: &[Entry]) -> Vec<u64> {
 fn entries_are_handed_over_once_and_wait_while_the_state_machine_is_behind() {
     let (log, config) = (log(10), config(208, 416));
     let mut applies = Applies::new(Index::ZERO);
-    let mut give = |applies: &mut Applies| {
+    let give = |applies: &mut Applies| {
         let mut out = Output::default();
         applies.hand_over(Index(9), &log, &config, Time(0), &mut out);
         indexes(&out.apply)

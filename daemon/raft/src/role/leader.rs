@@ -102,7 +102,7 @@ impl Leader {
             if self.peers.contains_key(&member) {
                 continue;
             }
-            let mut stream = Stream::new(member, &core.config, core.chance.next());
+            let mut stream = Stream::new(member, &core.config, core.chance.next()).inheriting(self.noop.prev());
             if let Some(link) = core.links.get(&member).copied() {
                 stream.on_link_up(link, core.next_stream());
             }
@@ -119,9 +119,10 @@ impl Leader {
         let places = (before.next().0..).map(Index);
         let term = core.term();
         out.answers.extend(
-            proposals.iter().zip(places).map(|(proposal, index)| {
-                Answer::Proposed(proposal.token, result.map(|()| LogId { term, index }))
-            }),
+            proposals
+                .iter()
+                .zip(places)
+                .map(|(proposal, index)| Answer::Proposed(proposal.token, result.map(|()| LogId { term, index }))),
         );
     }
 

@@ -8,11 +8,12 @@
 //!   config append=B window=B messages=N cache=B     first of all, where the defaults are too large to tell a story
 //!   append N [bytes=B] [term=T]     the leader appends N entries of B bytes each and makes them durable
 //!   commit I · compact I            the commit index moves · the log is cut through I
-//!   link up | link down             a connection comes or goes; each has its own stream id
+//!   link up | link down [N]         a connection comes or goes, the newest or the Nth; each has its own stream id
 //!   ack I@T [credit=B] [on=S]       the follower made this durable; on=S names an earlier stream
 //!   reject base=I@T last=I@T [conflict=I@T] [on=S]
 //!   heartbeat · heartbeat-reply [rtt=D] [credit=B] [on=S]
-//!   log-read | log-read compacted | unreadable | gap     the disk answers
+//!   log-read [compacted | unreadable | gap] [on=S]     the disk answers
+//!   others-hold B                   other streams hold so much of the recovery budget
 //!   advance D · status · urgent · close term-over | removed
 //! ```
 
@@ -122,12 +123,13 @@ impl Scene {
             "append" => self.append(&line),
             "commit" => self.commit = Index(line.word().parse().expect("an index")),
             "compact" => self.compact(Index(line.word().parse().expect("an index"))),
-            "link" => self.link(line.word()),
+            "link" => self.link(&line),
             "ack" => self.ack(&line),
             "reject" => self.reject(&line),
             "heartbeat" => self.heartbeat(),
             "heartbeat-reply" => self.heartbeat_reply(&line),
-            "log-read" => self.log_read(line.word()),
+            "log-read" => self.log_read(&line),
+            "others-hold" => self.recovery.hold(MemberId(3), line.word().parse().expect("bytes")),
             "advance" => self.advance(duration(line.word())),
             "urgent" => self.recovery.set_urgent(true),
             "status" => self.status(),
@@ -165,14 +167,16 @@ impl Scene {
         self.log.compact(through);
     }
 
-    fn link(&mut self, word: &str) {
-        match word {
-            "up" => {
+    fn link(&mut self, line: &Line<'_>) {
+        let named = line.words.get(1).map(|link| link.parse().expect("a link"));
+        match (line.word(), named) {
+            ("up", None) => {
                 self.links += 1;
                 self.stream.on_link_up(LinkId(self.links), StreamId(self.links));
             }
-            "down" => self.stream.on_link_down(LinkId(self.links)),
-            other => panic!("link {other:?}"),
+            ("up", Some(link)) => self.stream.on_link_up(LinkId(link), StreamId(link)),
+            ("down", link) => self.stream.on_link_down(LinkId(link.unwrap_or(self.links))),
+            (other, _) => panic!("link {other:?}"),
         }
     }
 
@@ -220,16 +224,16 @@ impl Scene {
         }
     }
 
-    fn log_read(&mut self, word: &str) {
-        let read = self.read.take().expect("a read is under way");
-        let result = match word {
+    fn log_read(&mut self, line: &Line<'_>) {
+        let read = self.read.expect("a read is under way");
+        let result = match line.word() {
             "" => Ok(self.read_back(&read)),
             "gap" => Ok(self.read_back(&read).split_off(1)),
             "compacted" => Err(LogReadFailure::Compacted),
             "unreadable" => Err(LogReadFailure::Unreadable),
             other => panic!("log-read {other:?}"),
         };
-        self.stream.on_log_read(self.now, read.stream, result);
+        self.stream.on_log_read(self.now, line.number("on").map_or(read.stream, StreamId), result);
     }
 
     fn read_back(&self, read: &LogRead) -> Vec<Entry> {

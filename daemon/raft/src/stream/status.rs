@@ -1,7 +1,7 @@
 //! What a stream shows: computed when asked, from what it works with.
 
 use super::Stream;
-use super::phase::{Cold, Phase};
+use super::phase::Phase;
 use super::send::View;
 use super::window::Limit;
 use crate::log::Log;
@@ -54,12 +54,11 @@ impl Stream {
             Phase::Probe { awaiting: Some(_), .. } => PausedReason::ProbeWait,
             Phase::Probe { awaiting: None, .. } => PausedReason::None,
             Phase::Replicate(replicate) if replicate.next > log.last().index => PausedReason::None,
-            Phase::Replicate(replicate) => match (self.window.limit(&replicate.in_flight), &replicate.cold) {
-                (Some(Limit::Credit), _) => PausedReason::NoCredit,
-                (Some(Limit::Bytes | Limit::Messages), _) => PausedReason::WindowFull,
-                (None, Cold::Reading { .. }) => PausedReason::LogRead,
-                (None, Cold::Idle | Cold::Ready { .. }) if replicate.paced_until.is_some() => PausedReason::LogRead,
-                (None, Cold::Idle | Cold::Ready { .. }) => PausedReason::None,
+            Phase::Replicate(replicate) => match self.window.limit(&replicate.in_flight) {
+                Some(Limit::Credit) => PausedReason::NoCredit,
+                Some(Limit::Bytes | Limit::Messages) => PausedReason::WindowFull,
+                // After a poll an open window is used up, unless the entries are on disk or over the budget.
+                None => PausedReason::LogRead,
             },
         }
     }

@@ -140,7 +140,7 @@ struct World {
     down: VecDeque<Message>,
     up: VecDeque<Reply>,
     read: Option<LogRead>,
-    /// The follower lost acknowledged entries and the stream cannot know it yet.
+    /// The follower lost entries that the stream counts, and the stream cannot know it yet.
     deceived: bool,
 }
 
@@ -264,7 +264,7 @@ impl World {
     fn restart(&mut self, lose: usize) {
         let follower = &mut self.follower;
         let kept = follower.durable.saturating_sub(lose).max(follower.start.0 as usize);
-        self.deceived |= kept < follower.durable;
+        self.deceived |= self.stream.matched().index.0 > kept as u64;
         follower.log.truncate(kept);
         (follower.durable, follower.owed) = (kept, None);
         self.link();

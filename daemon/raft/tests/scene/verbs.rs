@@ -47,11 +47,11 @@ pub(crate) fn run(cluster: &mut Cluster, line: &str) -> Played {
         "campaign" => campaign(cluster, member(&words, 0)?),
         "tick" => on_each(&words, |id| cluster.tick(id)),
         "wait" => wait(cluster, &words),
-        "settle" => done(cluster.settle()),
+        "settle" => played(|| cluster.settle()),
         "deliver" | "lose" => deliver(cluster, &words, verb == "deliver"),
-        "cut" => done(cluster.disconnect(member(&words, 0)?, member(&words, 1)?)),
+        "cut" => cut(cluster, &words),
         "isolate" => isolate(cluster, member(&words, 0)?),
-        "heal" => done(cluster.heal()),
+        "heal" => played(|| cluster.heal()),
         "slow" | "fast" => on_each(&words, |id| cluster.members.get_mut(&id).expect("known").slow = verb == "slow"),
         "flush" => flush(cluster, &words),
         "crash" => on_each(&words, |id| cluster.crash(id)),
@@ -63,15 +63,22 @@ pub(crate) fn run(cluster: &mut Cluster, line: &str) -> Played {
         "full" | "room" => on_each(&words, |id| cluster.step(id, Input::DiskFull(verb == "full"))),
         "compact" => compact(cluster, &words),
         "install" => install(cluster, member(&words, 0)?, member(&words, 1)?),
-        "logs" => done(logs(cluster)),
+        "logs" => played(|| logs(cluster)),
         "members" => members(cluster, member(&words, 0)?),
         "role" => role(cluster, &words),
-        "chatty" | "quiet" => done(cluster.chatty = verb == "chatty"),
+        "chatty" | "quiet" => played(|| cluster.chatty = verb == "chatty"),
         _ => Err("no such verb".to_owned()),
     }
 }
 
-fn done((): ()) -> Played {
+/// A verb that cannot go wrong.
+fn played(act: impl FnOnce()) -> Played {
+    act();
+    Ok(())
+}
+
+fn cut(cluster: &mut Cluster, words: &[&str]) -> Played {
+    cluster.disconnect(member(words, 0)?, member(words, 1)?);
     Ok(())
 }
 
