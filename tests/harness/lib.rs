@@ -13,5 +13,6 @@ pub mod client;
 pub mod cluster;
 pub mod history;
 pub mod peer;
+pub mod sim;
 pub mod tree;
 pub mod workload;

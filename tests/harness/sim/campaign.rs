@@ -1,0 +1,112 @@
+//! Many seeds: on several threads, until enough have run or the first one fails.
+
+use super::report::Report;
+use super::trace::{Lines, Trace};
+use super::world::World;
+use super::checks::Violation;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Lines shown before a failure.
+const LINES_BEFORE: usize = 60;
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What it reached.
+    pub report: Report,
+    /// What did not hold, if something did not.
+    pub failure: Option<Violation>,
+    /// The hash of its trace.
+    pub trace_hash: u64,
+    /// The lines of its trace that were kept.
+    pub lines: Vec<String>,
+}
+
+/// What a campaign runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The first seed.
+    pub from: u64,
+    /// How many.
+    pub seeds: u64,
+    /// No new seed begins after this.
+    pub time: Duration,
+    /// How many at once.
+    pub threads: usize,
+    /// How many voters, if not drawn.
+    pub voters: Option<usize>,
+    /// Goes on after a failure.
+    pub keep_going: bool,
+}
+
+/// Runs one seed.
+#[must_use]
+pub fn run(seed: u64, voters: Option<usize>, lines: Lines) -> Outcome {
+    let mut world = World::new(seed, voters, Trace::new(lines));
+    // An engine that panics has broken a rule of its own; the seed is what matters, not the unwinding.
+    let verdict = catch_unwind(AssertUnwindSafe(|| world.run()));
+    let failure = match verdict {
+        Ok(verdict) => verdict.err(),
+        Err(panic) => Some(Violation { check: "panic", what: panic_message(panic.as_ref()) }),
+    };
+    let World { report, trace, .. } = world;
+    Outcome { report, failure, trace_hash: trace.hash(), lines: trace.into_lines() }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+/// Runs a campaign; what it reached, and what failed, by seed.
+#[must_use]
+pub fn campaign(plan: &Plan) -> (Report, Vec<(u64, Violation)>) {
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let results = Mutex::new((Report::default(), Vec::new()));
+    let began = Instant::now();
+    let work = || {
+        let mut report = Report::default();
+        let mut failures = Vec::new();
+        while !stop.load(Ordering::Relaxed) && began.elapsed() < plan.time {
+            let nth = next.fetch_add(1, Ordering::Relaxed);
+            if nth >= plan.seeds {
+                break;
+            }
+            let outcome = run(plan.from + nth, plan.voters, Lines::None);
+            report.add(&outcome.report);
+            if let Some(failure) = outcome.failure {
+                failures.push((plan.from + nth, failure));
+                stop.store(!plan.keep_going, Ordering::Relaxed);
+            }
+        }
+        let mut results = results.lock().expect("no thread panics while it holds it");
+        results.0.add(&report);
+        results.1.append(&mut failures);
+    };
+    std::thread::scope(|scope| {
+        (0..plan.threads.max(1)).for_each(|_| {
+            scope.spawn(work);
+        });
+    });
+    let (report, mut failures) = results.into_inner().expect("all threads have ended");
+    failures.sort_by_key(|(seed, _)| *seed);
+    (report, failures)
+}
+
+/// The lines that tell of a failure: which rule, the last things that happened, and how to see it again.
+#[must_use]
+pub fn explain(seed: u64, voters: Option<usize>, failure: &Violation) -> String {
+    let again = run(seed, voters, Lines::Latest(LINES_BEFORE));
+    let members = voters.map(|count| format!(" --members {count}")).unwrap_or_default();
+    let what = if again.failure.as_ref() == Some(failure) { "" } else { " (it does not fail the same way again!)" };
+    format!(
+        "{}\nSIMFAIL check={} seed={seed} step={} {}{what}\nreplay: cargo run --profile sim -p tests --bin sim -- --seed {seed}{members} --trace",
+        again.lines.join("\n"),
+        failure.check,
+        again.report.steps,
+        failure.what,
+    )
+}

@@ -1,0 +1,106 @@
+//! S15: what a leader says of its followers, held against the disks.
+
+use super::{Verdict, ensure};
+use crate::sim::image::LogImage;
+use raft::{FollowerStatus, Index, StreamState};
+use std::time::Duration;
+
+/// What a leader says of one follower while it leads.
+///
+/// # Errors
+/// S15 when it takes for durable what the follower's disk does not hold, or counts the lag wrong.
+pub fn check(leader: &LogImage, follower: &LogImage, said: &FollowerStatus) -> Verdict {
+    let matched = said.matched.index;
+    ensure("S15", follower.contains(said.matched) || matched == Index::ZERO, || {
+        format!("{} is said to match {}, its disk ends at {}", said.member, said.matched, follower.last().last)
+    })?;
+    let last = leader.last();
+    let entries = last.last.index.0.checked_sub(matched.0);
+    ensure("S15", entries == Some(said.lag.entries), || {
+        format!("{} is said to be {:?} behind, {} to {} are {entries:?}", said.member, said.lag, matched, last.last)
+    })?;
+    let Some(from) = leader.at(matched) else { return Ok(()) };
+    let bytes = last.bytes - from.bytes;
+    ensure("S15", said.lag.approximate || said.lag.bytes == bytes, || {
+        format!("{} is said to be {:?} behind, it is {bytes} bytes", said.member, said.lag)
+    })?;
+    ensure("S15", said.lag.entries > 0 || said.lag.age == Duration::ZERO, || {
+        format!("{} has everything and is said to be {:?} behind", said.member, said.lag)
+    })
+}
+
+/// What a leader says of a follower that has had time to catch up.
+///
+/// # Errors
+/// S15 when it is not said to have everything, exactly.
+pub fn check_caught_up(leader: &LogImage, said: &FollowerStatus) -> Verdict {
+    let lag = said.lag;
+    let none = lag.entries == 0 && lag.bytes == 0 && lag.age == Duration::ZERO && !lag.approximate;
+    let caught_up = none && said.state == StreamState::Replicate && said.matched == leader.last().last;
+    ensure("S15", caught_up && said.in_flight_messages == 0 && said.in_flight_bytes == 0, || {
+        format!("{} has caught up with {} and is said to be {said:?}", said.member, leader.last().last)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::assert_refused;
+    use super::*;
+    use raft::{Entry, EntryKind, IoId, Lag, LogId, MemberId, PausedReason, Persist, Resets};
+
+    fn log_of(last: u64) -> LogImage {
+        let append = (1..=last).map(|at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, b"payload")).collect();
+        let mut log = LogImage::format(None);
+        log.apply(&Persist { io: IoId(1), hard_state: None, truncate_from: None, append }).expect("consecutive");
+        log
+    }
+
+    fn said(matched: u64, entries: u64) -> FollowerStatus {
+        FollowerStatus {
+            member: MemberId(2),
+            learner: false,
+            state: StreamState::Replicate,
+            paused: PausedReason::None,
+            matched: LogId::new(1, matched),
+            next: Index(matched + 1),
+            lag: Lag { entries, bytes: entries * 48, age: Duration::from_secs(entries), approximate: false },
+            applied: Index(0),
+            in_flight_messages: 0,
+            in_flight_bytes: 0,
+            window_bytes: 0,
+            credit_bytes: 0,
+            round_trip: None,
+            ack_bytes_per_second: 0,
+            silent_for: None,
+            rejections: 0,
+            resets: Resets::new(),
+        }
+    }
+
+    #[test]
+    fn the_truth_passes() {
+        check(&log_of(5), &log_of(3), &said(3, 2)).expect("true");
+        check_caught_up(&log_of(3), &said(3, 0)).expect("true");
+    }
+
+    #[test]
+    fn a_match_the_disk_does_not_hold_is_refused() {
+        assert_refused(check(&log_of(5), &log_of(2), &said(3, 2)), "S15");
+    }
+
+    #[test]
+    fn a_lag_counted_wrong_is_refused() {
+        assert_refused(check(&log_of(5), &log_of(3), &said(3, 1)), "S15");
+        let wrong_bytes = FollowerStatus { lag: Lag { bytes: 95, ..said(3, 2).lag }, ..said(3, 2) };
+        assert_refused(check(&log_of(5), &log_of(3), &wrong_bytes), "S15");
+        let aged = FollowerStatus { lag: Lag { age: Duration::from_secs(1), ..said(3, 0).lag }, ..said(3, 0) };
+        assert_refused(check(&log_of(3), &log_of(3), &aged), "S15");
+    }
+
+    #[test]
+    fn a_follower_that_has_everything_and_is_said_to_lag_is_refused() {
+        assert_refused(check_caught_up(&log_of(3), &said(2, 1)), "S15");
+        let probing = FollowerStatus { state: StreamState::Probe, ..said(3, 0) };
+        assert_refused(check_caught_up(&log_of(3), &probing), "S15");
+    }
+}

@@ -1,0 +1,219 @@
+//! A log as the disk holds it: the hard state, what precedes the first entry, and the entries, each with the rolling
+//! hash of the whole log up to it, so that one comparison compares two logs.
+
+use super::rng::mix;
+use raft::{Boot, Entry, EntryKind, HardState, Index, LogId, Membership, Persist, Term};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// One entry with what the log amounts to up to and including it.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// The entry.
+    pub entry: Entry,
+    /// What it and everything before it hash to.
+    pub hash: u64,
+    /// The bytes of it and of everything before it.
+    pub bytes: u64,
+}
+
+/// The last thing before a log's first entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Base {
+    /// The last entry that is gone.
+    pub last: LogId,
+    /// What everything up to it hashes to.
+    pub hash: u64,
+    /// The bytes of everything up to it.
+    pub bytes: u64,
+}
+
+/// A log.
+#[derive(Clone, Debug, Default)]
+pub struct LogImage {
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// What precedes the entries.
+    pub base: Base,
+    entries: VecDeque<Logged>,
+    /// The configuration at the base, then each one in the entries. Empty for a member nobody has added yet.
+    memberships: Vec<(Index, Arc<Membership>)>,
+}
+
+impl Base {
+    /// What the log amounts to with this entry behind it.
+    #[must_use]
+    pub fn then(self, entry: &Entry) -> Self {
+        Self { last: entry.id(), hash: chain(self.hash, entry), bytes: self.bytes + entry.bytes() }
+    }
+}
+
+impl Logged {
+    /// The log up to and including this entry, as what precedes the next one.
+    #[must_use]
+    pub fn as_base(&self) -> Base {
+        Base { last: self.entry.id(), hash: self.hash, bytes: self.bytes }
+    }
+}
+
+impl LogImage {
+    /// The log of a new member: with the first configuration of a new cluster, or without one.
+    #[must_use]
+    pub fn format(first: Option<Arc<Membership>>) -> Self {
+        Self { memberships: first.map(|membership| (Index::ZERO, membership)).into_iter().collect(), ..Self::default() }
+    }
+
+    /// The last entry.
+    #[must_use]
+    pub fn last(&self) -> Base {
+        self.entries.back().map_or(self.base, Logged::as_base)
+    }
+
+    /// The log up to `index`, if that is retained.
+    #[must_use]
+    pub fn at(&self, index: Index) -> Option<Base> {
+        if index == self.base.last.index {
+            return Some(self.base);
+        }
+        self.entry(index).map(Logged::as_base)
+    }
+
+    /// The entry at `index`.
+    #[must_use]
+    pub fn entry(&self, index: Index) -> Option<&Logged> {
+        let offset = index.0.checked_sub(self.base.last.index.0 + 1)?;
+        self.entries.get(usize::try_from(offset).ok()?)
+    }
+
+    /// Whether this very entry is here, or was before it was cut.
+    #[must_use]
+    pub fn contains(&self, id: LogId) -> bool {
+        id.index < self.base.last.index || self.at(id.index).is_some_and(|at| at.last == id)
+    }
+
+    /// The configurations from the one at the base on.
+    #[must_use]
+    pub fn memberships(&self) -> &[(Index, Arc<Membership>)] {
+        &self.memberships
+    }
+
+    /// The configuration in force up to `index`.
+    #[must_use]
+    pub fn membership_at(&self, index: Index) -> Option<&(Index, Arc<Membership>)> {
+        self.memberships.iter().rev().find(|(at, _)| *at <= index)
+    }
+
+    /// Lets one write take effect.
+    ///
+    /// # Errors
+    /// What is wrong with the write: a log has no gaps, and a configuration can be read.
+    pub fn apply(&mut self, persist: &Persist) -> Result<(), String> {
+        if let Some(hard_state) = persist.hard_state {
+            self.hard_state = hard_state;
+        }
+        if let Some(from) = persist.truncate_from {
+            self.truncate(from)?;
+        }
+        persist.append.iter().try_for_each(|entry| self.push(entry))
+    }
+
+    fn truncate(&mut self, from: Index) -> Result<(), String> {
+        let keep = from.0.checked_sub(self.base.last.index.0 + 1).ok_or_else(|| {
+            format!("truncates from {from}, but everything up to {} is gone already", self.base.last)
+        })?;
+        self.entries.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+        while self.memberships.len() > 1 && self.memberships.last().is_some_and(|(at, _)| *at >= from) {
+            self.memberships.pop();
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, entry: &Entry) -> Result<(), String> {
+        let before = self.last();
+        if entry.index() != before.last.index.next() {
+            return Err(format!("appends {entry} after {}", before.last));
+        }
+        if entry.kind() == EntryKind::Membership {
+            let membership = Membership::decode(entry.payload()).map_err(|error| error.to_string())?;
+            self.memberships.push((entry.index(), Arc::new(membership)));
+        }
+        let after = before.then(entry);
+        self.entries.push_back(Logged { entry: entry.clone(), hash: after.hash, bytes: after.bytes });
+        Ok(())
+    }
+
+    /// Cuts everything up to `through`, if that is here.
+    pub fn compact(&mut self, through: Index) {
+        let Some(base) = self.at(through) else { return };
+        self.entries.drain(..usize::try_from(through.0 - self.base.last.index.0).expect("a count of entries"));
+        self.base = base;
+        let at_base = self.memberships.iter().rposition(|(at, _)| *at <= through).unwrap_or(0);
+        self.memberships.drain(..at_base);
+    }
+
+    /// Puts the log behind a snapshot: entries that follow it stay if the log contains its last one.
+    pub fn install(&mut self, base: Base, membership: (Index, Arc<Membership>)) {
+        if self.contains(base.last) && base.last.index >= self.base.last.index {
+            self.compact(base.last.index);
+            self.memberships.retain(|(at, _)| *at > base.last.index);
+        } else {
+            self.entries.clear();
+            self.memberships.clear();
+            self.base = base;
+        }
+        self.memberships.insert(0, membership);
+    }
+
+    /// Up to `bytes_max` bytes of entries from `from` to `through`, one at least.
+    #[must_use]
+    pub fn read(&self, from: Index, through: Index, bytes_max: u64) -> Option<Vec<Entry>> {
+        let mut entries = vec![self.entry(from)?.entry.clone()];
+        let mut bytes = entries[0].bytes();
+        for index in from.0 + 1..=through.0 {
+            let Some(next) = self.entry(Index(index)) else { break };
+            bytes += next.entry.bytes();
+            if bytes > bytes_max {
+                break;
+            }
+            entries.push(next.entry.clone());
+        }
+        Some(entries)
+    }
+
+    /// What a member that starts from this disk is told, with `recent` of the newest entries to warm it.
+    #[must_use]
+    pub fn boot(&self, applied: Index, commit: Index, recent: usize) -> Boot {
+        let skip = self.entries.len().saturating_sub(recent);
+        Boot {
+            hard_state: self.hard_state,
+            start: self.base.last,
+            terms: self.terms(),
+            last: self.last().last,
+            recent: self.entries.iter().skip(skip).map(|logged| logged.entry.clone()).collect(),
+            memberships: self.memberships.iter().map(|(at, membership)| (*at, Membership::clone(membership))).collect(),
+            applied,
+            commit,
+        }
+    }
+
+    fn terms(&self) -> Vec<(Index, Term)> {
+        let mut runs: Vec<(Index, Term)> = Vec::new();
+        for logged in &self.entries {
+            if runs.last().is_none_or(|(_, term)| *term != logged.entry.term()) {
+                runs.push((logged.entry.index(), logged.entry.term()));
+            }
+        }
+        runs
+    }
+}
+
+/// The rolling hash of a log that ends with `entry` after what hashes to `before`. The record's checksum stands for
+/// its kind, its stamp and its payload.
+fn chain(before: u64, entry: &Entry) -> u64 {
+    let crc: [u8; 4] = entry.record()[4..8].try_into().expect("a record has a header");
+    mix(before ^ mix(entry.term().0 << 32 ^ entry.index().0) ^ u64::from(u32::from_le_bytes(crc)).rotate_left(17))
+}
+
+#[cfg(test)]
+#[path = "image_tests.rs"]
+mod tests;

@@ -1,0 +1,246 @@
+//! Links between members: one for each direction, with a delay, a loss and a will of its own.
+//!
+//! A pair of members is connected or not. Each side learns of it in its own time, so one side may still believe in a
+//! connection that the other has given up, or know a new one before it has noticed the end of the old one.
+
+use super::queue::{MILLI, Micros, SECOND};
+use super::rng::Rng;
+use super::swarm::NetworkOptions;
+use raft::LinkId;
+
+/// Members there can be in one run, with those that join later.
+pub const SLOTS: usize = 14;
+/// How late a message that arrives a second time is, at most.
+const REPLAY_LATE_MAX: Micros = 3 * SECOND;
+/// How long a side may take to notice that a connection has ended.
+const NOTICE_MAX: Micros = 300 * MILLI;
+
+/// One direction.
+#[derive(Clone, Debug, Default)]
+struct Link {
+    blocked: bool,
+    clogged_until: Micros,
+    /// The connection the sending side believes in.
+    up: Option<LinkId>,
+    /// When the last message sent will arrive.
+    tail: Micros,
+    in_flight: u32,
+}
+
+/// One pair.
+#[derive(Clone, Debug, Default)]
+struct Pair {
+    connected: bool,
+    /// Counts connections: a message knows on which one it was sent.
+    epoch: u64,
+}
+
+/// All links.
+#[derive(Debug)]
+pub struct Network {
+    /// How messages fare.
+    pub options: NetworkOptions,
+    links: Vec<Link>,
+    pairs: Vec<Pair>,
+    last_link: u64,
+}
+
+/// When a message arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// The first time, if it does.
+    pub first: Option<Micros>,
+    /// A second time, if it does.
+    pub again: Option<Micros>,
+}
+
+impl Network {
+    /// A network without connections.
+    #[must_use]
+    pub fn new(options: NetworkOptions) -> Self {
+        let links = vec![Link::default(); SLOTS * SLOTS];
+        Self { options, links, pairs: vec![Pair::default(); SLOTS * SLOTS], last_link: 0 }
+    }
+
+    /// What becomes of a message sent now.
+    pub fn send(&mut self, rng: &mut Rng, now: Micros, from: usize, to: usize) -> Fate {
+        let lost = rng.chance(self.options.loss);
+        let delay = self.options.delay_min + rng.exponential(self.options.delay_mean);
+        let again = rng.chance(self.options.replay).then(|| rng.below(REPLAY_LATE_MAX));
+        let (ordered, capacity) = (self.options.ordered, self.options.capacity);
+        let link = &mut self.links[from * SLOTS + to];
+        if link.up.is_none() || link.blocked || lost || link.in_flight >= capacity {
+            return Fate::default();
+        }
+        let mut at = link.clogged_until.max(now) + delay;
+        if ordered {
+            at = at.max(link.tail);
+            link.tail = at;
+        }
+        link.in_flight += 1 + u32::from(again.is_some());
+        Fate { first: Some(at), again: again.map(|late| at + late) }
+    }
+
+    /// A message has reached the other end; whether it gets through: a partition stops what is under way too, and on
+    /// an ordered link everything dies with its connection.
+    pub fn arrive(&mut self, from: usize, to: usize, epoch: u64) -> bool {
+        let pair = &self.pairs[pair_of(from, to)];
+        let alive = !self.options.ordered || (pair.connected && pair.epoch == epoch);
+        let link = &mut self.links[from * SLOTS + to];
+        link.in_flight = link.in_flight.saturating_sub(1);
+        alive && !link.blocked
+    }
+
+    /// The connection a message sent now travels on.
+    #[must_use]
+    pub fn epoch(&self, from: usize, to: usize) -> u64 {
+        self.pairs[pair_of(from, to)].epoch
+    }
+
+    /// Connects a pair, if nothing is in the way; the names each side gives the connection, that of `one` first.
+    pub fn connect(&mut self, one: usize, other: usize) -> Option<(LinkId, LinkId)> {
+        let pair = &mut self.pairs[pair_of(one, other)];
+        if pair.connected || self.links[one * SLOTS + other].blocked || self.links[other * SLOTS + one].blocked {
+            return None;
+        }
+        pair.connected = true;
+        pair.epoch += 1;
+        self.last_link += 2;
+        let (here, there) = (LinkId(self.last_link), LinkId(self.last_link + 1));
+        self.links[one * SLOTS + other].up = Some(here);
+        self.links[other * SLOTS + one].up = Some(there);
+        Some((here, there))
+    }
+
+    /// Ends the connection of a pair, if it has one: when each side notices and what it called it.
+    pub fn disconnect(&mut self, rng: &mut Rng, now: Micros, one: usize, other: usize) -> Vec<Notice> {
+        let pair = &mut self.pairs[pair_of(one, other)];
+        if !std::mem::take(&mut pair.connected) {
+            return Vec::new();
+        }
+        [(one, other), (other, one)]
+            .into_iter()
+            .filter_map(|(side, peer)| {
+                let link = self.links[side * SLOTS + peer].up?;
+                Some(Notice { at: now + rng.below(NOTICE_MAX), side, peer, link })
+            })
+            .collect()
+    }
+
+    /// A side has noticed that this connection is gone.
+    pub fn noticed(&mut self, side: usize, peer: usize, link: LinkId) {
+        let up = &mut self.links[side * SLOTS + peer].up;
+        if *up == Some(link) {
+            *up = None;
+        }
+    }
+
+    /// Whether the pair is connected.
+    #[must_use]
+    pub fn is_connected(&self, one: usize, other: usize) -> bool {
+        self.pairs[pair_of(one, other)].connected
+    }
+
+    /// Stops one direction, or lets it go on.
+    pub fn block(&mut self, from: usize, to: usize, blocked: bool) {
+        self.links[from * SLOTS + to].blocked = blocked;
+    }
+
+    /// Whether one direction is stopped.
+    #[must_use]
+    pub fn is_blocked(&self, from: usize, to: usize) -> bool {
+        self.links[from * SLOTS + to].blocked
+    }
+
+    /// Holds everything sent from now on back until then.
+    pub fn clog(&mut self, from: usize, to: usize, until: Micros) {
+        self.links[from * SLOTS + to].clogged_until = until;
+    }
+
+    /// Ends every partition and every clog, and messages fare well from now on.
+    pub fn heal(&mut self) {
+        for link in &mut self.links {
+            (link.blocked, link.clogged_until, link.tail) = (false, 0, 0);
+        }
+        self.options = NetworkOptions { loss: 0, replay: 0, capacity: u32::MAX, ..self.options.clone() };
+    }
+}
+
+/// One side notices the end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// When.
+    pub at: Micros,
+    /// Who notices.
+    pub side: usize,
+    /// With whom it was connected.
+    pub peer: usize,
+    /// What it called the connection.
+    pub link: LinkId,
+}
+
+fn pair_of(one: usize, other: usize) -> usize {
+    one.min(other) * SLOTS + one.max(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::swarm::Swarm;
+
+    fn network(ordered: bool) -> (Network, Rng) {
+        let mut rng = Rng::new(1);
+        let options = Swarm::draw(&mut rng, None).network;
+        let options = NetworkOptions { ordered, loss: 0, replay: 0, capacity: 100, ..options };
+        (Network::new(options), rng)
+    }
+
+    #[test]
+    fn nothing_is_sent_without_a_connection_and_nothing_survives_it() {
+        let (mut network, mut rng) = network(true);
+        assert_eq!(network.send(&mut rng, 0, 0, 1), Fate::default());
+        network.connect(0, 1).expect("nothing is in the way");
+        assert!(network.send(&mut rng, 0, 0, 1).first.is_some());
+        let epoch = network.epoch(0, 1);
+        network.disconnect(&mut rng, 0, 0, 1);
+        network.connect(0, 1).expect("nothing is in the way");
+        assert!(!network.arrive(0, 1, epoch));
+    }
+
+    #[test]
+    fn an_ordered_link_keeps_the_order() {
+        let (mut network, mut rng) = network(true);
+        network.connect(0, 1).expect("nothing is in the way");
+        let times: Vec<_> = (0..50).map(|now| network.send(&mut rng, now, 0, 1).first).collect();
+        assert!(times.is_sorted());
+    }
+
+    #[test]
+    fn an_unordered_link_does_not() {
+        let (mut network, mut rng) = network(false);
+        network.connect(0, 1).expect("nothing is in the way");
+        let times: Vec<_> = (0..50).map(|now| network.send(&mut rng, now, 0, 1).first).collect();
+        assert!(!times.is_sorted());
+    }
+
+    #[test]
+    fn a_partition_stops_what_is_under_way_and_the_next_connection() {
+        let (mut network, mut rng) = network(true);
+        network.connect(0, 1).expect("nothing is in the way");
+        network.block(0, 1, true);
+        assert!(!network.arrive(0, 1, network.epoch(0, 1)));
+        assert!(network.arrive(1, 0, network.epoch(0, 1)));
+        network.disconnect(&mut rng, 0, 0, 1);
+        assert_eq!(network.connect(0, 1), None);
+    }
+
+    #[test]
+    fn the_late_end_of_an_old_connection_does_not_end_the_new_one() {
+        let (mut network, mut rng) = network(true);
+        let (old, _) = network.connect(0, 1).expect("nothing is in the way");
+        network.disconnect(&mut rng, 0, 0, 1);
+        network.connect(0, 1).expect("nothing is in the way");
+        network.noticed(0, 1, old);
+        assert!(network.send(&mut rng, 0, 0, 1).first.is_some());
+    }
+}

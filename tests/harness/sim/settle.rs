@@ -1,0 +1,136 @@
+//! The end of a run: nothing goes wrong any more, a majority is healed, the rest stays dead, and the cluster must show
+//! that it lives (TigerBeetle's liveness mode).
+
+use super::checks::configs::is_quorum;
+use super::checks::{Verdict, ensure, lag};
+use super::queue::{Micros, SECOND};
+use super::world::World;
+use raft::Membership;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Election timeouts until a new write must have been committed.
+const COMMIT_WITHIN: u32 = 10;
+/// How long clients go on asking.
+const ASKED_FOR: Micros = 20 * SECOND;
+/// How long it takes at most until everybody holds the same.
+const CONVERGED_WITHIN: Micros = 60 * SECOND;
+/// Leaders there may be after healing: a first one, and one further change.
+const LEADERS_MAX: u64 = 2;
+
+impl World {
+    /// Heals a majority and checks that it lives.
+    pub(super) fn settle(&mut self) -> Verdict {
+        let began = self.now;
+        self.heal()?;
+        self.commit_again(began)?;
+        self.advance(began + ASKED_FOR)?;
+        self.quiet = true;
+        self.advance(began + CONVERGED_WITHIN)?;
+        self.check_converged()?;
+        self.check_answered()?;
+        ensure("L2", self.leaders_in_calm <= LEADERS_MAX, || {
+            format!("{} leaders in {} s of peace", self.leaders_in_calm, CONVERGED_WITHIN / SECOND)
+        })
+    }
+
+    fn heal(&mut self) -> Verdict {
+        let core = self.choose_core();
+        let names: Vec<_> = core.iter().map(|slot| self.members[*slot].id).collect();
+        self.trace.note(self.now, core.len() as u64, || format!("!! peace for {names:?}"));
+        self.report.reach(if core.len() == self.members.len() { "peace for all" } else { "peace for a majority" });
+        self.calm = true;
+        self.network.heal();
+        for slot in 0..self.members.len() {
+            if !core.contains(&slot) {
+                self.crash(slot);
+                self.members[slot].dead = true;
+                continue;
+            }
+            self.repair_disk(slot);
+            self.members[slot].apply_slowness = 1;
+            if self.members[slot].paused {
+                self.resume(slot)?;
+            }
+            self.start(slot)?;
+        }
+        self.reconnect();
+        Ok(())
+    }
+
+    /// Members that are a quorum of every configuration that may be in force, and sometimes no more than that.
+    fn choose_core(&mut self) -> BTreeSet<usize> {
+        let configurations = self.possible_memberships();
+        let mut core: BTreeSet<usize> = (0..self.members.len()).collect();
+        let mut order: Vec<usize> = core.iter().copied().collect();
+        self.chance.fault.shuffle(&mut order);
+        let spare = usize::try_from(self.chance.fault.below(order.len() as u64 + 1)).expect("not above a length");
+        for slot in order.into_iter().take(spare) {
+            let id = self.members[slot].id;
+            let enough = |membership: &Arc<Membership>| {
+                is_quorum(membership, |voter| voter != id && self.slot_of(voter).is_some_and(|s| core.contains(&s)))
+            };
+            if configurations.iter().all(enough) {
+                core.remove(&slot);
+            }
+        }
+        core
+    }
+
+    /// The last committed configuration, and every later one that any log holds.
+    fn possible_memberships(&self) -> Vec<Arc<Membership>> {
+        let committed = self.ledger.last().last.index;
+        let logs = || self.members.iter().flat_map(|member| [&member.disk.live, &member.disk.durable]);
+        let latest = logs().filter_map(|log| log.membership_at(committed)).map(|(at, _)| *at).max();
+        let all = logs().flat_map(|log| log.memberships()).filter(|(at, _)| Some(*at) >= latest);
+        all.map(|(_, membership)| Arc::clone(membership)).collect()
+    }
+
+    /// L1: a write that nobody has asked for yet is committed soon.
+    fn commit_again(&mut self, began: Micros) -> Verdict {
+        let election = u64::try_from(self.swarm.config.election.as_micros()).expect("a short time");
+        let before = self.history.acknowledged();
+        let deadline = began + election * u64::from(COMMIT_WITHIN);
+        while self.now < deadline {
+            for slot in 0..self.members.len() {
+                if self.members[slot].leading.is_some() {
+                    self.ask_write(slot);
+                }
+            }
+            self.advance((self.now + election / 4).min(deadline))?;
+            if self.history.acknowledged() > before && self.now > began + election {
+                return Ok(());
+            }
+        }
+        let leaders: Vec<_> = self.members.iter().filter(|m| m.leading.is_some()).map(|m| (m.id, m.leading)).collect();
+        ensure("L1", self.history.acknowledged() > before, || {
+            format!("nothing committed within {COMMIT_WITHIN} election timeouts of {election} µs; leaders {leaders:?}")
+        })
+    }
+
+    /// L1 and S15: everybody who is a member holds and has applied the same, and the leader says so.
+    fn check_converged(&mut self) -> Verdict {
+        let leader = self.members.iter().filter(|member| member.leading.is_some()).max_by_key(|member| member.leading);
+        let Some((leader, raft)) = leader.and_then(|leader| Some((leader, leader.raft.as_ref()?))) else {
+            return ensure("L1", false, || "nobody leads after a minute of peace".to_owned());
+        };
+        let last = leader.disk.live.last();
+        let (_, membership) = raft.membership();
+        for member in self.members.iter().filter(|member| member.is_running() && membership.is_member(member.id)) {
+            let applied = member.machine.state.applied;
+            ensure("L1", applied == last && member.disk.durable.last() == last, || {
+                format!("{} has applied {}, its log ends at {}, that of {} at {}",
+                    member.id, applied.last, member.disk.durable.last().last, leader.id, last.last)
+            })?;
+        }
+        ensure("L1", !membership.is_joint(), || format!("still joint after a minute of peace: {membership:?}"))?;
+        for said in &raft.status(leader.clock.now(self.now).mono).followers {
+            let Some(follower) = super::perform::by_id(&self.members, said.member) else { continue };
+            lag::check(&leader.disk.live, &follower.disk.durable, said)?;
+            if follower.is_running() {
+                lag::check_caught_up(&leader.disk.live, said)?;
+            }
+        }
+        Ok(())
+    }
+}

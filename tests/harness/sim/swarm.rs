@@ -1,0 +1,276 @@
+//! What one seed turns on. Every fault and every feature is on with probability one half and its parameters are drawn,
+//! because a run with everything on hides what a run with half of it shows (Groce et al., swarm testing). Limits are
+//! drawn small: small limits reach edge code fastest.
+
+use super::queue::{MILLI, Micros, SECOND};
+use super::rng::{MILLION, Rng};
+use raft::{Config, MemberId};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// One member loses power.
+    Crash,
+    /// All members lose power at once.
+    CrashAll,
+    /// A member stands still, with everything sent to it waiting.
+    Pause,
+    /// One member is cut off.
+    Isolate,
+    /// The members fall into two groups.
+    Split,
+    /// Some members cannot be heard by others, which they hear.
+    OneWay,
+    /// Two groups know each other through one member only.
+    Bridge,
+    /// One pair of members cannot talk.
+    Cut,
+    /// A connection is lost and comes back.
+    Reset,
+    /// Messages are lost.
+    Loss,
+    /// Messages arrive twice, the second time late.
+    Replay,
+    /// Messages overtake each other.
+    Reorder,
+    /// A direction of a link holds everything back for a while.
+    Clog,
+    /// A disk is slow.
+    SlowDisk,
+    /// A disk announces that it is full and still takes writes.
+    DiskFull,
+    /// A disk announces that it is full and takes no entries.
+    DiskStuck,
+    /// Monotonic clocks run at different rates.
+    Drift,
+    /// A wall clock jumps.
+    WallJump,
+    /// A state machine is slow.
+    SlowApply,
+    /// Entries cannot be read back.
+    Unreadable,
+    /// A snapshot cannot be fetched.
+    FetchFails,
+}
+
+/// What the cluster is asked to do, besides taking writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// Linearizable reads.
+    Reads,
+    /// Membership changes.
+    Membership,
+    /// Hand-overs of leadership.
+    Transfer,
+    /// The log is cut.
+    Compaction,
+    /// The state machine is durable at checkpoints only.
+    Checkpoints,
+    /// Several writes in one proposal.
+    Batches,
+    /// Writes larger than an append.
+    Large,
+    /// Many writes.
+    Load,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 21] = [
+        Self::Crash,
+        Self::CrashAll,
+        Self::Pause,
+        Self::Isolate,
+        Self::Split,
+        Self::OneWay,
+        Self::Bridge,
+        Self::Cut,
+        Self::Reset,
+        Self::Loss,
+        Self::Replay,
+        Self::Reorder,
+        Self::Clog,
+        Self::SlowDisk,
+        Self::DiskFull,
+        Self::DiskStuck,
+        Self::Drift,
+        Self::WallJump,
+        Self::SlowApply,
+        Self::Unreadable,
+        Self::FetchFails,
+    ];
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Reads,
+        Self::Membership,
+        Self::Transfer,
+        Self::Compaction,
+        Self::Checkpoints,
+        Self::Batches,
+        Self::Large,
+        Self::Load,
+    ];
+}
+
+/// The network of one run.
+#[derive(Clone, Debug)]
+pub struct NetworkOptions {
+    /// Messages of one direction stay in order and die with their connection, as on TCP.
+    pub ordered: bool,
+    /// No message is faster.
+    pub delay_min: Micros,
+    /// What a message takes beyond that, on average.
+    pub delay_mean: Micros,
+    /// Millionths of messages that are lost.
+    pub loss: u64,
+    /// Millionths of messages that arrive twice.
+    pub replay: u64,
+    /// Messages one direction holds; the next one is lost.
+    pub capacity: u32,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    /// Voters of the first configuration.
+    pub voters: usize,
+    /// What may go wrong.
+    pub faults: BTreeSet<Fault>,
+    /// What is asked.
+    pub features: BTreeSet<Feature>,
+    /// The network.
+    pub network: NetworkOptions,
+    /// How long a flush takes on average.
+    pub flush_mean: Micros,
+    /// How long a slice takes to be applied on average.
+    pub apply_mean: Micros,
+    /// How wrong clocks are, in millionths.
+    pub drift: u64,
+    /// The pause between two faults on average.
+    pub fault_mean: Micros,
+    /// The pause between two requests on average.
+    pub request_mean: Micros,
+    /// Bytes of a write beyond its head.
+    pub payload_max: u64,
+    /// Entries a member keeps behind its state machine before it cuts its log.
+    pub keep_entries: u64,
+    /// Entries between two checkpoints of the state machine.
+    pub checkpoint_every: u64,
+    /// The settings of every member, but for its id and its seed.
+    pub config: Config,
+    /// How long faults go on.
+    pub trouble: Micros,
+}
+
+impl Swarm {
+    /// What `seed` turns on, with `voters` members if that is given.
+    #[must_use]
+    pub fn draw(rng: &mut Rng, voters: Option<usize>) -> Self {
+        let faults: BTreeSet<Fault> = Fault::ALL.into_iter().filter(|_| rng.coin()).collect();
+        let features: BTreeSet<Feature> = Feature::ALL.into_iter().filter(|_| rng.coin()).collect();
+        let mut config = config(rng);
+        if features.contains(&Feature::Large) {
+            config.append_bytes_max = rng.between(64, 1024);
+        }
+        Self {
+            voters: voters.unwrap_or_else(|| draw_voters(rng)),
+            network: network(rng, &faults, config.election),
+            flush_mean: rng.exponential(3 * MILLI).max(50),
+            apply_mean: rng.exponential(MILLI).max(10),
+            drift: if faults.contains(&Fault::Drift) { rng.below(50_000) } else { 0 },
+            fault_mean: rng.between(300 * MILLI, 5 * SECOND),
+            request_mean: if features.contains(&Feature::Load) { 20 * MILLI } else { rng.between(50, 500) * MILLI },
+            payload_max: if features.contains(&Feature::Large) { 4096 } else { 64 },
+            keep_entries: if features.contains(&Feature::Compaction) { rng.between(0, 60) } else { u64::MAX },
+            checkpoint_every: if features.contains(&Feature::Checkpoints) { rng.between(2, 50) } else { 1 },
+            trouble: 60 * SECOND,
+            faults,
+            features,
+            config,
+        }
+    }
+
+    /// Whether this may go wrong.
+    #[must_use]
+    pub fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    /// Whether this is asked.
+    #[must_use]
+    pub fn does(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+}
+
+fn draw_voters(rng: &mut Rng) -> usize {
+    *rng.pick(&[1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7]).expect("a list")
+}
+
+/// Delays stay well below the election timeout: a network that is always slower elects nobody, rightly.
+fn network(rng: &mut Rng, faults: &BTreeSet<Fault>, election: Duration) -> NetworkOptions {
+    let share = u64::try_from(election.as_micros()).expect("a short time") / 40;
+    let rate = |fault, most: u64, rng: &mut Rng| if faults.contains(&fault) { rng.below(most) } else { 0 };
+    NetworkOptions {
+        ordered: !faults.contains(&Fault::Reorder),
+        delay_min: rng.between(10, share / 2),
+        delay_mean: rng.between(10, share),
+        loss: rate(Fault::Loss, 3 * MILLION / 10, rng),
+        replay: rate(Fault::Replay, 3 * MILLION / 10, rng),
+        capacity: if rng.coin() { u32::MAX } else { u32::try_from(rng.between(8, 200)).expect("small") },
+    }
+}
+
+fn config(rng: &mut Rng) -> Config {
+    let heartbeat = Duration::from_millis(rng.between(50, 150));
+    let bytes = |rng: &mut Rng, most| 1 << rng.between(8, most);
+    Config {
+        heartbeat,
+        election: heartbeat * u32::try_from(rng.between(8, 12)).expect("small"),
+        append_bytes_max: bytes(rng, 16),
+        inflight_bytes_start: bytes(rng, 14),
+        inflight_bytes_max: bytes(rng, 18),
+        inflight_messages_max: usize::try_from(rng.between(1, 64)).expect("small"),
+        cache_bytes_max: bytes(rng, 20),
+        uncommitted_bytes_max: bytes(rng, 20),
+        undurable_bytes_max: bytes(rng, 18),
+        apply_bytes_max: bytes(rng, 16),
+        applying_bytes_max: bytes(rng, 18),
+        promote_lag_entries_max: rng.between(0, 50),
+        promote_lag_bytes_max: bytes(rng, 16),
+        ..Config::new(MemberId::NONE, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_many_seeds_every_fault_and_feature_is_on_about_half_the_time() {
+        let runs: Vec<Swarm> = (0..400).map(|seed| Swarm::draw(&mut Rng::new(seed), None)).collect();
+        for fault in Fault::ALL {
+            let on = runs.iter().filter(|run| run.has(fault)).count();
+            assert!((140..260).contains(&on), "{fault:?} is on in {on} of 400");
+        }
+        for feature in Feature::ALL {
+            let on = runs.iter().filter(|run| run.does(feature)).count();
+            assert!((140..260).contains(&on), "{feature:?} is on in {on} of 400");
+        }
+    }
+
+    #[test]
+    fn a_fault_that_is_off_leaves_the_network_alone() {
+        for seed in 0..100 {
+            let run = Swarm::draw(&mut Rng::new(seed), Some(3));
+            assert!(run.has(Fault::Loss) || run.network.loss == 0);
+            assert!(run.has(Fault::Replay) || run.network.replay == 0);
+            assert!(run.has(Fault::Reorder) || run.network.ordered);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What goes wrong, and how it goes right again.
+
+use super::checks::Verdict;
+use super::member::What;
+use super::network::SLOTS;
+use super::perform::role_mark;
+use super::queue::{MILLI, Micros, SECOND};
+use super::swarm::Fault;
+use super::world::{Event, Repair, World};
+use raft::{Input, RoleName, StreamState};
+
+/// How long a member is down on average.
+const DOWN_MEAN: Micros = 2 * SECOND;
+/// How long a member stands still on average: about an election timeout.
+const PAUSE_MEAN: Micros = SECOND;
+/// How long a partition lasts on average.
+const PARTITION_MEAN: Micros = 3 * SECOND;
+/// How long one direction is clogged on average.
+const CLOG_MEAN: Micros = SECOND;
+/// How long a disk or a state machine is slow or full on average.
+const SLOW_MEAN: Micros = 3 * SECOND;
+/// How many times slower than usual they get.
+const SLOWNESS_MAX: u64 = 60;
+/// How long it may take until a connection that carries nothing any more is given up.
+const KEEPALIVE_MAX: Micros = 3 * SECOND;
+
+impl World {
+    /// One thing goes wrong, and the next one will.
+    pub(super) fn strike(&mut self) -> Verdict {
+        if self.calm {
+            return Ok(());
+        }
+        let wait = 1 + self.chance.fault.exponential(self.swarm.fault_mean);
+        self.queue.push(self.now + wait, Event::Fault);
+        let faults: Vec<Fault> = self.swarm.faults.iter().copied().collect();
+        let Some(fault) = self.chance.fault.pick(&faults).copied() else { return Ok(()) };
+        let slot = self.victim();
+        match fault {
+            Fault::Crash => self.strike_down(slot),
+            Fault::CrashAll => self.strike_all(),
+            Fault::Pause => self.pause(slot),
+            Fault::Isolate | Fault::Split | Fault::OneWay | Fault::Bridge | Fault::Cut => self.divide(fault, slot),
+            Fault::Reset => self.reset(slot),
+            Fault::Clog => self.clog(slot),
+            Fault::SlowDisk | Fault::DiskFull | Fault::DiskStuck => self.hurt_disk(fault, slot),
+            Fault::SlowApply => self.slow_apply(slot),
+            Fault::WallJump => {
+                self.struck(fault, slot);
+                self.members[slot].clock.jump(&mut self.chance.fault);
+            }
+            // These go on all the time, or strike where something is done that can fail.
+            Fault::Loss | Fault::Replay | Fault::Reorder | Fault::Drift | Fault::Unreadable | Fault::FetchFails => {}
+        }
+        Ok(())
+    }
+
+    /// Faults prefer leaders a little: more goes on there.
+    fn victim(&mut self) -> usize {
+        let leader = self.members.iter().position(|member| member.leading.is_some());
+        let random = usize::try_from(self.chance.fault.below(self.members.len() as u64)).expect("below a length");
+        leader.filter(|_| self.chance.fault.below(3) == 0).unwrap_or(random)
+    }
+
+    /// Notes what the victim was doing.
+    fn struck(&mut self, fault: Fault, slot: usize) {
+        let member = &self.members[slot];
+        let Some(raft) = &member.raft else { return };
+        let status = raft.status(member.clock.now(self.now).mono);
+        let mut states = vec![role_mark(status.role)];
+        let any = |state| status.followers.iter().any(|follower| follower.state == state);
+        let more = [
+            (status.role == RoleName::Leader && any(StreamState::Probe), "probing"),
+            (status.role == RoleName::Leader && any(StreamState::Snapshot), "offering-snapshot"),
+            (!status.membership_committed, "change-pending"),
+            (raft.membership().1.is_joint(), "joint"),
+            (status.transferring, "transferring"),
+            (member.fetching, "fetching"),
+            (member.installing.is_some(), "installing"),
+            (member.paused, "paused"),
+            (status.last.index > status.commit, "uncommitted"),
+            (member.disk.queued() > 0, "flushing"),
+            (!member.machine.queue.is_empty(), "applying"),
+            (member.removed, "removed"),
+        ];
+        states.extend(more.iter().filter(|(holds, _)| *holds).map(|(_, name)| *name));
+        self.report.fault(fault, &states);
+        let id = member.id;
+        self.trace.note(self.now, id.0 << 32 ^ fault as u64, || format!("!! {fault:?} strikes {id} ({states:?})"));
+    }
+
+    fn repair_after(&mut self, mean: Micros, repair: Repair) {
+        let at = self.now + MILLI + self.chance.fault.exponential(mean);
+        self.queue.push(at, Event::Repair(repair));
+    }
+
+    fn strike_down(&mut self, slot: usize) {
+        if self.members[slot].is_running() {
+            self.struck(Fault::Crash, slot);
+            self.crash(slot);
+            self.repair_after(DOWN_MEAN, Repair::Start(slot));
+        }
+    }
+
+    fn strike_all(&mut self) {
+        for slot in 0..self.members.len() {
+            if self.members[slot].is_running() {
+                self.struck(Fault::CrashAll, slot);
+                self.crash(slot);
+                self.repair_after(DOWN_MEAN / 4, Repair::Start(slot));
+            }
+        }
+    }
+
+    fn pause(&mut self, slot: usize) {
+        if self.members[slot].is_running() && !self.members[slot].paused {
+            self.struck(Fault::Pause, slot);
+            self.members[slot].paused = true;
+            self.repair_after(PAUSE_MEAN, Repair::Resume(slot));
+        }
+    }
+
+    /// A new partition in place of the one there is.
+    fn divide(&mut self, fault: Fault, slot: usize) {
+        self.struck(fault, slot);
+        self.unblock();
+        let count = self.members.len();
+        let side: Vec<bool> = (0..count).map(|_| self.chance.fault.coin()).collect();
+        let other = usize::try_from(self.chance.fault.below(count as u64)).expect("below a length");
+        let both_ways = fault != Fault::OneWay && (fault != Fault::Isolate || self.chance.fault.below(4) > 0);
+        let outward = self.chance.fault.coin();
+        for from in 0..count {
+            for to in (0..count).filter(|to| *to != from) {
+                let crosses = match fault {
+                    Fault::Isolate => from == slot || to == slot,
+                    Fault::Cut => (from, to) == (slot, other) || (to, from) == (slot, other),
+                    Fault::Bridge => side[from] != side[to] && from != slot && to != slot,
+                    _ => side[from] != side[to],
+                };
+                let this_way = if fault == Fault::Isolate { (from == slot) == outward } else { side[from] == outward };
+                self.network.block(from, to, crosses && (both_ways || this_way));
+            }
+        }
+        self.notice_partition();
+        self.partition += 1;
+        self.repair_after(PARTITION_MEAN, Repair::Partition(self.partition));
+    }
+
+    /// Pairs that cannot talk any more give their connection up after a while.
+    fn notice_partition(&mut self) {
+        for one in 0..self.members.len() {
+            for other in one + 1..self.members.len() {
+                if self.network.is_blocked(one, other) || self.network.is_blocked(other, one) {
+                    let at = self.now + self.chance.fault.below(KEEPALIVE_MAX);
+                    self.queue.push(at, Event::Sever(one, other));
+                }
+            }
+        }
+    }
+
+    fn unblock(&mut self) {
+        for from in 0..SLOTS {
+            (0..SLOTS).for_each(|to| self.network.block(from, to, false));
+        }
+    }
+
+    fn reset(&mut self, slot: usize) {
+        let other = usize::try_from(self.chance.fault.below(self.members.len() as u64)).expect("below a length");
+        if other != slot && self.network.is_connected(slot, other) {
+            self.struck(Fault::Reset, slot);
+            self.sever(slot, other);
+            self.reconnect();
+        }
+    }
+
+    fn clog(&mut self, slot: usize) {
+        let other = usize::try_from(self.chance.fault.below(self.members.len() as u64)).expect("below a length");
+        if other != slot {
+            self.struck(Fault::Clog, slot);
+            let until = self.now + self.chance.fault.exponential(CLOG_MEAN);
+            self.network.clog(slot, other, until);
+        }
+    }
+
+    fn hurt_disk(&mut self, fault: Fault, slot: usize) {
+        self.struck(fault, slot);
+        let disk = &mut self.members[slot].disk;
+        match fault {
+            Fault::SlowDisk => disk.slowness = self.chance.fault.between(2, SLOWNESS_MAX),
+            _ => {
+                disk.full = fault == Fault::DiskStuck;
+                self.happen(slot, What::Ask(Box::new(Input::DiskFull(true))));
+            }
+        }
+        self.repair_after(SLOW_MEAN, Repair::Disk(slot));
+    }
+
+    fn slow_apply(&mut self, slot: usize) {
+        self.struck(Fault::SlowApply, slot);
+        self.members[slot].apply_slowness = self.chance.fault.between(2, SLOWNESS_MAX);
+        self.repair_after(SLOW_MEAN, Repair::Machine(slot));
+    }
+
+    /// Something goes right again.
+    pub(super) fn repair(&mut self, repair: Repair) -> Verdict {
+        match repair {
+            Repair::Start(slot) => self.start(slot)?,
+            Repair::Resume(slot) => self.resume(slot)?,
+            Repair::Partition(number) if number == self.partition => {
+                self.trace.note(self.now, number, || "!! the partition ends".to_owned());
+                self.unblock();
+                self.reconnect();
+            }
+            Repair::Partition(_) => {}
+            Repair::Disk(slot) => self.repair_disk(slot),
+            Repair::Machine(slot) => self.members[slot].apply_slowness = 1,
+        }
+        Ok(())
+    }
+
+    pub(super) fn repair_disk(&mut self, slot: usize) {
+        let disk = &mut self.members[slot].disk;
+        (disk.slowness, disk.full) = (1, false);
+        self.happen(slot, What::RoomAgain);
+    }
+
+    /// A member that stood still goes on with everything that has reached it meanwhile.
+    pub(super) fn resume(&mut self, slot: usize) -> Verdict {
+        let id = self.members[slot].id;
+        self.members[slot].paused = false;
+        self.trace.note(self.now, id.0 << 40, || format!("{id} goes on"));
+        while let Some(what) = self.members[slot].deferred.pop_front() {
+            self.handle(slot, what)?;
+        }
+        Ok(())
+    }
+}

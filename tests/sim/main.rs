@@ -1,0 +1,44 @@
+//! The cluster under simulation, a bounded number of seeds of it: `cargo test --profile sim -p tests --test sim`.
+//! SIM_SEEDS runs more of them, SIM_SEED one.
+
+use std::time::Duration;
+use tests::sim::campaign::{Plan, campaign, explain, run};
+use tests::sim::trace::Lines;
+
+/// Seeds of one run of the tests.
+const SEEDS: u64 = 1000;
+/// Seeds that run twice.
+const TWICE: u64 = 30;
+/// As many as the machine that runs the tests has cores.
+const THREADS: usize = 2;
+/// Longer than any number of seeds somebody waits for.
+const NO_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+fn every_rule_holds_in_every_seed() {
+    let (from, seeds) = number("SIM_SEED").map_or((0, number("SIM_SEEDS").unwrap_or(SEEDS)), |seed| (seed, 1));
+    let plan = Plan { from, seeds, time: NO_LIMIT, threads: THREADS, voters: None, keep_going: false };
+    let (report, failures) = campaign(&plan);
+    println!("{report}");
+    if let Some((seed, failure)) = failures.first() {
+        panic!("{}", explain(*seed, None, failure));
+    }
+    assert_eq!(report.seeds, seeds);
+}
+
+#[test]
+fn a_seed_gives_the_same_trace_again_line_by_line() {
+    for seed in 0..TWICE {
+        let [first, second] = [(); 2].map(|()| run(seed, None, Lines::Latest(usize::MAX)));
+        let differs = first.lines.iter().zip(&second.lines).position(|(one, other)| one != other);
+        if let Some(at) = differs {
+            panic!("seed {seed} differs in line {at}:\n{}\n{}", first.lines[at], second.lines[at]);
+        }
+        assert_eq!((first.lines.len(), first.trace_hash), (second.lines.len(), second.trace_hash), "seed {seed}");
+        assert!(first.lines.len() > 100, "seed {seed} does something");
+    }
+}
