@@ -102,7 +102,7 @@ impl Leader {
             if self.peers.contains_key(&member) {
                 continue;
             }
-            let mut stream = Stream::new(member, &core.config, core.chance.next());
+            let mut stream = Stream::new(member, &core.config, core.chance.next()).inheriting(self.noop.prev());
             if let Some(link) = core.links.get(&member).copied() {
                 stream.on_link_up(link, core.next_stream());
             }
@@ -310,6 +310,9 @@ impl Leader {
     }
 
     fn confirm_reads(&mut self, core: &mut Core, out: &mut Output) {
+        if !self.rounds.is_under_way() {
+            return;
+        }
         let (me, current) = (core.id(), self.rounds.current());
         let answered =
             |id| if id == me { current } else { self.peers.get(&id).map_or(ReadRound(0), |peer| peer.round) };
