@@ -1,1 +1,4 @@
-//! x
+//! One member of a cluster: etcd requests in, a replicated log on disk, snapshots in object storage.
+
+pub mod disk;
+pub mod wal;
