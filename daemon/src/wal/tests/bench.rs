@@ -108,6 +108,8 @@ impl Model {
             }
             WalRequest::CommitHint(commit) => self.commit = self.commit.max(*commit),
             WalRequest::Compact { through } => self.through = self.through.max(*through),
+            WalRequest::Reset { start, .. }
+                if self.last() != LogId::ZERO && self.id_at(start.index) == Some(*start) => {}
             WalRequest::Reset { start, membership } => {
                 (self.base, self.base_membership, self.start) = (*start, membership.clone(), *start);
                 self.entries.clear();

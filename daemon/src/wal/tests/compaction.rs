@@ -93,6 +93,18 @@ fn a_reset_drops_everything_and_the_log_goes_on_behind_it() {
 }
 
 #[test]
+fn a_snapshot_the_log_reaches_drops_nothing() {
+    let mut bench = long_log(20);
+    for start in [LogId::new(1, 12), LogId::new(1, 40)] {
+        let before = bench.disk.counts();
+        bench.perform(vec![WalRequest::Reset { start, membership: None }]).unwrap();
+        assert_eq!((bench.disk.counts(), bench.model().last()), (before, LogId::new(1, 40)));
+    }
+    let bench = bench.restart();
+    assert_eq!((bench.model().start, bench.model().last()), (LogId::ZERO, LogId::new(1, 40)));
+}
+
+#[test]
 fn leftovers_of_an_interrupted_compaction_are_taken_up() {
     let mut bench = long_log(20);
     bench.perform(vec![WalRequest::Compact { through: Index(40) }]).unwrap();

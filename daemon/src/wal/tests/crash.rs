@@ -6,7 +6,7 @@ use crate::wal::*;
 use raft::{HardState, Index, LogId, MemberId, Persist, Term};
 
 /// Outcomes tried for each crash, besides all kept and all lost.
-const CHANCES: u64 = 12;
+const CHANCES: u64 = 6;
 
 fn fates(salt: u64) -> impl Iterator<Item = Fate> {
     let chances = (0..CHANCES).map(move |n| Fate::Chance(salt * 1000 + n));
