@@ -13,6 +13,8 @@ pub mod bootstrap;
 pub mod config;
 pub mod disk;
 pub mod etcd;
+pub mod http;
+pub mod listener;
 pub mod metrics;
 pub mod node;
 pub mod telemetry;

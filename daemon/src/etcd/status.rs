@@ -3,6 +3,8 @@
 //! Clients find an error by its text and decide about a retry by its code, so both are part of the contract. The
 //! table has no wildcard: a new refusal does not compile before it has its line.
 
+use crate::node::{ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
+use raft::{MembershipError, TransferError};
 use tonic::{Code, Status};
 
 macro_rules! table {
@@ -46,6 +48,8 @@ table! {
     InvalidSortOption = InvalidArgument "etcdserver: invalid sort option",
     /// More operations than a transaction may have, or transactions nested too deep.
     TooManyOps = InvalidArgument "etcdserver: too many operations in txn request",
+    /// A comparison with an unknown target or relation.
+    InvalidCompare = InvalidArgument "etcdserver: invalid compare",
     /// Two writes of one transaction touch the same key.
     DuplicateKey = InvalidArgument "etcdserver: duplicate key given in txn request",
     /// The revision's history is gone.
@@ -103,6 +107,8 @@ table! {
     LeaderChanged = Unavailable "etcdserver: leader changed",
     /// The member to take over cannot.
     BadLeaderTransferee = FailedPrecondition "etcdserver: bad leader transferee",
+    /// The handover was begun and did not end in time. etcd has no code for it.
+    TimeoutLeaderTransfer = Unknown "etcdserver: request timed out, leader transfer took too long",
     /// A learner does not serve this.
     NotSupportedForLearner = FailedPrecondition "etcdserver: rpc not supported for learner",
     /// The cluster cannot serve this method yet.
@@ -187,6 +193,110 @@ impl From<Refusal> for Status {
     }
 }
 
+impl From<ProposeFailure> for Refusal {
+    fn from(failure: ProposeFailure) -> Self {
+        match failure {
+            ProposeFailure::NoLeader => Self::NoLeader,
+            ProposeFailure::TimedOut => Self::Timeout,
+            ProposeFailure::TimedOutLeaderChanged => Self::TimeoutLeaderFailure,
+            ProposeFailure::LeaderChanged => Self::LeaderChanged,
+            ProposeFailure::TooManyRequests => Self::TooManyRequests,
+            ProposeFailure::NoSpace => Self::NoSpace,
+            ProposeFailure::TooLarge { .. } => Self::RequestTooLarge,
+            ProposeFailure::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<ReadFailure> for Refusal {
+    fn from(failure: ReadFailure) -> Self {
+        match failure {
+            ReadFailure::NoLeader => Self::NoLeader,
+            ReadFailure::TimedOut => Self::Timeout,
+            ReadFailure::TooManyRequests => Self::TooManyRequests,
+            ReadFailure::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<ChangeFailure> for Refusal {
+    fn from(failure: ChangeFailure) -> Self {
+        match failure {
+            ChangeFailure::Refused(error) => error.into(),
+            ChangeFailure::NoLeader => Self::NoLeader,
+            ChangeFailure::TimedOut => Self::Timeout,
+            ChangeFailure::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<MembershipError> for Refusal {
+    fn from(error: MembershipError) -> Self {
+        match error {
+            MembershipError::NotLeader { .. } => Self::NotLeader,
+            // etcd makes changes wait for each other; ours are refused, and a client may try again as when the
+            // cluster is not well.
+            MembershipError::InProgress { .. }
+            | MembershipError::Outdated { .. }
+            | MembershipError::TooEarly
+            | MembershipError::Transferring => Self::Unhealthy,
+            MembershipError::Unknown(_) | MembershipError::Tombstoned(_) => Self::MemberNotFound,
+            MembershipError::Exists(_) => Self::MemberExists,
+            MembershipError::NotLearner(_) => Self::MemberNotLearner,
+            MembershipError::Lagging { .. } => Self::LearnerNotReady,
+            MembershipError::NoVoters => Self::NotEnoughStarted,
+            MembershipError::Lost => Self::LeaderChanged,
+        }
+    }
+}
+
+impl From<TransferFailure> for Refusal {
+    fn from(failure: TransferFailure) -> Self {
+        match failure {
+            TransferFailure::Refused(error) => error.into(),
+            TransferFailure::NoLeader => Self::NoLeader,
+            TransferFailure::TimedOut => Self::TimeoutLeaderTransfer,
+            TransferFailure::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<TransferError> for Refusal {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::NotLeader { .. } => Self::NotLeader,
+            TransferError::NotVoter(_) | TransferError::NoTarget => Self::BadLeaderTransferee,
+            TransferError::InProgress | TransferError::TimedOut => Self::TimeoutLeaderTransfer,
+        }
+    }
+}
+
+impl From<mvcc::Refusal> for Refusal {
+    fn from(refusal: mvcc::Refusal) -> Self {
+        match refusal {
+            mvcc::Refusal::Compacted { .. } => Self::Compacted,
+            mvcc::Refusal::FutureRevision { .. } => Self::FutureRevision,
+            mvcc::Refusal::KeyNotFound => Self::KeyNotFound,
+            mvcc::Refusal::LeaseNotFound => Self::LeaseNotFound,
+            mvcc::Refusal::NoSpace => Self::NoSpace,
+            mvcc::Refusal::Corrupt => Self::Corrupt,
+        }
+    }
+}
+
+impl From<mvcc::ReadError> for Refusal {
+    fn from(error: mvcc::ReadError) -> Self {
+        match error {
+            mvcc::ReadError::Refused(refusal) => refusal.into(),
+            // The member is about to end for the same reason; its client should go to another.
+            mvcc::ReadError::Fault(fault) => {
+                tracing::error!(%fault, "a read failed");
+                Self::Stopped
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,9 +312,9 @@ mod tests {
     }
 
     #[test]
-    fn the_two_client_side_errors_arrive_as_unknown() {
+    fn what_etcd_has_no_code_for_arrives_as_unknown() {
         let unknown: Vec<_> = Refusal::ALL.iter().copied().filter(|r| r.code() == Code::Unknown).collect();
-        assert_eq!(unknown, [Refusal::TooManyRequests, Refusal::NotEnoughStarted]);
+        assert_eq!(unknown, [Refusal::TooManyRequests, Refusal::NotEnoughStarted, Refusal::TimeoutLeaderTransfer]);
     }
 
     #[test]

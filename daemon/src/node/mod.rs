@@ -23,6 +23,8 @@ mod perform;
 mod reads;
 mod request;
 mod shared;
+#[cfg(test)]
+pub(crate) mod solo;
 mod spans;
 mod start;
 mod turn;
