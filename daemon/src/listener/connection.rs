@@ -3,7 +3,7 @@
 use super::opening::{Protocol, read_opening};
 use super::ping::PingGuard;
 use super::stream::Stream;
-use super::{App, HANDSHAKE_MAX, HEADER_LIST_BYTES_MAX, HEADER_READ_MAX, Peer, Port};
+use super::{App, HEADER_LIST_BYTES_MAX, Peer, Port};
 use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -42,7 +42,7 @@ pub(super) struct Connection<A> {
 /// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ended {
-    #[error("{0} took longer than {HANDSHAKE_MAX:?}")]
+    #[error("{0} took too long")]
     Slow(&'static str),
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -58,8 +58,9 @@ impl<A: App> Connection<A> {
             let peer = Peer { address: self.address, certificate: None };
             return self.open(stream, peer).await;
         };
-        let handshake = TlsAcceptor::from((tls.0)()).accept(stream);
-        let stream = timeout(HANDSHAKE_MAX, handshake).await.map_err(|_| Ended::Slow("the TLS handshake"))??;
+        let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+        let stream =
+            timeout(self.port.options.opening_max, handshake).await.map_err(|_| Ended::Slow("the TLS handshake"))??;
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let peer = Peer { address: self.address, certificate: certificate.map(|leaf| Arc::from(leaf.as_ref())) };
         self.open(stream, peer).await
@@ -69,7 +70,7 @@ impl<A: App> Connection<A> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let opening = timeout(HANDSHAKE_MAX, read_opening(&mut stream));
+        let opening = timeout(self.port.options.opening_max, read_opening(&mut stream));
         match opening.await.map_err(|_| Ended::Slow("the first request"))?? {
             Some((Protocol::Http2, ahead)) => self.http2(stream, ahead, peer).await,
             Some((Protocol::Http1, ahead)) => self.http1(stream, ahead, peer).await,
@@ -109,12 +110,12 @@ impl<A: App> Connection<A> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Port { app, traffic, .. } = &*self.port;
+        let Port { app, options, traffic, .. } = &*self.port;
         let io = TokioIo::new(Stream::new(stream, ahead, traffic.clone(), None));
         let service = service_fn(|request| async { Ok::<_, Infallible>(app.call(request, &peer).await) });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_READ_MAX)
+            .header_read_timeout(options.opening_max)
             .max_buf_size(HEADER_LIST_BYTES_MAX as usize)
             .serve_connection(io, service);
         self.until_stopped(connection, |connection| connection.graceful_shutdown()).await

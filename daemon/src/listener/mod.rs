@@ -14,11 +14,11 @@ mod opening;
 mod ping;
 mod stream;
 
-use crate::listener::connection::Connection;
+use crate::tls::ServerTls;
+use connection::Connection;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use prometheus::IntCounter;
-use rustls::ServerConfig;
+use prometheus::{IntCounter, Registry};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -48,15 +48,9 @@ pub struct Peer {
     pub certificate: Option<Arc<[u8]>>,
 }
 
-/// The TLS configuration for the next connection: asked each time, so certificates change without a restart.
-pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
-
-/// How long a connection may take for its TLS handshake, and again for the first bytes of its protocol. Generous
-/// for a slow link; an attacker who holds connections open without speaking gets ten seconds of each.
-pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-
-/// How long an HTTP/1 client may take for the head of a request, between requests too.
-pub const HEADER_READ_MAX: Duration = Duration::from_secs(10);
+/// How long a connection may take for its TLS handshake, again for the first bytes of its protocol, and on HTTP/1 for
+/// the head of each request. Generous for a slow link; whoever holds connections open without speaking has no more.
+pub const OPENING_MAX: Duration = Duration::from_secs(10);
 
 /// The most header bytes of one request, as HTTP/2 counts them: names, values and 32 for each.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
@@ -92,14 +86,16 @@ impl Default for Keepalive {
 /// The bounds of a port.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// TLS, or plain text.
-    pub tls: Option<TlsHandle>,
+    /// TLS, asked for its certificates before each handshake; or plain text.
+    pub tls: Option<ServerTls>,
     /// Pings.
     pub keepalive: Keepalive,
     /// Open connections.
     pub connections_max: usize,
     /// Streams open at once on one HTTP/2 connection.
     pub streams_max: u32,
+    /// Each step of opening a connection.
+    pub opening_max: Duration,
     /// What may finish after a stop was announced has this long.
     pub drain_max: Duration,
 }
@@ -111,6 +107,7 @@ impl Default for Options {
             keepalive: Keepalive::default(),
             connections_max: CONNECTIONS_MAX,
             streams_max: STREAMS_MAX,
+            opening_max: OPENING_MAX,
             drain_max: DRAIN_MAX,
         }
     }
@@ -123,16 +120,6 @@ pub const STREAMS_MAX: u32 = 4_096;
 /// Long enough for a request that waits out an election.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 
-/// A [`TlsSource`] that can be printed.
-#[derive(Clone)]
-pub struct TlsHandle(pub TlsSource);
-
-impl std::fmt::Debug for TlsHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TlsHandle")
-    }
-}
-
 /// Counts the bytes that clients send and receive.
 #[derive(Clone, Debug)]
 pub struct Traffic {
@@ -140,6 +127,24 @@ pub struct Traffic {
     pub received: IntCounter,
     /// To clients.
     pub sent: IntCounter,
+}
+
+impl Traffic {
+    /// Counts in `registry`, under the names of etcd's gRPC traffic.
+    ///
+    /// # Errors
+    /// When the registry has counters of these names already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let received = "etcd_network_client_grpc_received_bytes_total";
+        let sent = "etcd_network_client_grpc_sent_bytes_total";
+        let traffic = Self {
+            received: IntCounter::new(received, "The total number of bytes received from clients")?,
+            sent: IntCounter::new(sent, "The total number of bytes sent to clients")?,
+        };
+        registry.register(Box::new(traffic.received.clone()))?;
+        registry.register(Box::new(traffic.sent.clone()))?;
+        Ok(traffic)
+    }
 }
 
 /// Serves `app` on `socket` until `stop` is cancelled, then lets what is under way finish. Returns when every
@@ -201,3 +206,7 @@ async fn rest(error: &io::Error) {
     warn!(%error, "could not accept a connection");
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;

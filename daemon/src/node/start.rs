@@ -388,7 +388,7 @@ impl Engine {
             waiters: Waiters::default(),
             reads: Reads::default(),
             calls: Calls::default(),
-            peer_batch: None,
+            peer_batch: Vec::new(),
             not_taken: std::collections::BTreeMap::new(),
             paused_until: None,
             request_timeout: REQUEST_TIMEOUT + 2 * settings.timing.election,

@@ -11,7 +11,7 @@ use crate::bootstrap::NodeInfo;
 use crate::config::Address;
 use crate::node::Inbox;
 use bytes::BytesMut;
-use raft::{Envelope, MemberId, Message};
+use raft::{Envelope, MemberId, Message, Term};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -98,15 +98,15 @@ impl Peers {
         }
     }
 
-    /// Passes commands to the leader. False when none of them left.
-    pub(crate) fn forward(&self, to: MemberId, commands: &[Forwarded]) -> bool {
+    /// Passes commands to the leader of this term. False when none of them left.
+    pub(crate) fn forward(&self, to: MemberId, term: Term, commands: &[Forwarded]) -> bool {
         let bytes = commands.iter().map(|forwarded| FORWARD_HEADER_BYTES + forwarded.command.len()).sum();
-        self.frame(to, |link| &link.append, FrameKind::Forward, bytes, |out| put_forward(out, commands))
+        self.frame(to, |link| &link.append, FrameKind::Forward, bytes, |out| put_forward(out, term, commands))
     }
 
     /// Tells a peer which of its commands are in no log.
     pub(crate) fn not_taken(&self, to: MemberId, not_taken: &NotTaken) -> bool {
-        let bytes = 8 * not_taken.sequences.len();
+        let bytes = 8 * not_taken.sequences.len() + 9;
         self.frame(to, |link| &link.control, FrameKind::ForwardRefused, bytes, |out| put_not_taken(out, not_taken))
     }
 
