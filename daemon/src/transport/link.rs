@@ -82,7 +82,12 @@ enum LinkError {
 }
 
 /// Keeps the link up for as long as the peer is one. Ends when the task is aborted.
-pub(super) async fn run(link: Arc<Link>, local: Arc<Local>, addresses: watch::Receiver<Vec<Address>>, inbox: Arc<Inbox>) {
+pub(super) async fn run(
+    link: Arc<Link>,
+    local: Arc<Local>,
+    addresses: watch::Receiver<Vec<Address>>,
+    inbox: Arc<Inbox>,
+) {
     let mut failures: u32 = 0;
     loop {
         match attempt_link(&link, &local, &addresses, failures).await {
