@@ -8,7 +8,7 @@ use crate::http::Pages;
 use crate::listener::{self, App, Keepalive, Options, STREAMS_MAX, Traffic};
 use crate::node::Running;
 use crate::tls::{ALPN_CLIENTS, ALPN_HTTP1, ServerTls};
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use prometheus::{IntCounter, Registry};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -58,7 +58,7 @@ async fn bind_all(flag: &str, addresses: &[Address]) -> anyhow::Result<Vec<Socke
     let mut sockets = Vec::new();
     for address in addresses {
         let at =
-            address.bind_address().ok_or_else(|| anyhow!("--{flag}: {address}: Unix sockets are not served yet"))?;
+            address.bind_address().expect("checked settings name addresses to bind");
         let listener = TcpListener::bind(at).await.with_context(|| format!("--{flag}: cannot listen on {address}"))?;
         sockets.push(Socket { listener, tls: address.tls() });
     }
