@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod bootstrap;
+pub mod command;
 pub mod config;
 pub mod disk;
 pub mod etcd;
