@@ -18,6 +18,7 @@ pub mod http;
 pub mod listener;
 pub mod metrics;
 pub mod node;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod transport;
