@@ -73,7 +73,7 @@ impl Peers {
 
     /// The peer has called, so it is worth calling now.
     pub(crate) fn retry(&self, id: MemberId) {
-        if let Some(peer) = self.peers.get(&id).filter(|peer| !peer.link.is_up()) {
+        if let Some(peer) = self.peers.get(&id).filter(|peer| !peer.link.stats.is_up()) {
             peer.link.retry.notify_one();
         }
     }
@@ -137,7 +137,7 @@ impl Peers {
     }
 
     fn start(&self, id: MemberId, addresses: Vec<Address>) -> Peer {
-        let link = Arc::new(Link::new(id, self.directory.stats(id)));
+        let link = Arc::new(Link::new(id, self.directory.stats(id), self.directory.round_trip(id)));
         let (addresses, watched) = watch::channel(addresses);
         let task = tokio::spawn(link::run(link.clone(), self.local.clone(), watched, self.inbox.clone()));
         Peer { link, addresses, task }
