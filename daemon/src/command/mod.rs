@@ -9,6 +9,7 @@
 
 mod admin_client;
 mod dev;
+mod dump_log;
 mod serve;
 mod status;
 mod view;
@@ -44,6 +45,8 @@ enum Command {
     Dev(dev::Options),
     /// Show who leads, who follows and how far behind they are.
     Status(status::Options),
+    /// Print what a member's log holds.
+    DumpLog(dump_log::Options),
 }
 
 /// Whom to ask, and how to be trusted there.
@@ -85,5 +88,6 @@ fn run(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
         Command::Serve { flags } => serve::run(Mode::Quorate, &serve::flags(flags.into_iter())?),
         Command::Dev(options) => dev::run(options),
         Command::Status(options) => status::run(&options),
+        Command::DumpLog(options) => dump_log::run(&options),
     }
 }

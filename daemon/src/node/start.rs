@@ -16,13 +16,14 @@ use crate::bootstrap::{
 };
 use crate::config::Settings;
 use crate::disk::{ClaimError, RealDisk};
-use crate::metrics::Stages;
+use crate::metrics::{MemberCollector, Stages};
 use crate::tls::{ClientTls, ServerTls, TlsProblem};
 use crate::transport::gate::Gate;
 use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
 use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use admin_api::Id;
 use mvcc::{Body, PublishedMember, Store};
+use prometheus::Registry;
 use raft::{Boot, Config, Index, LogId, Membership, MembershipDecodeError, Now, Raft};
 use std::io;
 use std::path::PathBuf;
@@ -148,6 +149,7 @@ pub struct Running {
     directory: Arc<Directory>,
     listener: Arc<ListenerStats>,
     stages: Arc<Stages>,
+    quota_bytes: Option<u64>,
 }
 
 /// Starts a member. Returns once its engine runs, which for the members of a new cluster is when all of them have
@@ -202,8 +204,9 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         reason
     });
     let handle = Handle::new(shared);
+    let quota_bytes = settings.limits.quota_bytes;
     let helpers = vec![tokio::spawn(publish(handle.clone(), settings))];
-    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages })
+    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, quota_bytes })
 }
 
 impl Running {
@@ -211,6 +214,17 @@ impl Running {
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Puts everything that can be measured about it into a registry.
+    ///
+    /// # Errors
+    /// A name is taken.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.stages.register(registry)?;
+        let (directory, listener) = (self.directory.clone(), self.listener.clone());
+        let collector = MemberCollector::new(self.handle.clone(), directory, listener, self.quota_bytes);
+        registry.register(Box::new(collector))
     }
 
     /// Waits until it stops by itself: removed, replaced, or failed.
@@ -314,16 +328,9 @@ async fn open_engine(
 
 fn open_log(path: PathBuf, identity: &Identity, start: &LogStart) -> Result<Recovered, StartError> {
     let disk = Arc::new(RealDisk::open(&path)?);
-    let named = wal::Identity {
-        cluster: identity.cluster.0,
-        member: identity.member,
-        storage: *identity.storage.as_bytes(),
-    };
-    let options = Options {
-        create_if_missing: *start != LogStart::Exists,
-        salt_seed: random()?,
-        ..Options::default()
-    };
+    let named =
+        wal::Identity { cluster: identity.cluster.0, member: identity.member, storage: *identity.storage.as_bytes() };
+    let options = Options { create_if_missing: *start != LogStart::Exists, salt_seed: random()?, ..Options::default() };
     let mut recovered = Wal::open(disk.clone(), named, &options)?;
     let remembered = &recovered.remembered;
     match start {

@@ -25,13 +25,13 @@ mod stats;
 pub mod wire;
 
 pub(crate) use call::{Call, CallReply};
-pub(crate) use connect::{Connection, FIRST_WORDS_TIMEOUT};
 pub use connect::{ALPN_PEERS, ConnectError};
+pub(crate) use connect::{Connection, FIRST_WORDS_TIMEOUT};
 pub(crate) use event::PeerEvent;
 pub(crate) use forward::{Forwarded, NotTaken, NotTakenReason};
 pub(crate) use listener::{Listener, PeerSockets};
 pub(crate) use peers::Peers;
-pub(crate) use stats::{Directory, ListenerStats};
+pub(crate) use stats::{Directory, ListenerStats, PeerStats};
 
 use crate::bootstrap::{Identity, NodeInfo, StorageId};
 use crate::tls::ClientTls;

@@ -1,12 +1,12 @@
 //! The loop's side of the links: one for every other member, kept in step with the membership.
 
+use super::Local;
 use super::call::{Call, CallReply, put_call, put_reply};
 use super::forward::{FORWARD_HEADER_BYTES, Forwarded, NotTaken, put_forward, put_not_taken};
 use super::frame::FrameKind;
 use super::link::{self, Link};
 use super::outbox::{Outbox, Queued};
 use super::stats::Directory;
-use super::Local;
 use crate::bootstrap::NodeInfo;
 use crate::config::Address;
 use crate::node::Inbox;
@@ -73,7 +73,7 @@ impl Peers {
 
     /// The peer has called, so it is worth calling now.
     pub(crate) fn retry(&self, id: MemberId) {
-        if let Some(peer) = self.peers.get(&id).filter(|peer| !peer.link.is_up()) {
+        if let Some(peer) = self.peers.get(&id).filter(|peer| !peer.link.stats.is_up()) {
             peer.link.retry.notify_one();
         }
     }
@@ -137,7 +137,7 @@ impl Peers {
     }
 
     fn start(&self, id: MemberId, addresses: Vec<Address>) -> Peer {
-        let link = Arc::new(Link::new(id, self.directory.stats(id)));
+        let link = Arc::new(Link::new(id, self.directory.stats(id), self.directory.round_trip(id)));
         let (addresses, watched) = watch::channel(addresses);
         let task = tokio::spawn(link::run(link.clone(), self.local.clone(), watched, self.inbox.clone()));
         Peer { link, addresses, task }

@@ -82,20 +82,27 @@ async fn watch(plan: &Plan, members: &mut [Member], clients: u16) -> anyhow::Res
     let endpoints: Vec<_> = plan.members.iter().map(|member| member.admin.clone()).collect();
     let clients_of: Vec<_> = plan.members.iter().map(|member| member.client.clone()).collect();
     let mut load = (clients > 0).then(|| Load::start(clients, &clients_of)).transpose()?;
+    let mut answered = vec![false; endpoints.len()];
     loop {
         let seen = status::look(&client, &endpoints).await;
         let news =
             members.iter_mut().filter_map(|member| member.revive().transpose()).collect::<anyhow::Result<Vec<_>>>()?;
         let rate = load.as_mut().map(Load::rate);
-        screen.show(&name_them(plan, seen), &news, rate.as_ref()).context("cannot write to the terminal")?;
+        screen.show(&name_them(plan, &mut answered, seen), &news, rate.as_ref()).context("cannot write to the terminal")?;
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-/// An endpoint that does not answer is shown by its member's name.
-fn name_them(plan: &Plan, mut seen: Seen) -> Seen {
-    for (one, member) in seen.heard.iter_mut().zip(&plan.members).filter(|(one, _)| one.status.is_err()) {
+/// An endpoint that does not answer is shown by its member's name, and is starting until it has answered once.
+fn name_them(plan: &Plan, answered: &mut [bool], mut seen: Seen) -> Seen {
+    for ((one, member), answered) in seen.heard.iter_mut().zip(&plan.members).zip(answered) {
+        *answered |= one.status.is_ok();
         one.endpoint.clone_from(&member.name);
+        if let Err(why) = &mut one.status
+            && !*answered
+        {
+            "starting".clone_into(why);
+        }
     }
     seen
 }
