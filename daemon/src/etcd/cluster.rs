@@ -109,7 +109,7 @@ impl Api {
     /// Only the leader knows; it is asked only where it is at hand.
     async fn refuse_unless_healthy(&self, leaving: Option<MemberId>) -> Result<(), Refusal> {
         let status = self.node.inspect().await.ok_or(Refusal::Stopped)?;
-        let voters: Vec<_> = status.followers.iter().filter(|follower| !follower.learner).collect();
+        let voters: Vec<_> = status.raft.followers.iter().filter(|follower| !follower.learner).collect();
         let silent = |member: &&&raft::FollowerStatus| member.silent_for.is_some_and(|silence| silence > SILENCE_MAX);
         let healthy = match leaving {
             None => !voters.iter().any(|voter| silent(&voter)),
