@@ -236,9 +236,7 @@ impl Core {
 
     /// A snapshot has replaced the state machine and whatever of the log it covers.
     pub(crate) fn on_installed(&mut self, last: LogId, at: Index, membership: Membership, out: &mut Output) {
-        if last.index <= self.commit {
-            return;
-        }
+        // Also what is committed here already may be news to the state machine, and is gone from the disk.
         if self.log.contains(last) {
             self.advance_commit(last.index, out);
             self.log.compact(last);
