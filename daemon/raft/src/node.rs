@@ -526,3 +526,7 @@ impl Raft {
         (self.core.memberships.at(), self.core.membership())
     }
 }
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

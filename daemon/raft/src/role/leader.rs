@@ -304,6 +304,9 @@ impl Leader {
     }
 
     fn confirm_reads(&mut self, core: &mut Core, out: &mut Output) {
+        if !self.rounds.is_under_way() {
+            return;
+        }
         let (me, current) = (core.id(), self.rounds.current());
         let answered =
             |id| if id == me { current } else { self.peers.get(&id).map_or(ReadRound(0), |peer| peer.round) };
