@@ -206,7 +206,9 @@ impl Stream {
     /// When a tick or a poll is due.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.link?;
-        [self.retry_at, self.stalls_at(), self.sends_at()].into_iter().flatten().min()
+        // While it backs off, nothing else is sent, so nothing else is due.
+        let sends = self.retry_at.or_else(|| self.sends_at());
+        sends.into_iter().chain(self.stalls_at()).min()
     }
 
     /// When the silence has lasted too long.
