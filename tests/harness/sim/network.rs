@@ -162,7 +162,7 @@ impl Network {
         for link in &mut self.links {
             (link.blocked, link.clogged_until, link.tail) = (false, 0, 0);
         }
-        self.options = NetworkOptions { loss: 0, replay: 0, capacity: u32::MAX, ..self.options.clone() };
+        self.options = NetworkOptions { ordered: true, loss: 0, replay: 0, capacity: u32::MAX, ..self.options.clone() };
     }
 }
 

@@ -86,11 +86,20 @@ impl World {
         all.map(|(_, membership)| Arc::clone(membership)).collect()
     }
 
+    /// What the longest log may have to bring the shortest one first: at worst entry by entry, with windows this
+    /// small, each with its round trip, its flush and one more round trip.
+    fn backlog(&self) -> Micros {
+        let lasts = || self.members.iter().filter(|m| m.is_running()).map(|member| member.disk.live.last().last.index.0);
+        let missing = lasts().max().unwrap_or(0) - lasts().min().unwrap_or(0);
+        let network = &self.swarm.network;
+        missing * (4 * (network.delay_min + network.delay_mean) + self.swarm.flush_mean)
+    }
+
     /// L1: a write that nobody has asked for yet is committed soon.
     fn commit_again(&mut self, began: Micros) -> Verdict {
         let election = u64::try_from(self.swarm.config.election.as_micros()).expect("a short time");
         let before = self.history.acknowledged();
-        let deadline = began + election * u64::from(COMMIT_WITHIN);
+        let deadline = began + election * u64::from(COMMIT_WITHIN) + self.backlog();
         while self.now < deadline {
             for slot in 0..self.members.len() {
                 if self.members[slot].leading.is_some() {

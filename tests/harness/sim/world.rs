@@ -191,7 +191,7 @@ impl World {
             match event {
                 Event::To { slot, life, what } => self.reach(slot, life, what)?,
                 Event::Connect(one, other) => self.connect(one, other)?,
-                Event::Sever(one, other) => self.sever(one, other),
+                Event::Sever(one, other) => self.give_up(one, other),
                 Event::Fault => self.strike()?,
                 Event::Repair(repair) => self.repair(repair)?,
                 Event::Request => self.request()?,
@@ -283,6 +283,13 @@ impl World {
         let (first, second) = (self.members[one].id, self.members[other].id);
         self.reach(one, self.members[one].life, What::LinkUp(second, here))?;
         self.reach(other, self.members[other].life, What::LinkUp(first, there))
+    }
+
+    /// Nothing has come through for a while: the connection ends, if that is still so.
+    fn give_up(&mut self, one: usize, other: usize) {
+        if self.network.is_blocked(one, other) || self.network.is_blocked(other, one) {
+            self.sever(one, other);
+        }
     }
 
     /// Ends the connection of a pair; both sides notice in their own time.
