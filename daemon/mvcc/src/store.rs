@@ -12,6 +12,7 @@ use crate::events::Events;
 use crate::flush::{Flushed, Round};
 use crate::hash::{HashKv, Hashing};
 use crate::head::{HEAD_KEY, Head};
+use crate::image::Image;
 use crate::outcome::{Outcome, TxnReply};
 use crate::range::{RangeRequest, RangeResult};
 use crate::rank::Ranks;
@@ -184,6 +185,16 @@ impl Store {
         state.thaw(view, &round)?;
         let sweep_pending = state.head.swept < state.sweep_limit(self.oldest_pin());
         Ok(Flushed { applied: state.durable.applied, sweep_pending })
+    }
+
+    /// The store as it is now, to be sent to a member that lags too far behind. Flushes, and blocks like it.
+    ///
+    /// # Errors
+    /// [`Fault`] if the storage fails.
+    pub fn image(&self) -> Result<Image, Fault> {
+        self.flush(0)?;
+        let base = Arc::clone(&self.read().base);
+        Image::new(base)
     }
 
     /// The newest revision.
