@@ -57,8 +57,7 @@ impl Sockets {
 async fn bind_all(flag: &str, addresses: &[Address]) -> anyhow::Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     for address in addresses {
-        let at =
-            address.bind_address().expect("checked settings name addresses to bind");
+        let at = address.bind_address().expect("checked settings name addresses to bind");
         let listener = TcpListener::bind(at).await.with_context(|| format!("--{flag}: cannot listen on {address}"))?;
         sockets.push(Socket { listener, tls: address.tls() });
     }
@@ -77,6 +76,7 @@ impl Ports {
     pub(super) fn open(sockets: Sockets, settings: &Settings, running: &Running) -> anyhow::Result<Self> {
         let registry = Registry::new();
         let traffic = traffic(&registry)?;
+        running.register(&registry)?;
         let pages = Pages::new(running.handle().clone(), registry.clone())?;
         let client = ClientPort::new(running.handle().clone(), limits(settings), &registry, pages.clone())?;
         let ports = Self { stop: CancellationToken::new(), serving: TaskTracker::new() };
