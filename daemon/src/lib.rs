@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod bootstrap;
+pub mod command;
 pub mod config;
 pub mod disk;
 pub mod etcd;
@@ -17,6 +18,7 @@ pub mod http;
 pub mod listener;
 pub mod metrics;
 pub mod node;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod transport;

@@ -94,10 +94,6 @@ impl Round {
         backend.commit(&mut |change| self.write(change))
     }
 
-    pub(crate) fn flushed(&self, sweep_through: i64) -> Flushed {
-        Flushed { applied: self.head.applied, sweep_pending: self.head.swept < sweep_through }
-    }
-
     fn write(&self, change: &mut dyn Change) -> Result<(), Fault> {
         for id in &self.sweep.rows {
             change.remove(Table::Revisions, &id.key())?;

@@ -180,8 +180,10 @@ impl Store {
         let round = Round::plan(frozen, &*base, through, sweep_rows)?;
         round.commit(&*self.backend)?;
         let view = self.backend.view()?;
-        self.write().thaw(view, &round)?;
-        Ok(round.flushed(through))
+        let mut state = self.write();
+        state.thaw(view, &round)?;
+        let sweep_pending = state.head.swept < state.sweep_limit(self.oldest_pin());
+        Ok(Flushed { applied: state.durable.applied, sweep_pending })
     }
 
     /// The newest revision.

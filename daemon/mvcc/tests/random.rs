@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 fn subject(flushes: u64, crashes: u64) -> Subject {
     let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
-    Subject::new(backend, |backend| backend, flushes, crashes)
+    Subject::new(backend, Box::new(|backend| backend), flushes, crashes)
 }
 
 #[test]

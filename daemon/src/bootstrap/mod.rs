@@ -55,6 +55,16 @@ pub struct Identity {
     pub boot: u64,
 }
 
+/// Whether the data directory belongs to a member of a cluster: what the settings say about forming one is history.
+/// An unreadable directory is none that could be formed anew either; opening it will say why.
+#[must_use]
+pub fn is_formed(directory: &Path) -> bool {
+    match IdentityFile::read(directory) {
+        Ok(file) => file.is_some_and(|file| matches!(file.phase, Phase::Admitted(_) | Phase::Running { .. })),
+        Err(_) => true,
+    }
+}
+
 /// A disk that has been formatted: what is known before the peers are heard.
 #[derive(Debug)]
 pub struct Formatted {

@@ -11,7 +11,7 @@ pub mod sim;
 
 pub use claim::{ClaimError, DirectoryClaim};
 pub use real::RealDisk;
-pub use sim::SimDisk;
+pub use sim::{Fate, SimDisk};
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;

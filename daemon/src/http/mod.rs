@@ -13,13 +13,14 @@ mod health;
 use crate::etcd::grpc::Body;
 use crate::etcd::{API_VERSION, CLUSTER_VERSION};
 use crate::listener::{App, Peer};
+use crate::metrics;
 use crate::node::Handle;
 use checks::{Check, CheckMetrics};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use prometheus::{Registry, TextEncoder};
+use prometheus::Registry;
 use std::sync::Arc;
 use tracing::warn;
 
@@ -58,7 +59,7 @@ impl Pages {
         match request.uri().path() {
             "/health" => self.0.health(query).await,
             "/version" => version(),
-            "/metrics" => self.0.metrics(),
+            "/metrics" => self.0.metrics().await,
             "/livez" => self.0.checks("livez", &Check::LIVE, query).await,
             "/readyz" => self.0.checks("readyz", &Check::READY, query).await,
             path => match one_check(path) {
@@ -78,8 +79,8 @@ impl App for Pages {
 }
 
 impl Shared {
-    fn metrics(&self) -> Response<Body> {
-        match TextEncoder::new().encode_to_string(&self.registry.gather()) {
+    async fn metrics(&self) -> Response<Body> {
+        match metrics::gather(&self.node, &self.registry).await {
             Ok(page) => respond(StatusCode::OK, METRICS, page),
             Err(error) => {
                 warn!(%error, "could not print the metrics");

@@ -10,7 +10,7 @@ use super::completion::{Completion, Outcome};
 use super::{Applied, Inbox};
 use crate::metrics::Stages;
 use mvcc::{Apply, Command, Fault, Store};
-use raft::{Entry, EntryKind, Index, MemberId};
+use raft::{Entry, EntryKind, LogId, MemberId};
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
@@ -168,8 +168,8 @@ impl Applier {
             }
         }
         self.apply_commands(&mut commands, &mut outcomes)?;
-        let through = entries.last().map_or(Index::ZERO, Entry::index);
-        Ok(Completion::Applied { through, outcomes })
+        let last = entries.last().map_or(LogId::ZERO, Entry::id);
+        Ok(Completion::Applied { through: last.index, term: last.term, outcomes })
     }
 
     fn apply_commands(

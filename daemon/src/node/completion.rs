@@ -1,6 +1,6 @@
 //! What this member's own threads report back to the loop.
 
-use raft::{Entry, Index, IoId, LogId, LogReadFailure, MemberId, StreamId};
+use raft::{Entry, Index, IoId, LogId, LogReadFailure, MemberId, StreamId, Term};
 
 /// One report. The threads batch: one report may stand for many entries.
 #[derive(Debug)]
@@ -11,6 +11,8 @@ pub(crate) enum Completion {
     Applied {
         /// The last entry applied.
         through: Index,
+        /// Its term.
+        term: Term,
         /// The outcomes of this member's own requests among them, in log order.
         outcomes: Vec<Outcome>,
     },

@@ -15,7 +15,7 @@ pub enum ProposeFailure {
     /// As [`ProposeFailure::TimedOut`], and the leader changed meanwhile, which may have been the reason.
     #[error("request timed out, possibly due to previous leader failure")]
     TimedOutLeaderChanged,
-    /// A new leader overwrote the entry: the write was not and will not be applied.
+    /// Leaders changed until the time ran out: the write is in no log that counts, and will not be applied.
     #[error("leader changed")]
     LeaderChanged,
     /// Too much is waiting to be committed or applied: try again after a pause. The write is in no log.

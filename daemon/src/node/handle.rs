@@ -145,6 +145,24 @@ impl Handle {
         answer.await.ok()
     }
 
+    /// Asks the loop for what [`Handle::seen`] will show.
+    pub async fn look(&self) {
+        let seen = self.inspect().await;
+        self.shared.set_seen(seen);
+    }
+
+    /// What the loop said when it was last asked by [`Handle::look`]; nothing once it has ended.
+    #[must_use]
+    pub fn seen(&self) -> Option<Inspection> {
+        self.shared.seen()
+    }
+
+    /// Requests that found the inbox full.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.inbox().refused()
+    }
+
     fn inbox(&self) -> &Inbox {
         self.shared.inbox()
     }

@@ -5,19 +5,12 @@ use super::waiters::Place;
 use super::{Node, ProposeFailure, Stop};
 use crate::transport::{CallReply, NotTaken, NotTakenReason};
 use crate::wal::WalRequest;
-use raft::{Answer, Event, Input, LogId, MemberId, ProposeError, Token};
+use raft::{Answer, Event, Input, LogId, MemberId, ProposeError, Term, Token};
 use std::collections::BTreeMap;
 use tracing::{debug, info, warn};
 
 /// Tokens from here on number the commands of a peer's batch; below are this member's own sequences.
 pub(super) const PEER_TOKENS: u64 = 1 << 63;
-
-/// Commands of a peer that are being proposed.
-#[derive(Debug)]
-pub(super) struct PeerBatch {
-    pub(super) peer: MemberId,
-    pub(super) sequences: Vec<u64>,
-}
 
 impl Node {
     /// One input, and everything it leads to.
@@ -82,7 +75,7 @@ impl Node {
 
     fn on_proposed(&mut self, sequence: u64, result: Result<LogId, ProposeError>) {
         match result {
-            Ok(id) => self.waiters.moved(sequence, Place::Placed(id.index)),
+            Ok(id) => self.waiters.moved(sequence, Place::With(self.shared.identity().member, id.term)),
             Err(ProposeError::Busy) => self.waiters.fail(sequence, ProposeFailure::TooManyRequests),
             Err(ProposeError::DiskFull) => self.waiters.fail(sequence, ProposeFailure::NoSpace),
             // It is in no log; somebody will lead, or lead again.
@@ -101,17 +94,16 @@ impl Node {
                 NotTakenReason::NotLeader
             }
         };
-        let sequence = self.peer_batch.as_ref().and_then(|batch| batch.sequences.get(usize::try_from(at).ok()?));
-        if let Some(sequence) = sequence {
+        if let Some(sequence) = usize::try_from(at).ok().and_then(|at| self.peer_batch.get(at)) {
             self.not_taken.entry(reason).or_default().push(*sequence);
         }
     }
 
     /// Tells a peer which of its commands are in no log.
-    pub(super) fn tell_not_taken(&mut self, peer: MemberId, not_taken: BTreeMap<NotTakenReason, Vec<u64>>) {
+    pub(super) fn tell_not_taken(&mut self, peer: MemberId, term: Term, not_taken: BTreeMap<NotTakenReason, Vec<u64>>) {
         for (reason, sequences) in not_taken {
             // If this is lost, its clients wait until their time runs out; nothing is proposed twice.
-            self.peers.not_taken(peer, &NotTaken { reason, sequences });
+            self.peers.not_taken(peer, &NotTaken { reason, term, sequences });
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the loop and its handles share: the inbox one way, small snapshots the other.
 
-use super::Inbox;
+use super::{Inbox, Inspection};
 use super::view::{Leadership, MemberView, MembersView, StatusView};
 use crate::bootstrap::{Identity, NodeInfo};
 use bytes::{Bytes, BytesMut};
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     numbers: Numbers,
     leadership: watch::Sender<Leadership>,
     configured: RwLock<Arc<Configured>>,
+    seen: RwLock<Option<Inspection>>,
 }
 
 /// The numbers of [`StatusView`], each on its own: readers want the latest of each, and no lock.
@@ -61,6 +62,7 @@ impl Shared {
             numbers: Numbers::default(),
             leadership: watch::Sender::new(nobody),
             configured: RwLock::default(),
+            seen: RwLock::default(),
         }
     }
 
@@ -126,6 +128,14 @@ impl Shared {
 
     pub(super) fn configured(&self) -> Arc<Configured> {
         self.configured.read().expect("nothing panics while it holds the members").clone()
+    }
+
+    pub(super) fn set_seen(&self, seen: Option<Inspection>) {
+        *self.seen.write().expect("nothing panics while it holds what was seen") = seen;
+    }
+
+    pub(super) fn seen(&self) -> Option<Inspection> {
+        self.seen.read().expect("nothing panics while it holds what was seen").clone()
     }
 
     pub(super) fn members(&self) -> MembersView {

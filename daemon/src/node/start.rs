@@ -10,19 +10,20 @@ use super::shared::Shared;
 use super::spans::Spans;
 use super::turn::Node;
 use super::waiters::Waiters;
-use super::{Handle, Inbox};
+use super::{Handle, Inbox, quota};
 use crate::bootstrap::{
     Admitted, BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_REMOVED, Formatted, Identity, LogStart,
 };
 use crate::config::Settings;
 use crate::disk::{ClaimError, RealDisk};
-use crate::metrics::Stages;
+use crate::metrics::{MemberCollector, Stages};
 use crate::tls::{ClientTls, ServerTls, TlsProblem};
 use crate::transport::gate::Gate;
 use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
 use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use admin_api::Id;
 use mvcc::{Body, PublishedMember, Store};
+use prometheus::Registry;
 use raft::{Boot, Config, Index, LogId, Membership, MembershipDecodeError, Now, Raft};
 use std::io;
 use std::path::PathBuf;
@@ -148,6 +149,7 @@ pub struct Running {
     directory: Arc<Directory>,
     listener: Arc<ListenerStats>,
     stages: Arc<Stages>,
+    quota_bytes: Option<u64>,
 }
 
 /// Starts a member. Returns once its engine runs, which for the members of a new cluster is when all of them have
@@ -202,8 +204,10 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         reason
     });
     let handle = Handle::new(shared);
-    let helpers = vec![tokio::spawn(publish(handle.clone(), settings))];
-    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages })
+    let quota_bytes = settings.limits.quota_bytes;
+    let mut helpers = vec![tokio::spawn(publish(handle.clone(), settings))];
+    helpers.extend(quota_bytes.map(|bytes| tokio::spawn(quota::watch(handle.clone(), bytes))));
+    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, quota_bytes })
 }
 
 impl Running {
@@ -211,6 +215,17 @@ impl Running {
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Puts everything that can be measured about it into a registry.
+    ///
+    /// # Errors
+    /// A name is taken.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.stages.register(registry)?;
+        let (directory, listener) = (self.directory.clone(), self.listener.clone());
+        let collector = MemberCollector::new(self.handle.clone(), directory, listener, self.quota_bytes);
+        registry.register(Box::new(collector))
     }
 
     /// Waits until it stops by itself: removed, replaced, or failed.
@@ -388,7 +403,7 @@ impl Engine {
             waiters: Waiters::default(),
             reads: Reads::default(),
             calls: Calls::default(),
-            peer_batch: None,
+            peer_batch: Vec::new(),
             not_taken: std::collections::BTreeMap::new(),
             paused_until: None,
             request_timeout: REQUEST_TIMEOUT + 2 * settings.timing.election,

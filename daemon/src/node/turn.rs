@@ -6,7 +6,7 @@ use super::completion::Completion;
 use super::follow::Company;
 use super::inbox::Batch;
 use super::log::DiskLog;
-use super::perform::{PEER_TOKENS, PeerBatch};
+use super::perform::PEER_TOKENS;
 use super::reads::{READS_WAITING_MAX, Reads};
 use super::request::{ProposeRequest, ReadRequest};
 use super::shared::Shared;
@@ -22,7 +22,7 @@ use crate::transport::{Call, CallReply, Forwarded, NotTaken, NotTakenReason, Pee
 use admin_api::Id;
 use bytes::Bytes;
 use raft::{
-    Change, EntryKind, Input, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName, Time, Token,
+    Change, EntryKind, Input, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName, Term, Time, Token,
     TransferError,
 };
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ pub(super) struct Node {
     pub(super) reads: Reads,
     pub(super) calls: Calls,
     /// The commands of a peer that are being proposed in this step.
-    pub(super) peer_batch: Option<PeerBatch>,
+    pub(super) peer_batch: Vec<u64>,
     pub(super) not_taken: BTreeMap<NotTakenReason, Vec<u64>>,
     /// Nothing is offered again before this.
     pub(super) paused_until: Option<Time>,
@@ -153,11 +153,11 @@ impl Node {
                 self.step(Input::Persisted(io));
                 self.log.drain();
             }
-            Completion::Applied { through, outcomes } => {
+            Completion::Applied { through, term, outcomes } => {
                 for outcome in outcomes {
                     self.waiters.finish(outcome.sequence, outcome.applied);
                 }
-                self.waiters.applied(through);
+                self.waiters.applied(term);
                 self.reads.applied(through);
                 self.spans.applied(through, self.now.mono, &self.stages);
                 self.step(Input::Applied(through));
@@ -175,24 +175,28 @@ impl Node {
             PeerEvent::LinkDown { peer, link } => self.step(Input::LinkDown { peer, link }),
             PeerEvent::Message(envelope) => self.step(Input::Received(envelope)),
             PeerEvent::Called { peer, info } => self.on_called(peer, info),
-            PeerEvent::Forwarded { peer, commands } => self.on_forwarded(peer, commands),
+            PeerEvent::Forwarded { peer, term, commands } => self.on_forwarded(peer, term, commands),
             PeerEvent::NotTaken { peer, not_taken } => self.on_not_taken(peer, &not_taken),
             PeerEvent::Call { peer, id, call } => self.on_call(peer, id, call),
-            PeerEvent::CallReply { id, reply, .. } => self.on_call_answered(Token(id), reply),
+            PeerEvent::CallReply { id, reply } => self.on_call_answered(Token(id), reply),
             PeerEvent::Bind { info, reply } => self.on_bind(&info, reply),
-            PeerEvent::Refused { refusal: Refusal::DiskReplaced, .. } => self.stop = Some(Stop::DiskReplaced),
-            PeerEvent::Refused { refusal: Refusal::Removed, .. } => self.stop = Some(Stop::Removed),
-            // The link says so itself, and keeps trying: these pass, or a person must look.
-            PeerEvent::Refused {
-                refusal:
-                    Refusal::Version
-                    | Refusal::OtherCluster
-                    | Refusal::NotMe
-                    | Refusal::UnknownMember
-                    | Refusal::NotReady,
-                ..
-            } => {}
+            PeerEvent::Refused { peer, refusal } => self.on_refused(peer, refusal),
         }
+    }
+
+    fn on_refused(&mut self, peer: MemberId, refusal: Refusal) {
+        let stop = match refusal {
+            Refusal::DiskReplaced => Stop::DiskReplaced,
+            Refusal::Removed => Stop::Removed,
+            // The link says so itself, and keeps trying: these pass, or a person must look.
+            Refusal::Version
+            | Refusal::OtherCluster
+            | Refusal::NotMe
+            | Refusal::UnknownMember
+            | Refusal::NotReady => return,
+        };
+        tracing::error!(%peer, %refusal, "this member must not go on");
+        self.stop = Some(stop);
     }
 
     // Requests of this process.
@@ -236,7 +240,7 @@ impl Node {
         let brief = self.raft.brief();
         match (brief.role, brief.leader) {
             (RoleName::Leader, _) => self.propose_held(),
-            (_, Some(leader)) => self.forward_held(leader),
+            (_, Some(leader)) => self.forward_held(leader, brief.term),
             (_, None) => {}
         }
         self.hand_on_calls(brief.role, brief.leader);
@@ -262,13 +266,13 @@ impl Node {
         }
     }
 
-    fn forward_held(&mut self, leader: MemberId) {
+    fn forward_held(&mut self, leader: MemberId, term: Term) {
         while self.waiters.has_held() {
             let taken = self.waiters.take_held(BATCH_BYTES_MAX);
             let commands: Vec<Forwarded> =
                 taken.into_iter().map(|(sequence, command)| Forwarded { sequence, command }).collect();
-            let sent = !commands.is_empty() && self.peers.forward(leader, &commands);
-            let place = if sent { Place::Forwarded(leader) } else { Place::Held };
+            let sent = !commands.is_empty() && self.peers.forward(leader, term, &commands);
+            let place = if sent { Place::With(leader, term) } else { Place::Held };
             commands.iter().for_each(|forwarded| self.waiters.moved(forwarded.sequence, place));
             if !sent {
                 return self.pause();
@@ -294,23 +298,26 @@ impl Node {
 
     // What peers ask.
 
-    fn on_forwarded(&mut self, peer: MemberId, commands: Vec<Forwarded>) {
+    fn on_forwarded(&mut self, peer: MemberId, term: Term, commands: Vec<Forwarded>) {
         let (sequences, payloads): (Vec<u64>, Vec<Bytes>) =
             commands.into_iter().map(|forwarded| (forwarded.sequence, forwarded.command)).unzip();
         if self.is_overloaded() {
-            return self.tell_not_taken(peer, BTreeMap::from([(NotTakenReason::Busy, sequences)]));
+            return self.tell_not_taken(peer, term, BTreeMap::from([(NotTakenReason::Busy, sequences)]));
         }
-        self.peer_batch = Some(PeerBatch { peer, sequences });
+        // Its origin counts on this: see the waiters.
+        if term != self.raft.brief().term {
+            return self.tell_not_taken(peer, term, BTreeMap::from([(NotTakenReason::NotLeader, sequences)]));
+        }
+        self.peer_batch = sequences;
         self.propose((PEER_TOKENS..).zip(payloads));
-        self.peer_batch = None;
         let not_taken = std::mem::take(&mut self.not_taken);
-        self.tell_not_taken(peer, not_taken);
+        self.tell_not_taken(peer, term, not_taken);
     }
 
     fn on_not_taken(&mut self, peer: MemberId, not_taken: &NotTaken) {
         for sequence in &not_taken.sequences {
             match not_taken.reason {
-                NotTakenReason::NotLeader => self.waiters.returned(*sequence, peer),
+                NotTakenReason::NotLeader => self.waiters.returned(*sequence, peer, not_taken.term),
                 NotTakenReason::Busy => self.waiters.fail(*sequence, ProposeFailure::TooManyRequests),
                 NotTakenReason::NoSpace => self.waiters.fail(*sequence, ProposeFailure::NoSpace),
             }

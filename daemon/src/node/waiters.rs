@@ -2,12 +2,14 @@
 //!
 //! * A waiter is found by the sequence of its request id, wherever the entry came from: its own append, or the
 //!   leader's. That is what makes the outcome stay at home.
-//! * A command is handed on again only when it is known to be in no log. After an ambiguous loss it waits for its
-//!   entry or for its time to run out.
+//! * A command is handed on again only when it can be in no log any more: it was refused, or an entry of a later term
+//!   than the one it was handed to has been applied and its own has not. (A leader takes commands for its own term
+//!   only, and what is not in the log of a later leader when that commits is never committed.) Until then an
+//!   ambiguous loss stays one: it waits for its entry or for its time to run out.
 
 use super::{Applied, ProposeFailure};
 use bytes::Bytes;
-use raft::{Index, MemberId, Time};
+use raft::{MemberId, Term, Time};
 use std::collections::{HashMap, VecDeque};
 use tokio::sync::oneshot;
 
@@ -20,10 +22,8 @@ pub(super) const WAITERS_MAX: usize = 64 << 10;
 pub(super) enum Place {
     /// Here: no leader is known, or it does not take commands now.
     Held,
-    /// On its way to this member, or in its log.
-    Forwarded(MemberId),
-    /// In this member's own log, at this index.
-    Placed(Index),
+    /// With the leader of this term, which may be this member itself: on its way to its log, or in it.
+    With(MemberId, Term),
 }
 
 #[derive(Debug)]
@@ -41,8 +41,8 @@ struct Waiter {
 pub(super) struct Waiters {
     waiting: HashMap<u64, Waiter>,
     held: VecDeque<u64>,
-    /// Own appends in the order of the log, to notice those that were overwritten.
-    placed: VecDeque<(Index, u64)>,
+    /// The term of the last entry applied.
+    applied_term: Term,
     /// How often the leader has changed.
     reign: u64,
     failed: u64,
@@ -101,20 +101,14 @@ impl Waiters {
     pub(super) fn moved(&mut self, sequence: u64, place: Place) {
         let Some(waiter) = self.waiting.get_mut(&sequence) else { return };
         waiter.place = place;
-        match place {
-            Place::Placed(index) => {
-                // Its bytes are in the log now.
-                waiter.command = Bytes::new();
-                self.placed.push_back((index, sequence));
-            }
-            Place::Held => self.held.push_back(sequence),
-            Place::Forwarded(_) => {}
+        if place == Place::Held {
+            self.held.push_back(sequence);
         }
     }
 
-    /// The member it was forwarded to did not take it, so it is in no log: hand it on again.
-    pub(super) fn returned(&mut self, sequence: u64, from: MemberId) {
-        if self.waiting.get(&sequence).is_some_and(|waiter| waiter.place == Place::Forwarded(from)) {
+    /// The member it was handed to did not take it, so it is in no log: hand it on again.
+    pub(super) fn returned(&mut self, sequence: u64, from: MemberId, term: Term) {
+        if self.waiting.get(&sequence).is_some_and(|waiter| waiter.place == Place::With(from, term)) {
             self.moved(sequence, Place::Held);
         }
     }
@@ -135,12 +129,18 @@ impl Waiters {
         }
     }
 
-    /// Everything up to here has been applied, and outcomes delivered: an own append at or below it that still waits
-    /// has been overwritten by another leader's.
-    pub(super) fn applied(&mut self, through: Index) {
-        while let Some((_, sequence)) = self.placed.pop_front_if(|(index, _)| *index <= through) {
-            self.fail(sequence, ProposeFailure::LeaderChanged);
+    /// Entries have been applied, the last one of this term, and their outcomes delivered: a command that is with the
+    /// leader of an earlier term and still waits is in no log that counts. Hand it on again.
+    pub(super) fn applied(&mut self, term: Term) {
+        if term <= self.applied_term {
+            return;
         }
+        self.applied_term = term;
+        let lost = |waiter: &Waiter| matches!(waiter.place, Place::With(_, given) if given < term);
+        let mut lost: Vec<u64> =
+            self.waiting.iter().filter(|(_, waiter)| lost(waiter)).map(|(sequence, _)| *sequence).collect();
+        lost.sort_unstable();
+        lost.into_iter().for_each(|sequence| self.moved(sequence, Place::Held));
     }
 
     /// Tells everybody whose time has run out.
@@ -150,9 +150,10 @@ impl Waiters {
         for sequence in late {
             let waiter = &self.waiting[&sequence];
             let failure = match waiter.place {
-                Place::Held => ProposeFailure::NoLeader,
-                _ if waiter.reign != self.reign => ProposeFailure::TimedOutLeaderChanged,
-                _ => ProposeFailure::TimedOut,
+                Place::Held if waiter.reign == self.reign => ProposeFailure::NoLeader,
+                Place::Held => ProposeFailure::LeaderChanged,
+                Place::With(..) if waiter.reign != self.reign => ProposeFailure::TimedOutLeaderChanged,
+                Place::With(..) => ProposeFailure::TimedOut,
             };
             self.fail(sequence, failure);
         }
@@ -163,7 +164,7 @@ impl Waiters {
 mod tests {
     use super::*;
     use mvcc::{Done, Reply, Revision};
-    use raft::Term;
+    use raft::Index;
 
     type Answer = oneshot::Receiver<Result<Applied, ProposeFailure>>;
 
@@ -186,21 +187,23 @@ mod tests {
     fn an_outcome_finds_its_waiter_however_the_entry_travelled() {
         let mut waiters = Waiters::default();
         let mut answer = insert(&mut waiters, 7);
-        waiters.moved(7, Place::Forwarded(MemberId(2)));
+        waiters.moved(7, Place::With(MemberId(2), Term(1)));
         waiters.finish(7, applied(5));
         assert_eq!(answer.try_recv().expect("answered").expect("done").index, Index(5));
         assert_eq!(waiters.len(), 0);
     }
 
     #[test]
-    fn an_overwritten_append_is_told_and_others_are_not() {
+    fn what_an_earlier_leader_lost_is_handed_on_again_once_a_later_one_has_committed() {
         let mut waiters = Waiters::default();
-        let (lost, kept) = (insert(&mut waiters, 1), insert(&mut waiters, 2));
-        waiters.moved(1, Place::Placed(Index(5)));
-        waiters.moved(2, Place::Placed(Index(6)));
-        waiters.applied(Index(5));
-        assert_eq!(failure(lost), Some(ProposeFailure::LeaderChanged));
-        assert_eq!(failure(kept), None);
+        let _answers = [1, 2].map(|sequence| insert(&mut waiters, sequence));
+        waiters.take_held(1 << 20);
+        waiters.moved(1, Place::With(MemberId(2), Term(1)));
+        waiters.moved(2, Place::With(MemberId(3), Term(2)));
+        waiters.applied(Term(1));
+        assert!(!waiters.has_held(), "its own term may still bring it");
+        waiters.applied(Term(2));
+        assert_eq!(waiters.take_held(1 << 20).iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1]);
     }
 
     #[test]
@@ -208,10 +211,11 @@ mod tests {
         let mut waiters = Waiters::default();
         let _answer = insert(&mut waiters, 1);
         assert_eq!(waiters.take_held(1 << 20).len(), 1);
-        waiters.moved(1, Place::Forwarded(MemberId(2)));
-        waiters.returned(1, MemberId(3));
-        assert!(!waiters.has_held(), "another member's word does not count");
-        waiters.returned(1, MemberId(2));
+        waiters.moved(1, Place::With(MemberId(2), Term(1)));
+        waiters.returned(1, MemberId(3), Term(1));
+        waiters.returned(1, MemberId(2), Term(0));
+        assert!(!waiters.has_held(), "another member's word does not count, nor one of another time");
+        waiters.returned(1, MemberId(2), Term(1));
         assert_eq!(waiters.take_held(1 << 20), [(1, Bytes::from_static(b"command"))]);
     }
 
@@ -220,7 +224,7 @@ mod tests {
         let mut waiters = Waiters::default();
         let (held, forwarded) = (insert(&mut waiters, 1), insert(&mut waiters, 2));
         let changed = insert(&mut waiters, 3);
-        waiters.moved(2, Place::Forwarded(MemberId(2)));
+        waiters.moved(2, Place::With(MemberId(2), Term(1)));
         waiters.sweep(Time(99));
         assert_eq!(waiters.len(), 3);
         waiters.sweep(Time(100));
@@ -228,7 +232,7 @@ mod tests {
         assert_eq!(failure(forwarded), Some(ProposeFailure::TimedOut));
         drop(changed);
         let late = insert(&mut waiters, 4);
-        waiters.moved(4, Place::Forwarded(MemberId(2)));
+        waiters.moved(4, Place::With(MemberId(2), Term(1)));
         waiters.leader_changed();
         waiters.sweep(Time(100));
         assert_eq!(failure(late), Some(ProposeFailure::TimedOutLeaderChanged));

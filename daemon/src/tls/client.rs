@@ -5,10 +5,11 @@ use super::reload::Reloading;
 use super::{HANDSHAKE_TIMEOUT, TlsProblem, load, self_signed};
 use crate::config::settings::{KeyPair, Tls, TlsIdentity};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -34,6 +35,27 @@ impl ClientTls {
         files.extend(settings.trusted_ca_file.clone());
         let (settings, alpn) = (settings.clone(), alpn.iter().map(|name| name.to_vec()).collect::<Vec<_>>());
         let build = move || client_config(&settings, &pair, &alpn);
+        Ok(Self { config: Arc::new(Reloading::new(files, build)?) })
+    }
+
+    /// For a tool on the command line: trusts `ca_file`, and shows a certificate if it has one.
+    ///
+    /// # Errors
+    /// A file is missing or bad.
+    pub fn trusting(ca_file: &Path, pair: Option<KeyPair>) -> Result<Self, TlsProblem> {
+        let ca_file = ca_file.to_owned();
+        let mut files = vec![ca_file.clone()];
+        files.extend(pair.iter().flat_map(|pair| [pair.cert_file.clone(), pair.key_file.clone()]));
+        let build = move || {
+            let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(unusable)?
+                .with_root_certificates(load::roots(&ca_file)?);
+            match pair.as_ref().map(load::identity).transpose()? {
+                Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key).map_err(unusable),
+                None => Ok(builder.with_no_client_auth()),
+            }
+        };
         Ok(Self { config: Arc::new(Reloading::new(files, build)?) })
     }
 

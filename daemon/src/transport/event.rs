@@ -4,7 +4,7 @@ use super::call::{Call, CallReply};
 use super::forward::{Forwarded, NotTaken};
 use super::hello::{BindReply, Refusal};
 use crate::bootstrap::NodeInfo;
-use raft::{Envelope, LinkId, MemberId};
+use raft::{Envelope, LinkId, MemberId, Term};
 use tokio::sync::oneshot;
 
 /// Something from a peer, or about the link to it.
@@ -52,6 +52,8 @@ pub(crate) enum PeerEvent {
     Forwarded {
         /// The peer.
         peer: MemberId,
+        /// The term in which it took this member for the leader.
+        term: Term,
         /// Them.
         commands: Vec<Forwarded>,
     },
@@ -73,8 +75,6 @@ pub(crate) enum PeerEvent {
     },
     /// The answer to a call of this member.
     CallReply {
-        /// The peer.
-        peer: MemberId,
         /// The number of the call.
         id: u64,
         /// What it said.

@@ -16,8 +16,9 @@ use crate::node::Inbox;
 use bytes::BytesMut;
 use raft::{LinkId, MemberId};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use prometheus::Histogram;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -45,17 +46,29 @@ pub(super) struct Link {
     pub(super) append: Outbox,
     pub(super) stats: Arc<PeerStats>,
     pub(super) retry: Notify,
-    up: AtomicBool,
+    round_trip: Histogram,
+    /// When the last ping left, in microseconds since `born`; pongs come back in the order of pings.
+    pinged_us: AtomicU64,
+    born: Instant,
 }
 
 impl Link {
-    pub(super) fn new(peer: MemberId, stats: Arc<PeerStats>) -> Self {
+    pub(super) fn new(peer: MemberId, stats: Arc<PeerStats>, round_trip: Histogram) -> Self {
         let (control, append) = (Outbox::new(CONTROL_BYTES_MAX), Outbox::new(APPEND_BYTES_MAX));
-        Self { peer, control, append, stats, retry: Notify::new(), up: AtomicBool::new(false) }
+        Self {
+            peer,
+            control,
+            append,
+            stats,
+            retry: Notify::new(),
+            round_trip,
+            pinged_us: AtomicU64::new(0),
+            born: Instant::now(),
+        }
     }
 
-    pub(super) fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+    fn age_us(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     fn outbox(&self, lane: Lane) -> &Outbox {
@@ -154,7 +167,7 @@ async fn serve(link: &Link, local: &Local, inbox: &Inbox, control: Connection, a
     let id = local.next_link();
     link.control.open();
     link.append.open();
-    link.up.store(true, Ordering::Relaxed);
+    link.stats.set_up(true);
     let _down = Down { link, inbox, id };
     inbox.peer_now(PeerEvent::LinkUp { peer: link.peer, link: id });
     info!(peer = %link.peer, %id, "connected");
@@ -175,7 +188,7 @@ struct Down<'a> {
 
 impl Drop for Down<'_> {
     fn drop(&mut self) {
-        self.link.up.store(false, Ordering::Relaxed);
+        self.link.stats.set_up(false);
         self.link.control.close();
         self.link.append.close();
         self.inbox.peer_now(PeerEvent::LinkDown { peer: self.link.peer, link: self.id });
@@ -185,13 +198,14 @@ impl Drop for Down<'_> {
 async fn run_lane(link: &Link, lane: Lane, connection: Connection) -> LinkError {
     let (read, write) = split(connection.stream);
     let outcome = tokio::select! {
-        outcome = write_lane(link, link.outbox(lane), write) => outcome,
-        outcome = read_pongs(read) => outcome,
+        outcome = write_lane(link, lane, write) => outcome,
+        outcome = read_pongs(link, lane, read) => outcome,
     };
     outcome.err().unwrap_or(LinkError::Lost("the peer closed the connection"))
 }
 
-async fn write_lane<W: AsyncWrite>(link: &Link, outbox: &Outbox, mut write: WriteHalf<W>) -> Result<(), LinkError> {
+async fn write_lane<W: AsyncWrite>(link: &Link, lane: Lane, mut write: WriteHalf<W>) -> Result<(), LinkError> {
+    let outbox = link.outbox(lane);
     let mut ping = BytesMut::with_capacity(FRAME_HEADER_BYTES);
     put_frame(&mut ping, FrameKind::Ping, 0, |_| ());
     let mut pinging = tokio::time::interval(PING_EVERY);
@@ -205,6 +219,9 @@ async fn write_lane<W: AsyncWrite>(link: &Link, outbox: &Outbox, mut write: Writ
                 link.stats.sent_bytes.add(bytes);
             }
             _ = pinging.tick() => {
+                if lane == Lane::Control {
+                    link.pinged_us.store(link.age_us(), Ordering::Relaxed);
+                }
                 write.write_all(&ping).await.map_err(ConnectError::from)?;
                 write.flush().await.map_err(ConnectError::from)?;
             }
@@ -230,12 +247,16 @@ async fn write_pieces<W: AsyncWrite>(write: &mut WriteHalf<W>, mut pieces: Piece
 }
 
 /// What comes back on an outgoing lane is pongs; their absence is the news.
-async fn read_pongs<R: AsyncRead>(mut read: ReadHalf<R>) -> Result<(), LinkError> {
+async fn read_pongs<R: AsyncRead>(link: &Link, lane: Lane, mut read: ReadHalf<R>) -> Result<(), LinkError> {
     let mut bytes = [0; 4 * FRAME_HEADER_BYTES];
     loop {
         match timeout(SILENCE_MAX, read.read(&mut bytes)).await {
             Err(_) => return Err(LinkError::Lost("the peer is silent")),
             Ok(Ok(0)) => return Ok(()),
+            Ok(Ok(_)) if lane == Lane::Control => {
+                let micros = link.age_us().saturating_sub(link.pinged_us.load(Ordering::Relaxed));
+                link.round_trip.observe(Duration::from_micros(micros).as_secs_f64());
+            }
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(ConnectError::from(error).into()),
         }

@@ -253,7 +253,10 @@ impl Reader<'_> {
                 }
                 PeerEvent::Message(envelope)
             }
-            FrameKind::Forward => PeerEvent::Forwarded { peer, commands: take_forward(frame.head)? },
+            FrameKind::Forward => {
+                let (term, commands) = take_forward(frame.head)?;
+                PeerEvent::Forwarded { peer, term, commands }
+            }
             FrameKind::ForwardRefused => PeerEvent::NotTaken { peer, not_taken: take_not_taken(frame.head)? },
             FrameKind::Call => {
                 let (id, call) = take_call(frame.head)?;
@@ -261,7 +264,7 @@ impl Reader<'_> {
             }
             FrameKind::CallReply => {
                 let (id, reply) = take_reply(frame.head)?;
-                PeerEvent::CallReply { peer, id, reply }
+                PeerEvent::CallReply { id, reply }
             }
             kind @ (FrameKind::Hello
             | FrameKind::HelloReply

@@ -31,7 +31,10 @@ pub(crate) use event::PeerEvent;
 pub(crate) use forward::{Forwarded, NotTaken, NotTakenReason};
 pub(crate) use listener::{Listener, PeerSockets};
 pub(crate) use peers::Peers;
-pub(crate) use stats::{Directory, ListenerStats};
+pub(crate) use stats::{Directory, ListenerStats, PeerStats};
+
+#[cfg(test)]
+mod loopback_tests;
 
 use crate::bootstrap::{Identity, NodeInfo, StorageId};
 use crate::tls::ClientTls;

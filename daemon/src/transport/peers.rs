@@ -11,7 +11,7 @@ use crate::bootstrap::NodeInfo;
 use crate::config::Address;
 use crate::node::Inbox;
 use bytes::BytesMut;
-use raft::{Envelope, MemberId, Message};
+use raft::{Envelope, MemberId, Message, Term};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -73,7 +73,7 @@ impl Peers {
 
     /// The peer has called, so it is worth calling now.
     pub(crate) fn retry(&self, id: MemberId) {
-        if let Some(peer) = self.peers.get(&id).filter(|peer| !peer.link.is_up()) {
+        if let Some(peer) = self.peers.get(&id).filter(|peer| !peer.link.stats.is_up()) {
             peer.link.retry.notify_one();
         }
     }
@@ -86,27 +86,22 @@ impl Peers {
         let bulk =
             matches!(envelope.message, Message::Append { .. } | Message::Commit { .. } | Message::Snapshot { .. });
         let outbox = if bulk { &peer.link.append } else { &peer.link.control };
-        match outbox.message(envelope) {
-            Queued::Yes => {}
-            Queued::Closed => peer.link.stats.send_failures.add(1),
-            Queued::Full => {
-                peer.link.stats.send_failures.add(1);
-                if bulk {
-                    outbox.overflow();
-                }
-            }
+        let queued = outbox.message(envelope);
+        peer.link.stats.note(queued);
+        if queued == Queued::Full && bulk {
+            outbox.overflow();
         }
     }
 
-    /// Passes commands to the leader. False when none of them left.
-    pub(crate) fn forward(&self, to: MemberId, commands: &[Forwarded]) -> bool {
+    /// Passes commands to the leader of this term. False when none of them left.
+    pub(crate) fn forward(&self, to: MemberId, term: Term, commands: &[Forwarded]) -> bool {
         let bytes = commands.iter().map(|forwarded| FORWARD_HEADER_BYTES + forwarded.command.len()).sum();
-        self.frame(to, |link| &link.append, FrameKind::Forward, bytes, |out| put_forward(out, commands))
+        self.frame(to, |link| &link.append, FrameKind::Forward, bytes, |out| put_forward(out, term, commands))
     }
 
     /// Tells a peer which of its commands are in no log.
     pub(crate) fn not_taken(&self, to: MemberId, not_taken: &NotTaken) -> bool {
-        let bytes = 8 * not_taken.sequences.len();
+        let bytes = 8 * not_taken.sequences.len() + 9;
         self.frame(to, |link| &link.control, FrameKind::ForwardRefused, bytes, |out| put_not_taken(out, not_taken))
     }
 
@@ -129,15 +124,13 @@ impl Peers {
         write: impl FnOnce(&mut BytesMut),
     ) -> bool {
         let Some(peer) = self.peers.get(&to) else { return false };
-        let queued = lane(&peer.link).frame(kind, bytes, write) == Queued::Yes;
-        if !queued {
-            peer.link.stats.send_failures.add(1);
-        }
-        queued
+        let queued = lane(&peer.link).frame(kind, bytes, write);
+        peer.link.stats.note(queued);
+        queued == Queued::Yes
     }
 
     fn start(&self, id: MemberId, addresses: Vec<Address>) -> Peer {
-        let link = Arc::new(Link::new(id, self.directory.stats(id)));
+        let link = Arc::new(Link::new(id, self.directory.stats(id), self.directory.round_trip(id)));
         let (addresses, watched) = watch::channel(addresses);
         let task = tokio::spawn(link::run(link.clone(), self.local.clone(), watched, self.inbox.clone()));
         Peer { link, addresses, task }

@@ -92,6 +92,9 @@ impl Log {
 
     /// Writes a group, as one batch. Not durable before [`Log::sync`].
     pub(super) fn write(&mut self, group: &Gathered) -> Result<u64, WalError> {
+        self.refuse_after_failure()?;
+        let follows = self.state.follows(group.truncate_from, group.appends.iter().flatten());
+        assert!(follows, "what is written follows the log: {group:?} after {}", self.state.last);
         let mut controls = Vec::new();
         controls.extend(group.hard_state.map(Control::HardState));
         controls.extend(group.truncate_from.map(Control::TruncateFrom));
@@ -124,8 +127,11 @@ impl Log {
         Ok(Some(start))
     }
 
-    /// Drops every entry.
+    /// Drops every entry, unless the log reaches `start`.
     pub(super) fn reset(&mut self, start: LogId, membership: Option<(Index, Bytes)>) -> Result<(), WalError> {
+        if self.state.reaches(start) {
+            return Ok(());
+        }
         // The segment is known only once there is room for the mark in it.
         let room = membership.as_ref().map_or(0, |(_, bytes)| bytes.len()) + 64;
         self.make_room(room, 0)?;

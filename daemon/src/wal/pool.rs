@@ -23,10 +23,11 @@ const SPARE_PREFIX: &str = "spare-";
 const UNFINISHED_SUFFIX: &str = ".new";
 const BALLAST: &str = "ballast";
 
-/// Zeros are written in pieces of this size.
+/// Zeros are written and synced in pieces of this size, so that the log's own syncs never wait behind more than one.
 const ZEROS_BYTES: usize = 1 << 20;
-/// And synced after so many pieces, so that the log's own syncs never wait behind a whole segment of zeros.
-const PIECES_PER_SYNC: u64 = 4;
+/// And with such a pause between them: a segment of zeros then takes about a second, and most of the disk's time is
+/// left to the log. Segments fill up ten times slower than that even under load.
+const PAUSE: Duration = Duration::from_millis(10);
 /// How soon a full disk, or a segment that is still being read, is looked at again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -49,6 +50,8 @@ struct Inner {
     /// Something has changed since the files were looked after.
     changed: bool,
     stopping: bool,
+    /// Zeros may take their time, because a thread of their own writes them.
+    unhurried: bool,
 }
 
 impl Pool {
@@ -114,6 +117,11 @@ impl Pool {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(Room::Low),
             Err(error) => Err(error),
         }
+    }
+
+    /// From now on files are looked after by a thread that does nothing else.
+    pub(super) fn take_time(&self) {
+        self.lock().unhurried = true;
     }
 
     /// Waits until there may be something to look after. Says whether to go on.
@@ -184,12 +192,38 @@ impl Pool {
     fn write_zeros(&self, name: &str, bytes: u64) -> io::Result<()> {
         let unfinished = format!("{name}{UNFINISHED_SUFFIX}");
         let file = self.disk.create(&unfinished)?;
-        if let Err(error) = fill(&*file, bytes) {
+        if let Err(error) = self.fill(&*file, bytes) {
             self.disk.remove(&unfinished)?;
             return Err(error);
         }
         self.disk.rename(&unfinished, name)?;
         self.disk.sync_dir()
+    }
+
+    fn fill(&self, file: &dyn File, bytes: u64) -> io::Result<()> {
+        let zeros = vec![0; ZEROS_BYTES];
+        let mut at = 0;
+        while at < bytes {
+            let piece = usize::try_from(bytes - at).map_or(ZEROS_BYTES, |left| left.min(ZEROS_BYTES));
+            file.write_at(at, &[IoSlice::new(&zeros[..piece])])?;
+            file.sync()?;
+            at += piece as u64;
+            self.pause()?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the disk to others for a moment, and ends the work when it is not wanted any more.
+    fn pause(&self) -> io::Result<()> {
+        let inner = self.lock();
+        if !inner.unhurried {
+            return Ok(());
+        }
+        let waited = self.wake.wait_timeout_while(inner, PAUSE, |inner| !inner.stopping);
+        match waited.expect("nothing panics while it holds the pool").0.stopping {
+            true => Err(io::Error::from(io::ErrorKind::Interrupted)),
+            false => Ok(()),
+        }
     }
 
     fn next_name(&self) -> String {
@@ -201,18 +235,4 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("nothing panics while it holds the pool")
     }
-}
-
-fn fill(file: &dyn File, bytes: u64) -> io::Result<()> {
-    let zeros = vec![0; ZEROS_BYTES];
-    let mut at = 0;
-    while at < bytes {
-        let piece = usize::try_from(bytes - at).map_or(ZEROS_BYTES, |left| left.min(ZEROS_BYTES));
-        file.write_at(at, &[IoSlice::new(&zeros[..piece])])?;
-        at += piece as u64;
-        if (at / ZEROS_BYTES as u64).is_multiple_of(PIECES_PER_SYNC) || at == bytes {
-            file.sync()?;
-        }
-    }
-    Ok(())
 }

@@ -40,6 +40,12 @@ impl WalReader {
         Ok(taken.entries)
     }
 
+    /// Holds what a read of this entry would hold.
+    #[cfg(test)]
+    pub(super) fn pin(&self, index: Index) -> Vec<Extent> {
+        self.index.find(index, index, 0)
+    }
+
     fn absent(&self, from: Index) -> ReadError {
         if from <= self.index.start() { ReadError::Compacted(from) } else { ReadError::Absent(from) }
     }
@@ -68,7 +74,9 @@ impl Taken {
             let header = header.ok_or_else(|| unreadable(offset, &Problem::NoBatch))?;
             let batch = header.read(&bytes).map_err(|problem| unreadable(offset, &problem))?;
             for entry in batch.entries {
-                if entry.index() == self.next && !self.take(entry) {
+                // Beyond the end of a clipped extent stand entries that have been overwritten since.
+                let wanted = entry.index() == self.next && entry.index() <= extent.through;
+                if wanted && !self.take(entry) {
                     return Ok(false);
                 }
             }

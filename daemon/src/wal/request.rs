@@ -19,8 +19,10 @@ pub enum WalRequest {
         /// The last entry that may go.
         through: Index,
     },
-    /// The log starts anew after an entry that a snapshot covers, or with the first membership of a new cluster.
-    /// Every entry goes. Answered by [`Completion::Reset`].
+    /// The state machine has been set to a snapshot, or a cluster begins with its first membership. A log that has
+    /// the entry the snapshot ends with, or starts behind it, stays as it is; any other starts anew after that entry,
+    /// and every entry goes. Answered by [`Completion::Reset`]. The engine makes the same choice when it is told, so
+    /// no write may be submitted between this and its answer: it would follow entries that are gone.
     Reset {
         /// What the log follows from now on.
         start: LogId,
@@ -44,7 +46,7 @@ pub enum Completion {
         /// The last entry that is gone: the [`raft::Boot`] `start` of the next start.
         start: LogId,
     },
-    /// The log starts after this entry and is empty.
+    /// The log holds what follows this entry, or nothing.
     Reset {
         /// As asked.
         start: LogId,

@@ -100,6 +100,26 @@ impl LogState {
         };
     }
 
+    /// Whether a log that starts after `start` has nothing to say that this one does not.
+    pub(super) fn reaches(&self, start: LogId) -> bool {
+        self.last != LogId::ZERO && (start.index <= self.start.index || self.id_at(start.index) == Some(start))
+    }
+
+    /// Whether these entries follow each other, and what is left of the log after a truncation.
+    pub(super) fn follows<'a>(
+        &self,
+        truncate_from: Option<Index>,
+        entries: impl IntoIterator<Item = &'a Entry>,
+    ) -> bool {
+        let left = truncate_from.map_or(self.last.index, |from| from.prev().min(self.last.index));
+        let Some(mut before) = self.id_at(left) else { return false };
+        entries.into_iter().all(|entry| {
+            let follows = entry.index() == before.index.next() && entry.term() >= before.term;
+            before = entry.id();
+            follows
+        })
+    }
+
     /// The log id at an index from `start` to `last`.
     pub(super) fn id_at(&self, index: Index) -> Option<LogId> {
         if index == self.start.index {
@@ -153,6 +173,31 @@ mod tests {
     fn an_entry_that_does_not_follow_is_refused() {
         for (index, term) in [(9, 3), (11, 3), (10, 2)] {
             assert!(nine().append(&entry(index, term, EntryKind::Command)).is_err(), "{index}@{term}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_written_is_known_to_follow_or_not() {
+        let entries =
+            |from: u64, term: u64| [entry(from, term, EntryKind::Noop), entry(from + 1, term, EntryKind::Noop)];
+        let follows = |truncate: Option<u64>, from, term| nine().follows(truncate.map(Index), &entries(from, term));
+        assert!(follows(None, 10, 3) && follows(Some(10), 10, 4) && follows(Some(7), 7, 2) && follows(Some(1), 1, 1));
+        assert!(!follows(None, 9, 3) && !follows(None, 11, 3) && !follows(None, 10, 2) && !follows(Some(7), 7, 1));
+        let mut state = nine();
+        state.compact(LogId::new(2, 4));
+        assert!(state.follows(Some(Index(5)), &entries(5, 2)) && !state.follows(Some(Index(4)), &entries(4, 2)));
+        assert!(!nine().follows(None, [&entry(10, 3, EntryKind::Noop), &entry(12, 3, EntryKind::Noop)]));
+    }
+
+    #[test]
+    fn a_log_reaches_what_it_has_or_has_had() {
+        let mut state = nine();
+        assert!(!LogState::default().reaches(LogId::ZERO), "a new log takes its first membership");
+        state.compact(LogId::new(2, 4));
+        let ids =
+            [(1, 2, true), (2, 4, true), (2, 5, true), (3, 9, true), (3, 6, false), (4, 9, false), (3, 10, false)];
+        for (term, index, expected) in ids {
+            assert_eq!(state.reaches(LogId::new(term, index)), expected, "{index}@{term}");
         }
     }
 

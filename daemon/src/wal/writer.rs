@@ -167,12 +167,17 @@ fn write(mut wal: Wal, queue: &Queue, mut listener: Box<dyn Listener>) {
 
 /// Looks after the files at hand, and tells the writer's listener when the room on the disk changes.
 fn look_after(pool: &Pool, queue: &Queue) {
+    pool.take_time();
     let mut known = Room::Enough;
     while pool.wait(known == Room::Low) {
-        let room = pool.look_after().unwrap_or_else(|error| {
-            tracing::warn!(%error, "could not prepare a segment, will try again");
-            Room::Low
-        });
+        let room = match pool.look_after() {
+            Ok(room) => room,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+            Err(error) => {
+                tracing::warn!(%error, "could not prepare a segment, will try again");
+                Room::Low
+            }
+        };
         if room != known {
             queue.push(Work::Room(room));
         }

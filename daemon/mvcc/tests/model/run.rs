@@ -8,29 +8,26 @@ use mvcc::{
 };
 use std::sync::Arc;
 
+/// Opens what a crash leaves of a backend.
+pub(crate) type Reopen = Box<dyn FnMut(Arc<dyn Backend>) -> Arc<dyn Backend>>;
+
 /// A store that loses now and then what it has not flushed, and replays it from the log.
 pub(crate) struct Subject {
     backend: Arc<dyn Backend>,
     store: Store,
-    /// Opens what a crash left of a backend.
-    reopen: fn(Arc<dyn Backend>) -> Arc<dyn Backend>,
+    reopen: Reopen,
     /// In percent of commands.
     flushes: u64,
     crashes: u64,
 }
 
 impl Subject {
-    pub(crate) fn new(
-        backend: Arc<dyn Backend>,
-        reopen: fn(Arc<dyn Backend>) -> Arc<dyn Backend>,
-        flushes: u64,
-        crashes: u64,
-    ) -> Self {
+    pub(crate) fn new(backend: Arc<dyn Backend>, reopen: Reopen, flushes: u64, crashes: u64) -> Self {
         let store = Store::open(Arc::clone(&backend)).expect("new");
         Self { backend, store, reopen, flushes, crashes }
     }
 
-    fn crash(self) -> Self {
+    fn crash(mut self) -> Self {
         drop(self.store);
         let backend = (self.reopen)(self.backend);
         let store = Store::open(Arc::clone(&backend)).expect("what was committed can be opened");
