@@ -54,10 +54,9 @@ impl Refusal {
 impl From<ReadFailure> for Refusal {
     fn from(failure: ReadFailure) -> Self {
         match failure {
-            ReadFailure::NoLeader
-            | ReadFailure::TimedOut
-            | ReadFailure::TooManyRequests
-            | ReadFailure::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, failure),
+            ReadFailure::NoLeader | ReadFailure::TimedOut | ReadFailure::TooManyRequests | ReadFailure::Stopped => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, failure)
+            }
         }
     }
 }

@@ -329,16 +329,9 @@ async fn open_engine(
 
 fn open_log(path: PathBuf, identity: &Identity, start: &LogStart) -> Result<Recovered, StartError> {
     let disk = Arc::new(RealDisk::open(&path)?);
-    let named = wal::Identity {
-        cluster: identity.cluster.0,
-        member: identity.member,
-        storage: *identity.storage.as_bytes(),
-    };
-    let options = Options {
-        create_if_missing: *start != LogStart::Exists,
-        salt_seed: random()?,
-        ..Options::default()
-    };
+    let named =
+        wal::Identity { cluster: identity.cluster.0, member: identity.member, storage: *identity.storage.as_bytes() };
+    let options = Options { create_if_missing: *start != LogStart::Exists, salt_seed: random()?, ..Options::default() };
     let mut recovered = Wal::open(disk.clone(), named, &options)?;
     let remembered = &recovered.remembered;
     match start {
