@@ -1,25 +1,35 @@
-//! The port over real connections, with the generated clients, before a member of its own.
+//! The port over real connections, with the generated clients, before a real member with a real log. What a member
+//! says of itself only in trouble (no leader, far behind, a learner) is put before the port by a stand-in.
 
 use super::*;
+use crate::config::{Mode, Wanted, load};
 use crate::listener::{self, Options, Traffic};
-use crate::node::solo::{CLUSTER, MEMBER, Solo};
+use crate::node::solo::Solo;
+use crate::node::{self, Parts, Running};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use mvcc::{MemoryBackend, Store};
 use pb::cluster_client::ClusterClient;
 use pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use pb::kv_client::KvClient;
 use pb::maintenance_client::MaintenanceClient;
 use pb::request_op::Request as Op;
-use prometheus::IntCounter;
 use raft::RoleName;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+/// Long enough for a busy machine; every wait below ends much earlier.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 struct Served {
-    solo: Solo,
+    node: Handle,
+    /// The member goes down and its log away with these.
+    _member: Option<(Running, TempDir)>,
     address: SocketAddr,
     registry: Registry,
     stop: CancellationToken,
@@ -32,26 +42,67 @@ impl Drop for Served {
     }
 }
 
+/// A member that is its whole cluster, and its port.
 async fn served(limits: Limits) -> Served {
+    let directory = TempDir::new().expect("a directory");
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let peer = format!("http://{}", socket.local_addr().expect("it is bound"));
+    drop(socket);
+    let flags = [
+        "--name=solo".into(),
+        format!("--data-dir={}", directory.path().display()),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster=solo={peer}"),
+        "--listen-client-urls=http://127.0.0.1:1".into(),
+        "--advertise-client-urls=http://127.0.0.1:1".into(),
+        "--heartbeat-interval=30".into(),
+        "--election-timeout=300".into(),
+    ];
+    let Ok(Wanted::Run(checked)) = load(Mode::Etcd, &flags, std::iter::empty(), &|_| false) else {
+        panic!("the flags are good");
+    };
+    let store = Arc::new(Store::open(Arc::new(MemoryBackend::new())).expect("memory does not fail"));
+    let member = node::start(Parts { settings: checked.settings, store }).await.expect("it starts");
+    let node = member.handle().clone();
+    eventually(|| node.status().is_leader() && !node.store().members().is_empty()).await;
+    serve(node, limits, Some((member, directory))).await
+}
+
+/// A member that says of itself what the test wants.
+async fn served_alone() -> (Served, Solo) {
     let solo = Solo::start();
+    (serve(solo.handle(), Limits::default(), None).await, solo)
+}
+
+async fn serve(node: Handle, limits: Limits, member: Option<(Running, TempDir)>) -> Served {
     let registry = Registry::new();
-    let pages = Pages::new(solo.handle(), registry.clone()).expect("the names are free");
-    let port = ClientPort::new(solo.handle(), limits, &registry, pages).expect("the names are free");
+    let pages = Pages::new(node.clone(), registry.clone()).expect("the names are free");
+    let port = ClientPort::new(node.clone(), limits, &registry, pages).expect("the names are free");
     let socket = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = socket.local_addr().expect("it is bound");
-    let traffic = Traffic {
-        received: IntCounter::new("received", "bytes").expect("a good name"),
-        sent: IntCounter::new("sent", "bytes").expect("a good name"),
-    };
+    let traffic = Traffic::register(&registry).expect("the names are free");
     let stop = CancellationToken::new();
     tokio::spawn(listener::serve(socket, port, Options::default(), traffic, stop.clone()));
     let channel = Channel::from_shared(format!("http://{address}")).expect("a URL").connect().await.expect("served");
-    Served { solo, address, registry, stop, channel }
+    Served { node, _member: member, address, registry, stop, channel }
+}
+
+async fn eventually(look: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !look() {
+        assert!(since.elapsed() < PATIENCE, "it did not come about in {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 impl Served {
     fn kv(&self) -> KvClient<Channel> {
         KvClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX)
+    }
+
+    fn member(&self) -> u64 {
+        self.node.identity().member.0
     }
 
     fn maintenance(&self) -> MaintenanceClient<Channel> {
@@ -128,7 +179,10 @@ async fn an_empty_store_is_at_revision_one_and_the_first_write_makes_two() {
     assert_eq!(served.put("a", "1").await.header.expect("filled").revision, 2);
     let found = served.get("a").await;
     let header = found.header.expect("filled");
-    assert_eq!((header.cluster_id, header.member_id, header.revision, header.raft_term), (CLUSTER, MEMBER, 2, 3));
+    let (identity, status) = (served.node.identity(), served.node.status());
+    assert!(header.cluster_id != 0 && header.raft_term != 0);
+    assert_eq!((header.cluster_id, header.member_id), (identity.cluster.0, identity.member.0));
+    assert_eq!((header.revision, header.raft_term), (2, status.term.0));
     let kv = &found.kvs[0];
     assert_eq!((&kv.key[..], &kv.value[..]), (&b"a"[..], &b"1"[..]));
     assert_eq!((kv.create_revision, kv.mod_revision, kv.version), (2, 2, 1));
@@ -200,7 +254,7 @@ async fn a_create_succeeds_once_and_then_shows_what_is_there() {
     let created = served.kv().txn(create_if_absent("a")).await.expect("fits").into_inner();
     assert!(created.succeeded);
     let outer = created.header.expect("filled");
-    assert_eq!((outer.revision, outer.member_id), (2, MEMBER));
+    assert_eq!((outer.revision, outer.member_id), (2, served.member()));
     let Some(ResponsePut(inner)) = &created.responses[0].response else { panic!("a put was asked for") };
     let header = inner.header.expect("filled");
     assert_eq!((header.revision, header.member_id, header.raft_term), (2, 0, 0));
@@ -214,11 +268,11 @@ async fn a_create_succeeds_once_and_then_shows_what_is_there() {
 async fn a_transaction_that_only_reads_takes_no_place_in_the_log() {
     let served = served(Limits::default()).await;
     served.put("a", "1").await;
-    let before = served.solo.handle().status().applied;
+    let before = served.node.status().applied;
     let success = vec![pb::RequestOp { request: Some(Op::RequestRange(range("a", ""))) }];
     let read = served.kv().txn(pb::TxnRequest { success, ..Default::default() }).await.expect("fits").into_inner();
     assert!(read.succeeded && read.header.expect("filled").revision == 2);
-    assert_eq!(served.solo.handle().status().applied, before);
+    assert_eq!(served.node.status().applied, before);
 }
 
 #[tokio::test]
@@ -266,9 +320,9 @@ async fn malformed_requests_are_refused_and_the_port_goes_on() {
 
 #[tokio::test]
 async fn a_learner_serves_serializable_ranges_and_its_status_alone() {
-    let served = served(Limits::default()).await;
+    let (served, solo) = served_alone().await;
     served.put("a", "1").await;
-    served.solo.change(|brief| brief.role = RoleName::Learner);
+    solo.change(|brief| brief.role = RoleName::Learner);
     let serializable = pb::RangeRequest { serializable: true, ..range("a", "") };
     assert!(served.kv().range(serializable).await.is_ok());
     let status = served.maintenance().status(pb::StatusRequest {}).await.expect("served").into_inner();
@@ -282,14 +336,14 @@ async fn a_learner_serves_serializable_ranges_and_its_status_alone() {
 
 #[tokio::test]
 async fn who_asks_for_a_leader_is_refused_while_none_is_known() {
-    let served = served(Limits::default()).await;
+    let (served, solo) = served_alone().await;
     let asking = || {
         let mut request = tonic::Request::new(pb::RangeRequest { serializable: true, ..range("a", "") });
         request.metadata_mut().insert("hasleader", "true".parse().expect("metadata"));
         request
     };
     assert!(served.kv().range(asking()).await.is_ok());
-    served.solo.change(|brief| brief.leader = None);
+    solo.change(|brief| brief.leader = None);
     assert_eq!(refused(served.kv().range(asking()).await), as_seen(Refusal::NoLeader));
     let serializable = pb::RangeRequest { serializable: true, ..range("a", "") };
     assert!(served.kv().range(serializable).await.is_ok());
@@ -301,10 +355,10 @@ async fn who_asks_for_a_leader_is_refused_while_none_is_known() {
 
 #[tokio::test]
 async fn writes_are_refused_while_applying_lags_far_behind() {
-    let served = served(Limits::default()).await;
-    served.solo.change(|brief| brief.commit = raft::Index(brief.applied.0 + 5_000));
+    let (served, solo) = served_alone().await;
+    solo.change(|brief| brief.commit = raft::Index(brief.applied.0 + 5_000));
     assert!(served.kv().put(put("a", "1")).await.is_ok());
-    served.solo.change(|brief| brief.commit = raft::Index(brief.applied.0 + 5_001));
+    solo.change(|brief| brief.commit = raft::Index(brief.applied.0 + 5_001));
     let (code, text) = refused(served.kv().put(put("a", "1")).await);
     assert_eq!((code, &text[..]), (Code::Unknown, "etcdserver: too many requests"));
 }
@@ -317,21 +371,20 @@ async fn at_the_quota_puts_stop_and_deletes_go_on_until_the_alarm_is_disarmed() 
     assert_eq!(refused(served.kv().txn(create_if_absent("a")).await), no_space);
     let delete = pb::DeleteRangeRequest { key: "a".into(), ..Default::default() };
     assert!(served.kv().delete_range(delete).await.is_ok());
-    let raised = pb::AlarmMember { member_id: MEMBER, alarm: pb::AlarmType::Nospace.into() };
-    while served.solo.handle().store().alarms().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let member_id = served.member();
+    let raised = pb::AlarmMember { member_id, alarm: pb::AlarmType::Nospace.into() };
+    eventually(|| !served.node.store().alarms().is_empty()).await;
     let status = served.maintenance().status(pb::StatusRequest {}).await.expect("served").into_inner();
-    assert_eq!(status.errors, [format!("memberID:{MEMBER} alarm:NOSPACE")]);
+    assert_eq!(status.errors, [format!("memberID:{member_id} alarm:NOSPACE")]);
     assert_eq!(served.page("/health").await, (503, r#"{"health":"false","reason":"ALARM NOSPACE"}"#.into()));
     assert_eq!(served.page("/health?exclude=NOSPACE").await.0, 200);
-    let mut disarm = pb::AlarmRequest { member_id: MEMBER, alarm: pb::AlarmType::Nospace.into(), ..<_>::default() };
+    let mut disarm = pb::AlarmRequest { member_id, alarm: pb::AlarmType::Nospace.into(), ..<_>::default() };
     let list = served.maintenance().alarm(pb::AlarmRequest::default()).await.expect("served").into_inner();
     assert_eq!(list.alarms, [raised]);
     disarm.set_action(pb::alarm_request::AlarmAction::Deactivate);
     let disarmed = served.maintenance().alarm(disarm).await.expect("served").into_inner();
     assert_eq!(disarmed.alarms, [raised]);
-    assert!(served.solo.handle().store().alarms().is_empty());
+    assert!(served.node.store().alarms().is_empty());
 }
 
 #[tokio::test]
@@ -340,7 +393,8 @@ async fn status_and_hashes_tell_of_this_member() {
     served.put("a", "1").await;
     let status = served.maintenance().status(pb::StatusRequest {}).await.expect("served").into_inner();
     assert_eq!((status.version.as_str(), status.storage_version.as_str()), ("3.7.3", "3.7.0"));
-    assert_eq!((status.leader, status.raft_term, status.is_learner), (MEMBER, 3, false));
+    assert_eq!((status.leader, status.is_learner), (served.member(), false));
+    assert!(status.raft_term > 0 && status.raft_index > 0);
     assert_eq!(status.raft_index, status.raft_applied_index);
     assert_eq!(status.header.expect("filled").revision, 2);
     assert_eq!(status.db_size_quota, 2 * 1024 * 1024 * 1024);
@@ -357,10 +411,11 @@ async fn leadership_is_handed_over_by_the_leader_to_a_voter_alone() {
     let served = served(Limits::default()).await;
     let to = |target_id| pb::MoveLeaderRequest { target_id };
     assert_eq!(refused(served.maintenance().move_leader(to(99)).await), as_seen(Refusal::BadLeaderTransferee));
-    let stays = served.maintenance().move_leader(to(MEMBER)).await.expect("it leads").into_inner();
+    let stays = served.maintenance().move_leader(to(served.member())).await.expect("it leads").into_inner();
     assert_eq!(stays.header, None);
-    served.solo.change(|brief| brief.role = RoleName::Follower);
-    assert_eq!(refused(served.maintenance().move_leader(to(MEMBER)).await), as_seen(Refusal::NotLeader));
+    let (served, solo) = served_alone().await;
+    solo.change(|brief| brief.role = RoleName::Follower);
+    assert_eq!(refused(served.maintenance().move_leader(to(served.member())).await), as_seen(Refusal::NotLeader));
 }
 
 #[tokio::test]
@@ -378,12 +433,16 @@ async fn members_are_added_promoted_updated_and_removed() {
     let add = |url: &str, is_learner| pb::MemberAddRequest { peer_ur_ls: vec![url.into()], is_learner };
     let bad = cluster.member_add(add("nonsense", false)).await;
     assert_eq!(refused(bad), as_seen(Refusal::MemberBadUrls));
-    let taken = cluster.member_add(add("http://127.0.0.1:2380", false)).await;
+    let mine = served.node.members().members[0].info.peer_urls[0].clone();
+    let taken = cluster.member_add(add(&mine, false)).await;
     assert_eq!(refused(taken), as_seen(Refusal::PeerUrlExists));
 
     let added = cluster.member_add(add("http://127.0.0.1:3380", true)).await.expect("allowed").into_inner();
     let header = added.header.expect("filled");
-    assert_eq!((header.revision, header.cluster_id, header.member_id), (0, CLUSTER, MEMBER));
+    assert_eq!(
+        (header.revision, header.cluster_id, header.member_id),
+        (0, served.node.identity().cluster.0, served.member())
+    );
     let learner = added.member.expect("filled");
     assert!(learner.is_learner && learner.name.is_empty() && learner.client_ur_ls.is_empty());
     assert_eq!(added.members.len(), 2);
@@ -391,18 +450,19 @@ async fn members_are_added_promoted_updated_and_removed() {
     assert_eq!(refused(another), as_seen(Refusal::TooManyLearners));
 
     let promote = |id| pb::MemberPromoteRequest { id };
-    assert_eq!(refused(cluster.member_promote(promote(MEMBER)).await), as_seen(Refusal::MemberNotLearner));
+    assert_eq!(refused(cluster.member_promote(promote(served.member())).await), as_seen(Refusal::MemberNotLearner));
     assert_eq!(refused(cluster.member_promote(promote(1)).await), as_seen(Refusal::MemberNotFound));
-    let promoted = cluster.member_promote(promote(learner.id)).await.expect("allowed").into_inner();
-    assert!(promoted.members.iter().all(|member| !member.is_learner));
+    // It never started, so it is behind for good.
+    let behind = cluster.member_promote(promote(learner.id)).await;
+    assert_eq!(refused(behind), as_seen(Refusal::LearnerNotReady));
 
     let update = pb::MemberUpdateRequest { id: learner.id, peer_ur_ls: vec!["http://127.0.0.1:5380".into()] };
     cluster.member_update(update).await.expect("allowed");
     let list = cluster.member_list(pb::MemberListRequest { linearizable: true }).await.expect("served").into_inner();
     let found = list.members.iter().find(|member| member.id == learner.id).expect("it was added");
     assert_eq!(found.peer_ur_ls, ["http://127.0.0.1:5380"]);
-    let me = list.members.iter().find(|member| member.id == MEMBER).expect("it is one");
-    assert_eq!((me.name.as_str(), &me.client_ur_ls[..]), ("solo", &["http://127.0.0.1:2379".to_string()][..]));
+    let me = list.members.iter().find(|member| member.id == served.member()).expect("it is one");
+    assert_eq!((me.name.as_str(), &me.client_ur_ls[..]), ("solo", &["http://127.0.0.1:1".to_string()][..]));
 
     let removed = cluster.member_remove(pb::MemberRemoveRequest { id: learner.id }).await.expect("allowed");
     assert_eq!(removed.into_inner().members.len(), 1);
