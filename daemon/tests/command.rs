@@ -155,9 +155,10 @@ fn a_member_gets_ready_tells_its_status_and_ends_when_asked() {
 #[test]
 fn a_data_directory_in_use_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let mut first = Member::start(dir.path(), &[]);
+    let data = dir.path().join("data");
+    let mut first = Member::start(&data, &[]);
     first.says("ready to serve client requests");
-    let mut second = Member::start(dir.path(), &[]);
+    let mut second = Member::start(&data, &[]);
     let refusal = second.says("could not start");
     assert!(refusal.contains("is in use by another process"), "{refusal}");
     assert_eq!(second.child.wait().unwrap().code(), Some(1));
