@@ -12,12 +12,7 @@ use crate::input::{Input, Proposal, Token};
 use crate::membership::Membership;
 use crate::output::{Answer, Event, MembershipError, Output, ProposeError, ReadError, TransferError};
 use crate::role::{Candidate, Follower, Leader, Next, Role};
-<<<<<<< HEAD
 use crate::status::{Brief, RoleName, Status};
-use crate::stream::Beat;
-=======
-use crate::status::{RoleName, Status};
->>>>>>> raft
 use crate::types::{Index, LogId, MemberId, Term, Time};
 
 /// One member.

@@ -327,13 +327,8 @@ async fn open_engine(
     Ok((Engine { raft, clock, now }, log))
 }
 
-<<<<<<< HEAD
 fn open_log(path: &Path, identity: &Identity, start: &LogStart) -> Result<Recovered, StartError> {
     let disk = Arc::new(RealDisk::open(path)?);
-=======
-fn open_log(path: PathBuf, identity: &Identity, start: &LogStart) -> Result<Recovered, StartError> {
-    let disk = Arc::new(RealDisk::open(&path)?);
->>>>>>> cli
     let named =
         wal::Identity { cluster: identity.cluster.0, member: identity.member, storage: *identity.storage.as_bytes() };
     let options = Options { create_if_missing: *start != LogStart::Exists, salt_seed: random()?, ..Options::default() };

@@ -180,18 +180,7 @@ impl Node {
             PeerEvent::Call { peer, id, call } => self.on_call(peer, id, call),
             PeerEvent::CallReply { id, reply } => self.on_call_answered(Token(id), reply),
             PeerEvent::Bind { info, reply } => self.on_bind(&info, reply),
-<<<<<<< HEAD
             PeerEvent::Refused { peer, refusal } => self.on_refused(peer, refusal),
-=======
-            PeerEvent::Refused { refusal: Refusal::DiskReplaced, .. } => self.stop = Some(Stop::DiskReplaced),
-            PeerEvent::Refused { refusal: Refusal::Removed, .. } => self.stop = Some(Stop::Removed),
-            // The link says so itself, and keeps trying: these pass, or a person must look.
-            PeerEvent::Refused {
-                refusal:
-                    Refusal::Version | Refusal::OtherCluster | Refusal::NotMe | Refusal::UnknownMember | Refusal::NotReady,
-                ..
-            } => {}
->>>>>>> cli
         }
     }
 

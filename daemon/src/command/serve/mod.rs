@@ -14,7 +14,7 @@ mod ports;
 mod ready;
 
 use super::print;
-use crate::bootstrap::IDENTITY_FILE;
+use crate::bootstrap;
 use crate::config::{self, Checked, Mode, Settings, Wanted};
 use crate::disk::RealDisk;
 use crate::etcd::API_VERSION;
@@ -53,8 +53,8 @@ pub(super) fn flags(arguments: impl Iterator<Item = OsString>) -> anyhow::Result
 /// Runs a member until it is told to stop.
 pub(super) fn run(mode: Mode, flags: &[String]) -> anyhow::Result<ExitCode> {
     let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-    let formed = |data_dir: &std::path::Path| data_dir.join(IDENTITY_FILE).exists();
-    match config::load(mode, flags, env::vars_os().filter_map(text), &formed)? {
+    let formed = &bootstrap::is_formed;
+    match config::load(mode, flags, env::vars_os().filter_map(text), formed)? {
         Wanted::Help(text) => print(&text),
         Wanted::Version => print(&version(mode)),
         Wanted::Run(checked) => return start(*checked),
