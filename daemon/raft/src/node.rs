@@ -13,7 +13,6 @@ use crate::membership::Membership;
 use crate::output::{Answer, Event, MembershipError, Output, ProposeError, ReadError, TransferError};
 use crate::role::{Candidate, Follower, Leader, Next, Role};
 use crate::status::{Brief, RoleName, Status};
-use crate::stream::Beat;
 use crate::types::{Index, LogId, MemberId, Term, Time};
 
 /// One member.
