@@ -17,7 +17,7 @@
 //! | `store` | the lock, the steps, the public face |
 //! | `apply`, `txn` | carrying out commands |
 //! | `read`, `events`, `hash` | reading |
-//! | `state`, `buffer`, `rank` | what there is at one moment, as one |
+//! | `state`, `buffer`, `cache`, `rank` | what there is at one moment, as one |
 //! | `flush` | moving it to the backend, sweeping what is compacted |
 //! | `image` | the whole of it as a stream |
 //! | `row`, `head`, `varint` | the bytes in the tables |
@@ -26,6 +26,7 @@
 mod apply;
 mod backend;
 mod buffer;
+mod cache;
 mod codec;
 mod command;
 mod error;

@@ -6,6 +6,7 @@
 use crate::apply::Applier;
 use crate::backend::{Backend, Direction, Span, Table};
 use crate::buffer::Buffer;
+use crate::cache::ValueCache;
 use crate::command::{Command, PublishedMember, Txn};
 use crate::error::{Fault, ReadError};
 use crate::events::Events;
@@ -71,7 +72,8 @@ impl Store {
             Ok(ControlFlow::Continue(()))
         })?;
         let durable = Durable { applied: head.applied, revision: head.revision };
-        let state = State { active: Buffer::default(), frozen: None, base, head, ranks, durable };
+        let state =
+            State { active: Buffer::default(), frozen: None, base, head, ranks, durable, cache: ValueCache::default() };
         Ok(Self { backend, state: RwLock::new(state), pins: Mutex::default(), round: Mutex::default() })
     }
 

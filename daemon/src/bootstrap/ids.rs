@@ -31,6 +31,12 @@ impl StorageId {
         Self(bytes)
     }
 
+    /// Its first 64 bits: enough to tell two disks apart where no more fits.
+    #[must_use]
+    pub fn short(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+
     /// Its bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {

@@ -17,6 +17,7 @@ mod view;
 use crate::config::{Address, Mode};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -90,4 +91,10 @@ fn run(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
         Command::Status(options) => status::run(&options),
         Command::DumpLog(options) => dump_log::run(&options),
     }
+}
+
+/// Prints for people. Whoever has stopped reading has seen enough: that is no failure of ours.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

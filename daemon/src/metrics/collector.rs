@@ -118,6 +118,8 @@ impl MemberCollector {
         page.counters(name, "Bytes received from the peer.", &["From"], row(&|stats| stats.received_bytes.get()));
         let name = "etcd_network_peer_sent_failures_total";
         page.counters(name, "Messages that could not be queued.", &["To"], row(&|stats| stats.send_failures.get()));
+        let name = "quorate_peer_queue_full_total";
+        page.counters(name, "Messages that found the queue full.", &["To"], row(&|stats| stats.queue_full.get()));
         let local = Id(me.0).to_string();
         let pair = |rows: Vec<(Vec<String>, f64)>| {
             rows.into_iter().map(|(peer, value)| ([vec![local.clone()], peer].concat(), value)).collect()

@@ -80,7 +80,7 @@ pub(super) fn write(page: &mut Page, followers: &[FollowerStatus], members: &Mem
     page.counters("quorate_stream_resets_total", help, &["member", "name", "reason"], resets.collect());
 }
 
-pub(crate) fn state(state: StreamState) -> &'static str {
+fn state(state: StreamState) -> &'static str {
     match state {
         StreamState::Probe => "probe",
         StreamState::Replicate => "replicate",

@@ -9,7 +9,7 @@ mod process;
 mod stages;
 
 pub(crate) use collector::MemberCollector;
-pub(crate) use followers::{reason, state};
+pub(crate) use followers::reason;
 pub use stages::Stages;
 
 use crate::node::Handle;

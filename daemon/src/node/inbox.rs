@@ -180,6 +180,16 @@ impl Inbox {
         self.space.notify_waiters();
     }
 
+    /// The messages of peers that wait.
+    #[cfg(test)]
+    pub(crate) fn messages(&self) -> Vec<raft::Envelope> {
+        let message = |event: &PeerEvent| match event {
+            PeerEvent::Message(envelope) => Some(envelope.clone()),
+            _ => None,
+        };
+        self.lock().batch.peers.iter().filter_map(message).collect()
+    }
+
     /// How many requests found a queue full.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)

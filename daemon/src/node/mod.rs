@@ -20,6 +20,7 @@ mod inbox;
 mod inspect;
 mod log;
 mod perform;
+mod quota;
 mod reads;
 mod request;
 mod shared;

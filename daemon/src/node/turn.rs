@@ -178,17 +178,23 @@ impl Node {
             PeerEvent::Forwarded { peer, term, commands } => self.on_forwarded(peer, term, commands),
             PeerEvent::NotTaken { peer, not_taken } => self.on_not_taken(peer, &not_taken),
             PeerEvent::Call { peer, id, call } => self.on_call(peer, id, call),
-            PeerEvent::CallReply { id, reply, .. } => self.on_call_answered(Token(id), reply),
+            PeerEvent::CallReply { id, reply } => self.on_call_answered(Token(id), reply),
             PeerEvent::Bind { info, reply } => self.on_bind(&info, reply),
-            PeerEvent::Refused { refusal: Refusal::DiskReplaced, .. } => self.stop = Some(Stop::DiskReplaced),
-            PeerEvent::Refused { refusal: Refusal::Removed, .. } => self.stop = Some(Stop::Removed),
-            // The link says so itself, and keeps trying: these pass, or a person must look.
-            PeerEvent::Refused {
-                refusal:
-                    Refusal::Version | Refusal::OtherCluster | Refusal::NotMe | Refusal::UnknownMember | Refusal::NotReady,
-                ..
-            } => {}
+            PeerEvent::Refused { peer, refusal } => self.on_refused(peer, refusal),
         }
+    }
+
+    fn on_refused(&mut self, peer: MemberId, refusal: Refusal) {
+        let stop = match refusal {
+            Refusal::DiskReplaced => Stop::DiskReplaced,
+            Refusal::Removed => Stop::Removed,
+            // The link says so itself, and keeps trying: these pass, or a person must look.
+            Refusal::Version | Refusal::OtherCluster | Refusal::NotMe | Refusal::UnknownMember | Refusal::NotReady => {
+                return;
+            }
+        };
+        tracing::error!(%peer, %refusal, "this member must not go on");
+        self.stop = Some(stop);
     }
 
     // Requests of this process.

@@ -75,8 +75,6 @@ pub(crate) enum PeerEvent {
     },
     /// The answer to a call of this member.
     CallReply {
-        /// The peer.
-        peer: MemberId,
         /// The number of the call.
         id: u64,
         /// What it said.

@@ -264,7 +264,7 @@ impl Reader<'_> {
             }
             FrameKind::CallReply => {
                 let (id, reply) = take_reply(frame.head)?;
-                PeerEvent::CallReply { peer, id, reply }
+                PeerEvent::CallReply { id, reply }
             }
             kind @ (FrameKind::Hello
             | FrameKind::HelloReply

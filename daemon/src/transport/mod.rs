@@ -33,6 +33,9 @@ pub(crate) use listener::{Listener, PeerSockets};
 pub(crate) use peers::Peers;
 pub(crate) use stats::{Directory, ListenerStats, PeerStats};
 
+#[cfg(test)]
+mod loopback_tests;
+
 use crate::bootstrap::{Identity, NodeInfo, StorageId};
 use crate::tls::ClientTls;
 use admin_api::Id;

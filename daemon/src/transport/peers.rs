@@ -86,15 +86,10 @@ impl Peers {
         let bulk =
             matches!(envelope.message, Message::Append { .. } | Message::Commit { .. } | Message::Snapshot { .. });
         let outbox = if bulk { &peer.link.append } else { &peer.link.control };
-        match outbox.message(envelope) {
-            Queued::Yes => {}
-            Queued::Closed => peer.link.stats.send_failures.add(1),
-            Queued::Full => {
-                peer.link.stats.send_failures.add(1);
-                if bulk {
-                    outbox.overflow();
-                }
-            }
+        let queued = outbox.message(envelope);
+        peer.link.stats.note(queued);
+        if queued == Queued::Full && bulk {
+            outbox.overflow();
         }
     }
 
@@ -129,11 +124,9 @@ impl Peers {
         write: impl FnOnce(&mut BytesMut),
     ) -> bool {
         let Some(peer) = self.peers.get(&to) else { return false };
-        let queued = lane(&peer.link).frame(kind, bytes, write) == Queued::Yes;
-        if !queued {
-            peer.link.stats.send_failures.add(1);
-        }
-        queued
+        let queued = lane(&peer.link).frame(kind, bytes, write);
+        peer.link.stats.note(queued);
+        queued == Queued::Yes
     }
 
     fn start(&self, id: MemberId, addresses: Vec<Address>) -> Peer {

@@ -1,5 +1,6 @@
 //! What is counted about the links, for the metrics to read.
 
+use super::outbox::Queued;
 use admin_api::Id;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
@@ -19,6 +20,8 @@ pub(crate) struct PeerStats {
     pub(crate) received_bytes: Counter,
     /// Messages that could not be queued: no connection, or no room.
     pub(crate) send_failures: Counter,
+    /// Those of them that found no room.
+    pub(crate) queue_full: Counter,
     /// Connections lost after they stood.
     pub(crate) disconnects: Counter,
     /// Whether the link stands.
@@ -28,6 +31,18 @@ pub(crate) struct PeerStats {
 impl PeerStats {
     pub(crate) fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
+    }
+
+    /// What became of a frame for it.
+    pub(super) fn note(&self, queued: Queued) {
+        match queued {
+            Queued::Yes => {}
+            Queued::Closed => self.send_failures.add(1),
+            Queued::Full => {
+                self.send_failures.add(1);
+                self.queue_full.add(1);
+            }
+        }
     }
 
     pub(super) fn set_up(&self, up: bool) {
