@@ -17,14 +17,16 @@
 //! | `store` | the lock, the steps, the public face |
 //! | `apply`, `txn` | carrying out commands |
 //! | `read`, `events`, `hash` | reading |
-//! | `state`, `buffer`, `rank` | what there is at one moment, as one |
+//! | `state`, `buffer`, `cache`, `rank` | what there is at one moment, as one |
 //! | `flush` | moving it to the backend, sweeping what is compacted |
+//! | `image` | the whole of it as a stream |
 //! | `row`, `head`, `varint` | the bytes in the tables |
 //! | `backend`, `memory` | the door to the storage, and one without a disk |
 
 mod apply;
 mod backend;
 mod buffer;
+mod cache;
 mod codec;
 mod command;
 mod error;
@@ -32,6 +34,7 @@ mod events;
 mod flush;
 mod hash;
 mod head;
+mod image;
 mod memory;
 mod outcome;
 mod range;
@@ -59,6 +62,7 @@ pub use error::{Fault, ReadError, Refusal};
 pub use events::Events;
 pub use flush::Flushed;
 pub use hash::HashKv;
+pub use image::{Image, ImageBlocks, ImageError, Restore};
 pub use memory::MemoryBackend;
 pub use outcome::{DeleteRangeReply, Done, OpReply, Outcome, PutReply, Reply, TxnReply};
 pub use range::{RangeRequest, RangeResult, Sort, SortOrder, SortTarget};

@@ -3,6 +3,7 @@
 
 use crate::backend::{Direction, Span, Table, View};
 use crate::buffer::{Buffer, Row};
+use crate::cache::ValueCache;
 use crate::error::{Fault, Refusal};
 use crate::head::Head;
 use crate::rank::Ranks;
@@ -26,6 +27,7 @@ pub(crate) struct State {
     pub(crate) ranks: Ranks,
     /// Where the backend stands.
     pub(crate) durable: Durable,
+    pub(crate) cache: ValueCache,
 }
 
 /// How far the rows in the backend reach.
@@ -91,7 +93,15 @@ impl State {
 
     /// The value of a row that is known to be there.
     pub(crate) fn value(&self, id: RowId) -> Result<Bytes, Fault> {
-        self.row(id, |row| row.value.to_bytes())?.ok_or(Fault::Damaged("a key's version is gone"))
+        let flushed = id.main <= self.durable.revision;
+        if let Some(value) = if flushed { self.cache.get(id) } else { None } {
+            return Ok(value);
+        }
+        let value = self.row(id, |row| row.value.to_bytes())?.ok_or(Fault::Damaged("a key's version is gone"))?;
+        if flushed {
+            self.cache.put(id, &value);
+        }
+        Ok(value)
     }
 
     /// Visits the newest version of every key of the span, tombstones included.

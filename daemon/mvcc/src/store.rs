@@ -6,12 +6,14 @@
 use crate::apply::Applier;
 use crate::backend::{Backend, Direction, Span, Table};
 use crate::buffer::Buffer;
+use crate::cache::ValueCache;
 use crate::command::{Command, PublishedMember, Txn};
 use crate::error::{Fault, ReadError};
 use crate::events::Events;
 use crate::flush::{Flushed, Round};
 use crate::hash::{HashKv, Hashing};
 use crate::head::{HEAD_KEY, Head};
+use crate::image::Image;
 use crate::outcome::{Outcome, TxnReply};
 use crate::range::{RangeRequest, RangeResult};
 use crate::rank::Ranks;
@@ -70,7 +72,8 @@ impl Store {
             Ok(ControlFlow::Continue(()))
         })?;
         let durable = Durable { applied: head.applied, revision: head.revision };
-        let state = State { active: Buffer::default(), frozen: None, base, head, ranks, durable };
+        let state =
+            State { active: Buffer::default(), frozen: None, base, head, ranks, durable, cache: ValueCache::default() };
         Ok(Self { backend, state: RwLock::new(state), pins: Mutex::default(), round: Mutex::default() })
     }
 
@@ -184,6 +187,16 @@ impl Store {
         state.thaw(view, &round)?;
         let sweep_pending = state.head.swept < state.sweep_limit(self.oldest_pin());
         Ok(Flushed { applied: state.durable.applied, sweep_pending })
+    }
+
+    /// The store as it is now, to be sent to a member that lags too far behind. Flushes, and blocks like it.
+    ///
+    /// # Errors
+    /// [`Fault`] if the storage fails.
+    pub fn image(&self) -> Result<Image, Fault> {
+        self.flush(0)?;
+        let base = Arc::clone(&self.read().base);
+        Image::new(base)
     }
 
     /// The newest revision.

@@ -109,10 +109,14 @@ impl Core {
         self.now.mono.after(patience)
     }
 
-    /// Whether it may stand for election: it votes in one of the halves in force (scylladb #10618) and has not been
-    /// told that it was removed.
+    /// Whether it may stand for election: it votes in one of the halves in force (scylladb #10618), or did before a
+    /// change that may not be committed, and has not been told that it was removed. A member that the newest
+    /// configuration leaves out may hold the only log that can be elected until that configuration is committed
+    /// (thesis 4.2.2); its own vote then counts for nothing.
     pub(crate) fn may_campaign(&self) -> bool {
-        self.removed_at.is_none_or(|at| at < self.memberships.at()) && self.membership().is_voter(self.id())
+        let votes = |membership: &Membership| membership.is_voter(self.id());
+        let certain = self.memberships.committed(self.commit).1;
+        self.removed_at.is_none_or(|at| at < self.memberships.at()) && (votes(self.membership()) || votes(certain))
     }
 
     /// Another member says that this one has been removed.
@@ -236,9 +240,7 @@ impl Core {
 
     /// A snapshot has replaced the state machine and whatever of the log it covers.
     pub(crate) fn on_installed(&mut self, last: LogId, at: Index, membership: Membership, out: &mut Output) {
-        if last.index <= self.commit {
-            return;
-        }
+        // Also what is committed here already may be news to the state machine, and is gone from the disk.
         if self.log.contains(last) {
             self.advance_commit(last.index, out);
             self.log.compact(last);

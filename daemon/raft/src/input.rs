@@ -70,7 +70,8 @@ pub enum Input {
         through: LogId,
     },
     /// A snapshot has been installed: the state machine covers everything up to `last`, and the log on disk holds
-    /// nothing up to there, or nothing at all if it did not contain `last`.
+    /// nothing up to there, or nothing at all if it did not contain `last`. It takes its place among the writes: those
+    /// issued before it are done or dropped, those issued after it follow it.
     Installed {
         /// The last entry it covers.
         last: LogId,

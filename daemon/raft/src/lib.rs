@@ -3,14 +3,25 @@
 //! ```text
 //!   Input ──▶ Raft::step ──▶ Output        Start reading at `node`, the only door.
 //!
-//!             role/{follower,candidate,leader}      who decides
+//!             role/{follower,candidate,leader}      who decides; leader/{change,transfer,uncommitted}
 //!             stream/                               one per follower: Probe, Replicate, Snapshot
-//!             log · membership · quorum · read      what they decide on
+//!             core                                  what outlives a role: term, vote, log, commit
+//!             log · membership · quorum · read      what is decided on
+//!             writes · applies                      the way to disk, the way into the state machine
 //! ```
 //!
 //! Nothing in here knows a runtime, a socket, a file, a clock or randomness: time is an argument of every
 //! step, chance is a seed given at the start, effects are values in [`Output`]. The same inputs give the same
 //! outputs, so every history replays.
+//!
+//! What a driver owes:
+//! * [`Persist`] values are written in order, each whole; [`Input::Persisted`] names the last durable one.
+//! * [`Output::apply`] is applied in order; [`Input::Applied`] follows, also once for many.
+//! * [`Input::LinkUp`] comes with every new connection to a peer and a greater [`LinkId`]: streams start with it.
+//! * [`Input::Tick`] comes no later than [`Raft::next_deadline`], which is read again after every step.
+//! * [`LogRead`]s for a follower or for this member itself are answered by [`Input::LogRead`].
+//!
+//! [`seed`] tells where the engine comes from and what became of each behaviour it began with.
 
 mod applies;
 mod boot;
@@ -27,6 +38,7 @@ mod output;
 mod quorum;
 mod read;
 mod role;
+pub mod seed;
 mod status;
 mod stream;
 #[cfg(test)]

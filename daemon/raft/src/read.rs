@@ -60,6 +60,11 @@ impl Rounds {
         room
     }
 
+    /// Whether somebody waits for answers to a round.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// Whether a round should start now.
     pub(crate) fn is_due(&self) -> bool {
         self.under_way.is_none() && !self.gathering.is_empty()

@@ -12,9 +12,7 @@ use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use prometheus::Registry;
-use raft::{
-    FollowerStatus, Index, Lag, LogId, MemberId, PausedReason, Resets, RoleName, Status, StreamState, Term,
-};
+use raft::{FollowerStatus, Index, Lag, LogId, MemberId, PausedReason, Resets, RoleName, Status, StreamState, Term};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -15,11 +15,11 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn new(code: StatusCode, message: impl ToString) -> Self {
-        Self { code, problem: Problem { message: message.to_string(), ..Problem::default() } }
+    fn new(code: StatusCode, message: impl Into<String>) -> Self {
+        Self { code, problem: Problem { message: message.into(), ..Problem::default() } }
     }
 
-    pub(super) fn not_understood(message: impl ToString) -> Self {
+    pub(super) fn not_understood(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
@@ -31,7 +31,7 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, format!("{} is not a member", Id(member.0)))
     }
 
-    pub(super) fn broken(message: impl ToString) -> Self {
+    pub(super) fn broken(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
@@ -54,10 +54,9 @@ impl Refusal {
 impl From<ReadFailure> for Refusal {
     fn from(failure: ReadFailure) -> Self {
         match failure {
-            ReadFailure::NoLeader
-            | ReadFailure::TimedOut
-            | ReadFailure::TooManyRequests
-            | ReadFailure::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, failure),
+            ReadFailure::NoLeader | ReadFailure::TimedOut | ReadFailure::TooManyRequests | ReadFailure::Stopped => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string())
+            }
         }
     }
 }
@@ -67,7 +66,7 @@ impl From<ChangeFailure> for Refusal {
         match failure {
             ChangeFailure::Refused(error) => error.into(),
             ChangeFailure::NoLeader | ChangeFailure::TimedOut | ChangeFailure::Stopped => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, failure)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string())
             }
         }
     }
@@ -106,13 +105,13 @@ impl From<TransferFailure> for Refusal {
         match failure {
             TransferFailure::Refused(TransferError::NotLeader { leader }) => Self::not_leader(leader),
             TransferFailure::Refused(TransferError::NotVoter(_) | TransferError::NoTarget) => {
-                Self::new(StatusCode::PRECONDITION_FAILED, failure)
+                Self::new(StatusCode::PRECONDITION_FAILED, failure.to_string())
             }
-            TransferFailure::Refused(TransferError::InProgress) => Self::new(StatusCode::CONFLICT, failure),
+            TransferFailure::Refused(TransferError::InProgress) => Self::new(StatusCode::CONFLICT, failure.to_string()),
             TransferFailure::Refused(TransferError::TimedOut)
             | TransferFailure::NoLeader
             | TransferFailure::TimedOut
-            | TransferFailure::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, failure),
+            | TransferFailure::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()),
         }
     }
 }

@@ -22,20 +22,20 @@ pub(super) fn safe_to_stop(member: MemberId, seen: &Status, members: &MembersVie
         reasons.push(UnsafeReason::MembershipChanging);
     }
     if is_voter(member) {
-        let others: Vec<&FollowerStatus> = seen
-            .followers
-            .iter()
-            .filter(|follower| follower.member != member && is_voter(follower.member))
-            .collect();
+        let others: Vec<&FollowerStatus> =
+            seen.followers.iter().filter(|follower| follower.member != member && is_voter(follower.member)).collect();
         let leader = usize::from(member != seen.id);
         let (caught_up, required) =
             (others.iter().filter(|voter| is_caught_up(voter)).count() + leader, voters / 2 + 1);
         if caught_up < required {
             reasons.push(UnsafeReason::QuorumWouldBeLost { caught_up: count(caught_up), required: count(required) });
         }
-        reasons.extend(others.into_iter().filter(|voter| !is_caught_up(voter)).map(|voter| {
-            UnsafeReason::CatchingUp { member: Id(voter.member.0), lag_entries: voter.lag.entries }
-        }));
+        reasons.extend(
+            others
+                .into_iter()
+                .filter(|voter| !is_caught_up(voter))
+                .map(|voter| UnsafeReason::CatchingUp { member: Id(voter.member.0), lag_entries: voter.lag.entries }),
+        );
     }
     SafeToStop { safe: reasons.is_empty(), reasons }
 }

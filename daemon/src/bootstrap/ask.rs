@@ -26,11 +26,7 @@ pub(super) async fn introductions(
     join_all(asked).await.into_iter().filter_map(|(name, answer)| Some((name, answer?))).collect()
 }
 
-async fn introduction(
-    member: &BootstrapMember,
-    mine: &Introduction,
-    tls: Option<&ClientTls>,
-) -> Option<Introduction> {
+async fn introduction(member: &BootstrapMember, mine: &Introduction, tls: Option<&ClientTls>) -> Option<Introduction> {
     for address in &member.peer_urls {
         match ask(address, mine, tls).await {
             Ok(answer) => return Some(answer),
@@ -40,11 +36,7 @@ async fn introduction(
     None
 }
 
-async fn ask(
-    address: &Address,
-    mine: &Introduction,
-    tls: Option<&ClientTls>,
-) -> Result<Introduction, ConnectError> {
+async fn ask(address: &Address, mine: &Introduction, tls: Option<&ClientTls>) -> Result<Introduction, ConnectError> {
     let mut connection = Connection::dial(address, tls).await?;
     connection.ask((FrameKind::Introduce, mine), FrameKind::Introduction, FIRST_WORDS_TIMEOUT).await
 }

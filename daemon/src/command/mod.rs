@@ -9,6 +9,7 @@
 
 mod admin_client;
 mod dev;
+mod dump_log;
 mod serve;
 mod status;
 mod view;
@@ -16,6 +17,7 @@ mod view;
 use crate::config::{Address, Mode};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -44,6 +46,8 @@ enum Command {
     Dev(dev::Options),
     /// Show who leads, who follows and how far behind they are.
     Status(status::Options),
+    /// Print what a member's log holds.
+    DumpLog(dump_log::Options),
 }
 
 /// Whom to ask, and how to be trusted there.
@@ -85,5 +89,12 @@ fn run(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
         Command::Serve { flags } => serve::run(Mode::Quorate, &serve::flags(flags.into_iter())?),
         Command::Dev(options) => dev::run(options),
         Command::Status(options) => status::run(&options),
+        Command::DumpLog(options) => dump_log::run(&options),
     }
+}
+
+/// Prints for people. Whoever has stopped reading has seen enough: that is no failure of ours.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

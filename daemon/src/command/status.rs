@@ -2,6 +2,7 @@
 
 use super::Endpoints;
 use super::admin_client::{AdminClient, CallError};
+use super::print;
 use super::view::{self, Heard};
 use crate::config::Address;
 use admin_api::{MemberStatus, PATH_REPLICATION, PATH_STATUS, Replication};
@@ -40,8 +41,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let seen = runtime.block_on(look(&client, &options.endpoints.endpoints));
     match options.write_out {
-        Form::Table => print!("{}", view::table(&view::rows(&seen.heard, seen.replication.as_ref()))),
-        Form::Json => println!("{}", to_json(&seen)),
+        Form::Table => print(&view::table(&view::rows(&seen.heard, seen.replication.as_ref()))),
+        Form::Json => print(&format!("{}\n", to_json(&seen))),
     }
     let well = |one: &Heard| matches!(&one.status, Ok(status) if status.leader.is_some());
     Ok(if seen.heard.iter().all(well) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -116,8 +116,10 @@ fn required(raw: &Raw, name: &'static str, urls: Vec<Address>) -> Result<Vec<Add
 
 fn bindable(raw: &Raw, name: &'static str) -> Result<Vec<Address>, Problem> {
     let urls = raw.urls(name);
-    let by_name = |url: &&Address| url.host().is_some() && url.bind_address().is_none();
-    match urls.iter().find(by_name) {
+    match urls.iter().find(|url| url.bind_address().is_none()) {
+        Some(url) if url.host().is_none() => {
+            Err(raw.refuse(name, format!("names {url}, and only http and https are listened on, not Unix sockets")))
+        }
         Some(url) => Err(raw.refuse(name, format!("must hold an IP address or localhost to bind to, not {url}"))),
         None => Ok(urls),
     }

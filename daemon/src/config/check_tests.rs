@@ -135,8 +135,10 @@ fn a_listener_needs_an_address_of_its_own_to_bind() {
         refused(&["--listen-client-urls=http://0.0.0.0:2379"]),
         "--advertise-client-urls is required when --listen-client-urls is set explicitly"
     );
-    let unix = settings(&["--listen-client-urls=unix:///run/q.sock", "--advertise-client-urls=unix:///run/q.sock"]);
-    assert_eq!(urls(&unix.listen.client), "unix:///run/q.sock");
+    assert_eq!(
+        refused(&["--listen-client-urls=unix:///run/q.sock", "--advertise-client-urls=http://localhost:2379"]),
+        r#"--listen-client-urls: "unix:///run/q.sock" names unix:///run/q.sock, and only http and https are listened on, not Unix sockets"#
+    );
 }
 
 #[test]

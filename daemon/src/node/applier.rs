@@ -55,12 +55,7 @@ struct Inner {
 }
 
 impl Applying {
-    pub(super) fn start(
-        me: MemberId,
-        store: Arc<Store>,
-        inbox: Arc<Inbox>,
-        stages: Arc<Stages>,
-    ) -> io::Result<Self> {
+    pub(super) fn start(me: MemberId, store: Arc<Store>, inbox: Arc<Inbox>, stages: Arc<Stages>) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let (ours, theirs) = (queue.clone(), queue.clone());
         let applier = Applier { me, store: store.clone(), inbox: inbox.clone(), stages: stages.clone() };
@@ -172,11 +167,7 @@ impl Applier {
         Ok(Completion::Applied { through: last.index, term: last.term, outcomes })
     }
 
-    fn apply_commands(
-        &self,
-        commands: &mut Vec<(&Entry, Command)>,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<(), Fault> {
+    fn apply_commands(&self, commands: &mut Vec<(&Entry, Command)>, outcomes: &mut Vec<Outcome>) -> Result<(), Fault> {
         if commands.is_empty() {
             return Ok(());
         }

@@ -3,8 +3,11 @@
 use super::{Handle, Parts, Running, Stop, start};
 use crate::bootstrap::{BootstrapError, NodeInfo, new_member_id};
 use crate::config::{Mode, Settings, Wanted, load};
+use crate::metrics;
 use crate::node::StartError;
+use admin_api::Id;
 use mvcc::{Body, KeyRange, MemoryBackend, Put, RangeRequest, Store};
+use prometheus::Registry;
 use raft::{Change, MemberId};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -253,4 +256,42 @@ async fn a_log_that_is_missing_under_a_known_identity_is_refused() {
     std::fs::remove_dir_all(cluster.data_dir(0).join("wal")).unwrap();
     let refused = cluster.try_start(0).await.err().unwrap();
     assert_eq!(refused.exit_code(), crate::bootstrap::EXIT_DISK_REPLACED, "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_shows_every_followers_lag_until_it_has_left() {
+    let cluster = Cluster::new(3);
+    let mut members = cluster.start_all().await;
+    write(members[0].handle(), "key", "value").await;
+    let at = leader(&members).await;
+    let leading = members.remove(at);
+    let registry = Registry::new();
+    leading.register(&registry).unwrap();
+    let lag = async |id: MemberId| {
+        let page = metrics::gather(leading.handle(), &registry).await.unwrap();
+        let series = format!("quorate_follower_lag_entries{{member=\"{}\"", Id(id.0));
+        page.lines().find(|line| line.starts_with(&series)).map(|line| line.rsplit(' ').next().unwrap().to_owned())
+    };
+    let gone = members.pop().unwrap();
+    let id = gone.handle().identity().member;
+    gone.stop().await;
+    write(leading.handle(), "while", "one is away").await;
+    let behind: u64 = lag(id).await.expect("a follower that is away is shown").parse().unwrap();
+    assert!(behind >= 1, "{behind}");
+    assert_eq!(lag(leading.handle().identity().member).await, None, "the leader is no follower");
+
+    leading.handle().change_membership(None, vec![Change::Remove(id)]).await.unwrap();
+    assert_eq!(lag(id).await, None, "one page after it has left its series are gone");
+    let page = metrics::gather(leading.handle(), &registry).await.unwrap();
+    for name in [
+        "etcd_server_has_leader 1",
+        "etcd_server_is_leader 1",
+        "etcd_disk_wal_fsync_duration_seconds_count",
+        "etcd_network_peer_sent_bytes_total{To=",
+        "etcd_mvcc_db_total_size_in_bytes",
+        "process_resident_memory_bytes",
+        "quorate_propose_commit_seconds_count",
+    ] {
+        assert!(page.contains(name), "{name} is missing from\n{page}");
+    }
 }

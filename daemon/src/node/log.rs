@@ -1,7 +1,7 @@
 //! The loop's side of the write-ahead log: requests in order, completions into the inbox, cold reads beside it.
 
-use super::completion::Completion;
 use super::Inbox;
+use super::completion::Completion;
 use crate::metrics::Stages;
 use crate::wal::{self, ReadError, SubmitError, WalError, WalReader, WalRequest, WalWriter};
 use raft::{LogRead, LogReadFailure};

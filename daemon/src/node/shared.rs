@@ -1,7 +1,7 @@
 //! What the loop and its handles share: the inbox one way, small snapshots the other.
 
-use super::{Inbox, Inspection};
 use super::view::{Leadership, MemberView, MembersView, StatusView};
+use super::{Inbox, Inspection};
 use crate::bootstrap::{Identity, NodeInfo};
 use bytes::{Bytes, BytesMut};
 use mvcc::{Body, PublishedMember, RequestId, Store};

@@ -4,10 +4,10 @@
 use super::inbox::Batch;
 use super::request::CallRequest;
 use super::shared::{Configured, Shared};
-use super::{Applied, ChangeFailure, Handle, Inbox, TransferFailure};
+use super::{Applied, ChangeFailure, Handle, Inbox, Inspection, TransferFailure};
 use crate::bootstrap::{ClusterId, Identity, NodeInfo, StorageId};
 use mvcc::{Apply, Body, Command, MemoryBackend, PublishedMember, Store};
-use raft::{Brief, Change, Index, MemberId, RoleName, Term, TransferError};
+use raft::{Brief, Change, Index, LogId, MemberId, RoleName, Term, TransferError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -84,6 +84,9 @@ impl Solo {
                 read.send(Ok(())).ok();
             }
             batch.calls.drain(..).for_each(|call| self.call(call));
+            for inspection in batch.inspections.drain(..) {
+                inspection.send(self.inspect()).ok();
+            }
             batch.clear();
         }
     }
@@ -97,6 +100,37 @@ impl Solo {
         let apply = Apply { index: index.0, command, answered: true };
         let outcome = store.apply(&[apply]).expect("memory does not fail").remove(0);
         Applied { outcome, index, term: Term(3) }
+    }
+
+    fn inspect(&self) -> Inspection {
+        let brief = *self.brief.lock().expect("tests do not panic here");
+        let last = LogId { term: brief.term, index: brief.last };
+        let raft = raft::Status {
+            id: MemberId(MEMBER),
+            term: brief.term,
+            role: brief.role,
+            leader: brief.leader,
+            last,
+            durable: last,
+            commit: brief.commit,
+            applied: brief.applied,
+            first: Index(1),
+            membership_at: Index(1),
+            membership_committed: true,
+            transferring: false,
+            quorum_heard: true,
+            followers: Vec::new(),
+        };
+        Inspection {
+            raft,
+            proposals_pending: 0,
+            proposals_failed: 0,
+            reads_failed: 0,
+            leader_changes: 0,
+            refused_messages: 0,
+            wal_queued_bytes: 0,
+            snapshot_wanted: false,
+        }
     }
 
     fn call(&self, call: CallRequest) {

@@ -26,7 +26,7 @@ use mvcc::{Body, PublishedMember, Store};
 use prometheus::Registry;
 use raft::{Boot, Config, Index, LogId, Membership, MembershipDecodeError, Now, Raft};
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -294,7 +294,7 @@ async fn open_engine(
 ) -> Result<(Engine, DiskLog), StartError> {
     let path = settings.wal_dir.clone().unwrap_or_else(|| settings.data_dir.join("wal"));
     let (identity, log_start) = (admitted.identity.clone(), admitted.log.clone());
-    let opened = tokio::task::spawn_blocking(move || open_log(path, &identity, &log_start)).await;
+    let opened = tokio::task::spawn_blocking(move || open_log(&path, &identity, &log_start)).await;
     let Recovered { remembered, report, wal } = opened.map_err(io::Error::other)??;
     info!(?report, "opened the log");
     admitted.log_created()?;
@@ -327,18 +327,11 @@ async fn open_engine(
     Ok((Engine { raft, clock, now }, log))
 }
 
-fn open_log(path: PathBuf, identity: &Identity, start: &LogStart) -> Result<Recovered, StartError> {
-    let disk = Arc::new(RealDisk::open(&path)?);
-    let named = wal::Identity {
-        cluster: identity.cluster.0,
-        member: identity.member,
-        storage: *identity.storage.as_bytes(),
-    };
-    let options = Options {
-        create_if_missing: *start != LogStart::Exists,
-        salt_seed: random()?,
-        ..Options::default()
-    };
+fn open_log(path: &Path, identity: &Identity, start: &LogStart) -> Result<Recovered, StartError> {
+    let disk = Arc::new(RealDisk::open(path)?);
+    let named =
+        wal::Identity { cluster: identity.cluster.0, member: identity.member, storage: *identity.storage.as_bytes() };
+    let options = Options { create_if_missing: *start != LogStart::Exists, salt_seed: random()?, ..Options::default() };
     let mut recovered = Wal::open(disk.clone(), named, &options)?;
     let remembered = &recovered.remembered;
     match start {

@@ -1,5 +1,6 @@
 //! The loop: waits, takes everything there is, lets the engine step, and hands requests on.
 
+use super::applier::Applying;
 use super::calls::{Caller, Calls};
 use super::clock::Clock;
 use super::completion::Completion;
@@ -12,7 +13,6 @@ use super::request::{ProposeRequest, ReadRequest};
 use super::shared::Shared;
 use super::spans::Spans;
 use super::waiters::{Place, WAITERS_MAX, Waiters};
-use super::applier::Applying;
 use super::{ProposeFailure, ReadFailure, Stop};
 use crate::bootstrap::NodeInfo;
 use crate::metrics::Stages;
@@ -22,8 +22,8 @@ use crate::transport::{Call, CallReply, Forwarded, NotTaken, NotTakenReason, Pee
 use admin_api::Id;
 use bytes::Bytes;
 use raft::{
-    Change, EntryKind, Input, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName, Term, Time, Token,
-    TransferError,
+    Change, EntryKind, Input, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName, Term, Time,
+    Token, TransferError,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -189,11 +189,9 @@ impl Node {
             Refusal::DiskReplaced => Stop::DiskReplaced,
             Refusal::Removed => Stop::Removed,
             // The link says so itself, and keeps trying: these pass, or a person must look.
-            Refusal::Version
-            | Refusal::OtherCluster
-            | Refusal::NotMe
-            | Refusal::UnknownMember
-            | Refusal::NotReady => return,
+            Refusal::Version | Refusal::OtherCluster | Refusal::NotMe | Refusal::UnknownMember | Refusal::NotReady => {
+                return;
+            }
         };
         tracing::error!(%peer, %refusal, "this member must not go on");
         self.stop = Some(stop);
@@ -347,18 +345,14 @@ impl Node {
         let configured = self.shared.configured();
         let place = configured.members.iter().find(|(_, (there, _))| there.is_at(&info.peer_urls));
         let (member, answer) = match place {
-            None => {
-                (MemberId::NONE, BindReply::Later { why: "no member with these peer URLs has been added".into() })
-            }
+            None => (MemberId::NONE, BindReply::Later { why: "no member with these peer URLs has been added".into() }),
             Some((id, (there, _))) if there.storage.is_none() => {
                 let changes = vec![Change::Update(*id, info.encode())];
                 let call = Call::ChangeMembership { expected: None, changes };
                 self.calls.insert(call, Caller::Bind(*id, reply), self.request_deadline());
                 return;
             }
-            Some((id, (there, _))) if there.storage == info.storage => {
-                (*id, BindReply::Bound { member: Id(id.0) })
-            }
+            Some((id, (there, _))) if there.storage == info.storage => (*id, BindReply::Bound { member: Id(id.0) }),
             Some((id, _)) => (*id, BindReply::Never { why: format!("member {id} is bound to another disk") }),
         };
         tracing::info!(%member, ?answer, "a process asked to join");

@@ -226,3 +226,7 @@ impl Shared {
         self.wanted.lock().expect("no holder of this lock panics")
     }
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

@@ -14,9 +14,9 @@ use super::{Local, PeerEvent, random_u32};
 use crate::config::Address;
 use crate::node::Inbox;
 use bytes::BytesMut;
+use prometheus::Histogram;
 use raft::{LinkId, MemberId};
 use std::sync::Arc;
-use prometheus::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
@@ -95,7 +95,12 @@ enum LinkError {
 }
 
 /// Keeps the link up for as long as the peer is one. Ends when the task is aborted.
-pub(super) async fn run(link: Arc<Link>, local: Arc<Local>, addresses: watch::Receiver<Vec<Address>>, inbox: Arc<Inbox>) {
+pub(super) async fn run(
+    link: Arc<Link>,
+    local: Arc<Local>,
+    addresses: watch::Receiver<Vec<Address>>,
+    inbox: Arc<Inbox>,
+) {
     let mut failures: u32 = 0;
     loop {
         match attempt_link(&link, &local, &addresses, failures).await {

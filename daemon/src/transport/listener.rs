@@ -4,6 +4,7 @@
 //! * Bytes that are no frames end their connection and are counted; nothing else notices.
 //! * A connection on which nothing comes for as long as several pings is dead.
 
+use super::PeerEvent;
 use super::call::{take_call, take_reply};
 use super::connect::{ConnectError, Connection, FIRST_WORDS_TIMEOUT};
 use super::forward::{take_forward, take_not_taken};
@@ -13,7 +14,6 @@ use super::hello::{BindReply, HELLO_BYTES_MAX, Hello, HelloReply};
 use super::link::SILENCE_MAX;
 use super::stats::{Directory, ListenerStats, PeerStats};
 use super::wire::{WireError, take_message};
-use super::PeerEvent;
 use crate::bootstrap::NodeInfo;
 use crate::config::Address;
 use crate::node::Inbox;
@@ -218,8 +218,8 @@ impl Reader<'_> {
         let mut pong = BytesMut::with_capacity(FRAME_HEADER_BYTES);
         put_frame(&mut pong, FrameKind::Pong, 0, |_| ());
         loop {
-            while let Some(frame) = super::frame::take_frame(&mut connection.read, FRAME_BYTES_MAX)
-                .map_err(ConnectError::from)?
+            while let Some(frame) =
+                super::frame::take_frame(&mut connection.read, FRAME_BYTES_MAX).map_err(ConnectError::from)?
             {
                 if frame.kind == FrameKind::Ping {
                     connection.stream.write_all(&pong).await.map_err(ConnectError::from)?;

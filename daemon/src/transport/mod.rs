@@ -25,8 +25,8 @@ mod stats;
 pub mod wire;
 
 pub(crate) use call::{Call, CallReply};
-pub(crate) use connect::{Connection, FIRST_WORDS_TIMEOUT};
 pub use connect::{ALPN_PEERS, ConnectError};
+pub(crate) use connect::{Connection, FIRST_WORDS_TIMEOUT};
 pub(crate) use event::PeerEvent;
 pub(crate) use forward::{Forwarded, NotTaken, NotTakenReason};
 pub(crate) use listener::{Listener, PeerSockets};

@@ -1,12 +1,12 @@
 //! The loop's side of the links: one for every other member, kept in step with the membership.
 
+use super::Local;
 use super::call::{Call, CallReply, put_call, put_reply};
 use super::forward::{FORWARD_HEADER_BYTES, Forwarded, NotTaken, put_forward, put_not_taken};
 use super::frame::FrameKind;
 use super::link::{self, Link};
 use super::outbox::{Outbox, Queued};
 use super::stats::Directory;
-use super::Local;
 use crate::bootstrap::NodeInfo;
 use crate::config::Address;
 use crate::node::Inbox;

@@ -102,7 +102,7 @@ impl Leader {
             if self.peers.contains_key(&member) {
                 continue;
             }
-            let mut stream = Stream::new(member, &core.config, core.chance.next());
+            let mut stream = Stream::new(member, &core.config, core.chance.next()).inheriting(self.noop.prev());
             if let Some(link) = core.links.get(&member).copied() {
                 stream.on_link_up(link, core.next_stream());
             }
@@ -233,7 +233,7 @@ impl Leader {
     pub(crate) fn on_tick(&mut self, core: &Core) -> Next {
         let now = core.now.mono;
         self.peers.values_mut().for_each(|peer| peer.stream.tick(now));
-        self.recovery.set_urgent(self.lag.bytes_after(core.commit()) > URGENT_BYTES);
+        self.recovery.set_urgent(self.lag.bytes_after(self.quorum_reached(core)) > URGENT_BYTES);
         match now.since(self.quorum_heard_at(core)) >= core.config.step_down_after() {
             true => Next::Follow(None),
             false => Next::Stay,
@@ -277,12 +277,18 @@ impl Leader {
         if !std::mem::take(&mut self.recount) {
             return;
         }
-        let (me, durable) = (core.id(), core.log.durable().index);
-        let matched = |id| if id == me { durable } else { self.matched(id).index };
-        let reached = core.membership().quorum_of(matched).unwrap_or_default();
+        let reached = self.quorum_reached(core);
         if core.log.term_at(reached) == Some(core.term()) && core.advance_commit(reached, out) {
             self.uncommitted.committed(reached);
         }
+    }
+
+    /// The greatest index that is durable on a quorum. It is below the commit index while the followers that a new
+    /// leader depends on catch up.
+    fn quorum_reached(&self, core: &Core) -> Index {
+        let (me, durable) = (core.id(), core.log.durable().index);
+        let matched = |id| if id == me { durable } else { self.matched(id).index };
+        core.membership().quorum_of(matched).unwrap_or_default()
     }
 
     fn matched(&self, id: MemberId) -> LogId {
@@ -304,6 +310,9 @@ impl Leader {
     }
 
     fn confirm_reads(&mut self, core: &mut Core, out: &mut Output) {
+        if !self.rounds.is_under_way() {
+            return;
+        }
         let (me, current) = (core.id(), self.rounds.current());
         let answered =
             |id| if id == me { current } else { self.peers.get(&id).map_or(ReadRound(0), |peer| peer.round) };

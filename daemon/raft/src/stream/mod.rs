@@ -85,6 +85,8 @@ pub(crate) struct Stream {
     link: Option<LinkId>,
     /// The greatest connection seen: an older one that shows up late is ignored.
     link_greatest: LinkId,
+    /// The last entry the leader inherited. Nobody has a later one but from this stream.
+    inherited: Index,
     /// The last entry known to be durable there and equal to the leader's.
     matched: LogId,
     /// What it had acknowledged before it lost entries, until it has all of that again.
@@ -117,6 +119,7 @@ impl Stream {
             phase: Phase::probe(Search::open(Index::ZERO)),
             link: None,
             link_greatest: LinkId::default(),
+            inherited: Index(u64::MAX),
             matched: LogId::ZERO,
             regressed: None,
             window: Window::new(config),
@@ -132,6 +135,20 @@ impl Stream {
             resets: Resets::new(),
             events: Vec::new(),
         }
+    }
+
+    /// The first search starts at the last entry the leader inherited: asking for the leader's own first one, which it
+    /// has just appended, would cost every election a round trip.
+    pub(crate) fn inheriting(mut self, last: Index) -> Self {
+        self.inherited = last;
+        self.phase = Phase::probe(self.search());
+        self
+    }
+
+    /// A search from what the follower acknowledged.
+    fn search(&self) -> Search {
+        let search = Search::confirm(self.matched.index);
+        if self.matched == LogId::ZERO { search.at_most(self.inherited) } else { search }
     }
 
     /// What counts for commit: the last entry that is durable there. Nothing while the follower lacks entries it
@@ -189,7 +206,9 @@ impl Stream {
     /// When a tick or a poll is due.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.link?;
-        [self.retry_at, self.stalls_at(), self.sends_at()].into_iter().flatten().min()
+        // While it backs off, nothing else is sent, so nothing else is due.
+        let sends = self.retry_at.or_else(|| self.sends_at());
+        sends.into_iter().chain(self.stalls_at()).min()
     }
 
     /// When the silence has lasted too long.
@@ -210,7 +229,7 @@ impl Stream {
 
     /// Back to Probe, from what the follower acknowledged.
     fn search_again(&mut self, reason: StateReason) {
-        self.enter(Phase::probe(Search::confirm(self.matched.index)), reason);
+        self.enter(Phase::probe(self.search()), reason);
     }
 
     /// The only way into a phase.

@@ -36,6 +36,12 @@ impl Search {
         Self { confirming: lo > Index::ZERO, ..Self::open(lo) }
     }
 
+    /// Nothing above `hi` can match.
+    pub(super) fn at_most(mut self, hi: Index) -> Self {
+        self.hi = self.hi.min(hi).max(self.lo);
+        self
+    }
+
     pub(super) fn lo(&self) -> Index {
         self.lo
     }

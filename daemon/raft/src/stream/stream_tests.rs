@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::entry::{Entry, EntryKind};
+use crate::input::LogReadFailure;
 use crate::message::{Ack, Message, Reject};
 use crate::output::LogRead;
 use crate::status::StreamState;
@@ -107,6 +108,7 @@ enum Step {
     Restart { lose: usize },
     Compact(u64),
     Disk { ok: bool },
+    DiskCut,
     Advance(u64),
 }
 
@@ -122,6 +124,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..4usize).prop_map(|lose| Step::Restart { lose }),
         1 => (0..30u64).prop_map(Step::Compact),
         3 => any::<bool>().prop_map(|ok| Step::Disk { ok }),
+        1 => Just(Step::DiskCut),
         3 => (1..2_000_000u64).prop_map(Step::Advance),
     ];
     prop::collection::vec(step, 0..200)
@@ -214,7 +217,9 @@ impl World {
                     self.log.compact(through);
                 }
             }
-            Step::Disk { ok } => self.disk(*ok),
+            Step::Disk { ok: true } => self.disk(Ok(())),
+            Step::Disk { ok: false } => self.disk(Err(LogReadFailure::Unreadable)),
+            Step::DiskCut => self.disk(Err(LogReadFailure::Compacted)),
             Step::Advance(micros) => self.now = Time(self.now.0 + micros),
         }
         self.stream.tick(self.now);
@@ -270,11 +275,10 @@ impl World {
         self.link();
     }
 
-    fn disk(&mut self, ok: bool) {
+    fn disk(&mut self, works: Result<(), LogReadFailure>) {
         let Some(read) = self.read.take() else { return };
         let wanted = self.all.iter().filter(|entry| (read.from..=read.through).contains(&entry.index()));
-        let result = if ok { Ok(wanted.cloned().collect()) } else { Err(crate::input::LogReadFailure::Unreadable) };
-        self.stream.on_log_read(self.now, read.stream, result);
+        self.stream.on_log_read(self.now, read.stream, works.map(|()| wanted.cloned().collect()));
     }
 
     fn poll(&mut self) {
@@ -299,6 +303,8 @@ impl World {
         let durable = self.follower.durable as u64;
         assert!(self.deceived || matched.index.0 <= durable, "{matched} is believed, {durable} are durable");
         assert!(self.deceived || self.follower.holds(matched), "what is believed is in the follower's log");
+        let due = self.stream.next_deadline();
+        assert!(due.is_none_or(|due| due > self.now), "what was due has been done: a driver would spin");
         if let Phase::Replicate(replicate) = &self.stream.phase {
             assert!(replicate.next > self.stream.matched.index);
             assert!(replicate.in_flight.messages() <= 5);

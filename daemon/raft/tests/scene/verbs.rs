@@ -15,6 +15,7 @@
 //!   flush m1 [2]                    the end of all of them, or of the oldest two
 //!   crash m1 · restart m1           what is not flushed is lost
 //!   propose m1 a b c                one batch
+//!   flood m1 1200                   so many batches of one; the answers are not written down
 //!   read m1
 //!   change m1 learner=m4 voter=m5 promote=m4 remove=m2 [expected=7]
 //!   transfer m1 [m2]
@@ -57,6 +58,7 @@ pub(crate) fn run(cluster: &mut Cluster, line: &str) -> Played {
         "crash" => on_each(&words, |id| cluster.crash(id)),
         "restart" => on_each(&words, |id| cluster.boot(id)),
         "propose" => propose(cluster, &words),
+        "flood" => flood(cluster, &words),
         "read" => read(cluster, member(&words, 0)?),
         "change" => change(cluster, &words),
         "transfer" => transfer(cluster, &words),
@@ -171,6 +173,17 @@ fn propose(cluster: &mut Cluster, words: &[&str]) -> Played {
     });
     let proposals = proposals.collect();
     cluster.step(id, Input::Propose(proposals));
+    Ok(())
+}
+
+fn flood(cluster: &mut Cluster, words: &[&str]) -> Played {
+    let (batches, before): (usize, _) =
+        (words.get(1).and_then(|word| word.parse().ok()).ok_or("how many?")?, cluster.trace.len());
+    for _ in 0..batches {
+        propose(cluster, &[words[0], "x"])?;
+    }
+    cluster.settle();
+    cluster.trace.truncate(before);
     Ok(())
 }
 

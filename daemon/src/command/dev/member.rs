@@ -1,7 +1,7 @@
 //! One child process.
 
 use super::plan::PlannedMember;
-use crate::command::END_WITH_PARENT;
+use crate::command::{END_WITH_PARENT, print};
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::OpenOptions;
@@ -58,7 +58,7 @@ impl Member {
             let _gone = kill_process(pid, Signal::TERM);
         }
         if tokio::time::timeout(limit, child.wait()).await.is_err() {
-            println!("{} did not stop within {} s, killing it", self.plan.name, limit.as_secs());
+            print(&format!("{} did not stop within {} s, killing it\n", self.plan.name, limit.as_secs()));
             let _gone = child.kill().await;
         }
     }

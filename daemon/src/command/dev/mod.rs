@@ -9,6 +9,7 @@ mod plan;
 mod screen;
 
 use super::admin_client::AdminClient;
+use super::print;
 use super::status::{self, Seen};
 use anyhow::Context;
 use clap::Args;
@@ -59,18 +60,18 @@ async fn play(plan: &Plan, clients: u16) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut members = plan.members.iter().map(Member::start).collect::<anyhow::Result<Vec<_>>>()?;
-    print!("{}", plan.introduction());
+    print(&plan.introduction());
     let watched = tokio::select! {
         watched = watch(plan, &mut members, clients) => watched,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
     };
-    println!("stopping {} members", members.len());
+    print(&format!("stopping {} members\n", members.len()));
     let stopping =
         async { futures::future::join_all(members.iter_mut().map(|member| member.stop(STOP_TIMEOUT))).await };
     tokio::select! {
         _stopped = stopping => {}
-        _ = interrupt.recv() => println!("killing them"), // dropping a member kills it
+        _ = interrupt.recv() => print("killing them\n"), // dropping a member kills it
     }
     watched
 }
@@ -82,20 +83,29 @@ async fn watch(plan: &Plan, members: &mut [Member], clients: u16) -> anyhow::Res
     let endpoints: Vec<_> = plan.members.iter().map(|member| member.admin.clone()).collect();
     let clients_of: Vec<_> = plan.members.iter().map(|member| member.client.clone()).collect();
     let mut load = (clients > 0).then(|| Load::start(clients, &clients_of)).transpose()?;
+    let mut answered = vec![false; endpoints.len()];
     loop {
         let seen = status::look(&client, &endpoints).await;
         let news =
             members.iter_mut().filter_map(|member| member.revive().transpose()).collect::<anyhow::Result<Vec<_>>>()?;
         let rate = load.as_mut().map(Load::rate);
-        screen.show(&name_them(plan, seen), &news, rate.as_ref()).context("cannot write to the terminal")?;
+        screen
+            .show(&name_them(plan, &mut answered, seen), &news, rate.as_ref())
+            .context("cannot write to the terminal")?;
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-/// An endpoint that does not answer is shown by its member's name.
-fn name_them(plan: &Plan, mut seen: Seen) -> Seen {
-    for (one, member) in seen.heard.iter_mut().zip(&plan.members).filter(|(one, _)| one.status.is_err()) {
+/// An endpoint that does not answer is shown by its member's name, and is starting until it has answered once.
+fn name_them(plan: &Plan, answered: &mut [bool], mut seen: Seen) -> Seen {
+    for ((one, member), answered) in seen.heard.iter_mut().zip(&plan.members).zip(answered) {
+        *answered |= one.status.is_ok();
         one.endpoint.clone_from(&member.name);
+        if let Err(why) = &mut one.status
+            && !*answered
+        {
+            "starting".clone_into(why);
+        }
     }
     seen
 }

@@ -124,10 +124,14 @@ impl Leader {
             return Next::Stay;
         }
         match self.best_successor(core) {
-            Some(to) => self.transfer = Some(Transfer::new(core, None, to)),
-            None => return Next::Follow(None),
+            // One that somebody has asked for serves as well, and its token is owed an answer.
+            Some(_) if self.transfer.is_some() => Next::Stay,
+            Some(to) => {
+                self.transfer = Some(Transfer::new(core, None, to));
+                Next::Stay
+            }
+            None => Next::Follow(None),
         }
-        Next::Stay
     }
 
     /// Leadership ends: whether the change survives is for the next leader's log to say.
