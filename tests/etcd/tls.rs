@@ -1,6 +1,6 @@
 //! Clients and peers behind certificates.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ fn three_members_with_mutual_tls_take_the_right_certificate_and_no_other() -> Re
 struct TlsCluster {
     ports: Vec<u16>,
     children: Vec<std::process::Child>,
-    _folder: TempDir,
+    folder: TempDir,
     _held: tests::cluster::Ports,
 }
 
@@ -80,12 +80,8 @@ impl TlsCluster {
     fn start(authority: &Authority) -> Result<Self> {
         let (held, folder) = (tests::cluster::Ports::take()?, TempDir::with_prefix("quorate-test-")?);
         let urls: Vec<String> = (0..3).map(|n| format!("m{n}=https://127.0.0.1:{}", held.port(n * 3 + 1))).collect();
-        let mut cluster = Self {
-            ports: (0..3).map(|n| held.port(n * 3)).collect(),
-            children: Vec::new(),
-            _folder: folder,
-            _held: held,
-        };
+        let mut cluster =
+            Self { ports: (0..3).map(|n| held.port(n * 3)).collect(), children: Vec::new(), folder, _held: held };
         for n in 0..3 {
             let child = cluster.member(authority, n, &urls.join(","))?;
             cluster.children.push(child);
@@ -106,7 +102,7 @@ impl TlsCluster {
         command
             .arg("serve")
             .arg(format!("--name=m{n}"))
-            .arg(format!("--data-dir={}", self._folder.path().join(format!("m{n}")).display()));
+            .arg(format!("--data-dir={}", self.folder.path().join(format!("m{n}")).display()));
         command
             .arg(format!("--listen-client-urls=https://127.0.0.1:{client}"))
             .arg(format!("--advertise-client-urls=https://127.0.0.1:{client}"));
@@ -117,7 +113,7 @@ impl TlsCluster {
         for (flag, file) in [("cert-file", &certificate), ("key-file", &key), ("trusted-ca-file", &ca)] {
             command.arg(format!("--{flag}={}", file.display())).arg(format!("--peer-{flag}={}", file.display()));
         }
-        let log = fs::File::create(self._folder.path().join(format!("m{n}.log")))?;
+        let log = fs::File::create(self.folder.path().join(format!("m{n}.log")))?;
         Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
     }
 }
