@@ -42,7 +42,8 @@ pub(super) fn rows(heard: &[Heard], replication: Option<&Replication>) -> Vec<Ro
         }
     }
     for row in &mut silent {
-        if let Some(id) = followers.values().find(|follower| follower.name == row.name).map(|follower| follower.member) {
+        if let Some(id) = followers.values().find(|follower| follower.name == row.name).map(|follower| follower.member)
+        {
             row.follower = followers.remove(&id).cloned();
         }
     }

@@ -144,7 +144,10 @@ async fn member(checked: Checked) -> anyhow::Result<Stop> {
 async fn stop(ports: Ports, running: Running) -> Stop {
     let stopping = async { tokio::join!(ports.close(), running.stop()).1 };
     tokio::time::timeout(STOP_MAX, stopping).await.unwrap_or_else(|_| {
-        warn!("could not stop in good order within {} ms: the next start will read more of the log", STOP_MAX.as_millis());
+        warn!(
+            "could not stop in good order within {} ms: the next start will read more of the log",
+            STOP_MAX.as_millis()
+        );
         Stop::Asked
     })
 }
