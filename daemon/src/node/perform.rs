@@ -25,10 +25,13 @@ impl Node {
             self.peers.send(&envelope);
         }
         if let Some(persist) = out.persist.take() {
+            self.last_io = persist.io;
             self.log.submit(WalRequest::Persist(persist));
         }
         if let Some(last) = out.apply.last() {
-            self.spans.committed(last.index(), self.now.mono, &self.stages);
+            let through = last.index();
+            self.spans.committed(through, self.now.mono, &self.stages);
+            self.waiters.trace_all(|trace| trace.committed(through));
             self.applying.apply(&mut out.apply);
         }
         for ask in out.log_reads.drain(..) {
@@ -75,7 +78,11 @@ impl Node {
 
     fn on_proposed(&mut self, sequence: u64, result: Result<LogId, ProposeError>) {
         match result {
-            Ok(id) => self.waiters.moved(sequence, Place::With(self.shared.identity().member, id.term)),
+            Ok(id) => {
+                self.waiters.moved(sequence, Place::With(self.shared.identity().member, id.term));
+                let io = self.last_io;
+                self.waiters.trace(sequence, |trace| trace.appended(id.index, io));
+            }
             Err(ProposeError::Busy) => self.waiters.fail(sequence, ProposeFailure::TooManyRequests),
             Err(ProposeError::DiskFull) => self.waiters.fail(sequence, ProposeFailure::NoSpace),
             // It is in no log; somebody will lead, or lead again.

@@ -24,7 +24,7 @@ use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use admin_api::Id;
 use mvcc::{Body, PublishedMember, Store};
 use prometheus::Registry;
-use raft::{Boot, Config, Index, LogId, Membership, MembershipDecodeError, Now, Raft};
+use raft::{Boot, Config, Index, IoId, LogId, Membership, MembershipDecodeError, Now, Raft};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -402,6 +402,7 @@ impl Engine {
             request_timeout: REQUEST_TIMEOUT + 2 * settings.timing.election,
             membership_changed: false,
             membership_committed: true,
+            last_io: IoId::default(),
             install_wanted: None,
             leader_changes: 0,
             refused_messages: 0,
