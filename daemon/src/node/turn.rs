@@ -197,7 +197,7 @@ impl Node {
                 return;
             }
         };
-        tracing::error!(%peer, %refusal, "this member must not go on");
+        tracing::error!(peer = %Id(peer.0), %refusal, "this member must not go on");
         self.stop = Some(stop);
     }
 
@@ -362,7 +362,7 @@ impl Node {
             Some((id, (there, _))) if there.storage == info.storage => (*id, BindReply::Bound { member: Id(id.0) }),
             Some((id, _)) => (*id, BindReply::Never { why: format!("member {id} is bound to another disk") }),
         };
-        tracing::info!(%member, ?answer, "a process asked to join");
+        tracing::info!(member = %Id(member.0), ?answer, "a process asked to join");
         let _ = reply.send(answer);
     }
 
