@@ -154,3 +154,21 @@ fn a_key_that_lives_again_while_its_tombstone_is_swept_is_counted_once() {
         assert_eq!((store.keys(), get(&store, KeyRange::all()).count), (1, 1), "turn {turn}");
     }
 }
+
+#[test]
+fn a_range_is_given_up_once_it_takes_more_than_it_may() {
+    let store = Store::open(Arc::new(MemoryBackend::new())).unwrap();
+    for number in 0..1_000_u64 {
+        let key = format!("{number:03}");
+        let body = Body::Put(Put { key: key.into(), value: vec![7; 97].into(), ..Put::default() });
+        let command = Command { id: RequestId::default(), body };
+        store.apply(&[Apply { index: number + 1, command: &command, answered: false }]).unwrap()[0].as_ref().unwrap();
+    }
+    let all = RangeRequest { range: KeyRange::all(), ..RangeRequest::default() };
+    assert_eq!(store.range_within(&all, 100_000).unwrap().kvs.len(), 1_000);
+    assert!(matches!(store.range_within(&all, 99_999), Err(ReadError::TooLarge { bytes_max: 99_999 })));
+    let keys = RangeRequest { keys_only: true, ..all.clone() };
+    assert_eq!(store.range_within(&keys, 3_000).unwrap().kvs.len(), 1_000);
+    let few = RangeRequest { limit: 10, ..all };
+    assert_eq!(store.range_within(&few, 1_100).unwrap().kvs.len(), 10);
+}
