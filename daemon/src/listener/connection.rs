@@ -1,5 +1,6 @@
 //! One connection from its first byte to its last.
 
+use super::gather::Gather;
 use super::opening::{Protocol, read_opening};
 use super::ping::PingGuard;
 use super::stream::Stream;
@@ -84,7 +85,7 @@ impl<A: App> Connection<A> {
     {
         let Port { app, options, traffic, .. } = &*self.port;
         let guard = PingGuard::new(options.keepalive.ping_interval_min);
-        let io = TokioIo::new(Stream::new(stream, ahead, traffic.clone(), Some(guard)));
+        let io = TokioIo::new(Gather::new(Stream::new(stream, ahead, traffic.clone(), Some(guard))));
         let peer = Arc::new(peer);
         let service = service_fn(|request| {
             let (app, peer) = (app.clone(), Arc::clone(&peer));

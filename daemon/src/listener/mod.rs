@@ -10,6 +10,7 @@
 //! * A stop is announced to every connection; what is under way may finish within [`Options::drain_max`].
 
 mod connection;
+mod gather;
 mod opening;
 mod ping;
 mod stream;
