@@ -1,12 +1,12 @@
 //! Many seeds: on several threads, until enough have run or the first one fails.
 
+use super::checks::Violation;
 use super::report::Report;
 use super::trace::{Lines, Trace};
 use super::world::World;
-use super::checks::Violation;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Lines shown before a failure.

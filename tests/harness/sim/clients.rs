@@ -138,12 +138,7 @@ impl World {
         (0..count).filter_map(|_| self.draw_change(&voters, &learners, membership)).collect()
     }
 
-    fn draw_change(
-        &mut self,
-        voters: &[MemberId],
-        learners: &[MemberId],
-        membership: &Membership,
-    ) -> Option<Change> {
+    fn draw_change(&mut self, voters: &[MemberId], learners: &[MemberId], membership: &Membership) -> Option<Change> {
         let removed: Vec<MemberId> = membership.removed.iter().copied().collect();
         Some(match self.chance.client.below(16) {
             0..4 => {
@@ -190,8 +185,10 @@ impl World {
 
     /// The engine answers a request.
     pub(super) fn answer(&mut self, slot: usize, answer: &Answer) -> Verdict {
-        let (Answer::Proposed(token, _) | Answer::Read(token, _) | Answer::Membership(token, _) | Answer::Transfer(token, _)) =
-            answer;
+        let (Answer::Proposed(token, _)
+        | Answer::Read(token, _)
+        | Answer::Membership(token, _)
+        | Answer::Transfer(token, _)) = answer;
         let member = &self.members[slot];
         let (id, life) = (member.id, member.life);
         self.trace.note(self.now, token.0, || format!("{id} → client {answer:?}"));

@@ -118,9 +118,10 @@ impl LogImage {
     }
 
     fn truncate(&mut self, from: Index) -> Result<(), String> {
-        let keep = from.0.checked_sub(self.base.last.index.0 + 1).ok_or_else(|| {
-            format!("truncates from {from}, but everything up to {} is gone already", self.base.last)
-        })?;
+        let keep = from
+            .0
+            .checked_sub(self.base.last.index.0 + 1)
+            .ok_or_else(|| format!("truncates from {from}, but everything up to {} is gone already", self.base.last))?;
         self.entries.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
         while self.memberships.len() > 1 && self.memberships.last().is_some_and(|(at, _)| *at >= from) {
             self.memberships.pop();

@@ -83,7 +83,9 @@ impl World {
                 (member.role, member.leading) = (RoleName::Leader, Some(*term));
                 self.elected(slot, *term)?;
             }
-            Event::Stream { from, to, reason, .. } => self.report.reach(&format!("stream {from:?} → {to:?} {reason:?}")),
+            Event::Stream { from, to, reason, .. } => {
+                self.report.reach(&format!("stream {from:?} → {to:?} {reason:?}"));
+            }
             Event::StreamClosed { reason, .. } => self.report.reach(&format!("stream closed {reason:?}")),
             Event::Refused { why, .. } => self.report.reach(&format!("refused: {why}")),
             Event::Removed { .. } => {
@@ -435,7 +437,9 @@ fn number_of(input: &Input) -> u64 {
 fn describe(input: &Input) -> String {
     match input {
         Input::Received(envelope) => format!("{envelope}"),
-        Input::Propose(proposals) => format!("propose {} from {:?}", proposals.len(), proposals.first().map(|p| p.token)),
+        Input::Propose(proposals) => {
+            format!("propose {} from {:?}", proposals.len(), proposals.first().map(|p| p.token))
+        }
         Input::LogRead { peer, stream, result } => {
             format!("log read for {peer} {stream}: {:?}", result.as_ref().map(Vec::len))
         }

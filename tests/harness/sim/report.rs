@@ -64,13 +64,19 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.time as f64 / (3600 * SECOND) as f64;
-        writeln!(f, "{} seeds, {hours:.2} virtual hours, {} steps, {} messages", self.seeds, self.steps, self.messages)?;
+        writeln!(
+            f,
+            "{} seeds, {hours:.2} virtual hours, {} steps, {} messages",
+            self.seeds, self.steps, self.messages
+        )?;
         writeln!(f, "{} entries committed, {} writes acknowledged", self.committed, self.acknowledged)?;
         writeln!(f, "faults:")?;
         for (fault, count) in &self.faults {
             write!(f, "  {fault:?} {count}:")?;
             let marks = self.marks.iter().filter(|((of, _), _)| of == fault);
-            marks.map(|((_, state), count)| (state, count)).try_for_each(|(state, count)| write!(f, " {state} {count}"))?;
+            marks
+                .map(|((_, state), count)| (state, count))
+                .try_for_each(|(state, count)| write!(f, " {state} {count}"))?;
             writeln!(f)?;
         }
         writeln!(f, "reached ({} fault × state marks, {} places):", self.marks.len(), self.reached.len())?;

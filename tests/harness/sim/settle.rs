@@ -89,7 +89,8 @@ impl World {
     /// What the longest log may have to bring the shortest one first: at worst entry by entry, with windows this
     /// small, each with its round trip, its flush and one more round trip.
     fn backlog(&self) -> Micros {
-        let lasts = || self.members.iter().filter(|m| m.is_running()).map(|member| member.disk.live.last().last.index.0);
+        let lasts =
+            || self.members.iter().filter(|m| m.is_running()).map(|member| member.disk.live.last().last.index.0);
         let missing = lasts().max().unwrap_or(0) - lasts().min().unwrap_or(0);
         let network = &self.swarm.network;
         missing * (4 * (network.delay_min + network.delay_mean) + self.swarm.flush_mean)
@@ -128,8 +129,14 @@ impl World {
         for member in self.members.iter().filter(|member| member.is_running() && membership.is_member(member.id)) {
             let applied = member.machine.state.applied;
             ensure("L1", applied == last && member.disk.durable.last() == last, || {
-                format!("{} has applied {}, its log ends at {}, that of {} at {}",
-                    member.id, applied.last, member.disk.durable.last().last, leader.id, last.last)
+                format!(
+                    "{} has applied {}, its log ends at {}, that of {} at {}",
+                    member.id,
+                    applied.last,
+                    member.disk.durable.last().last,
+                    leader.id,
+                    last.last
+                )
             })?;
         }
         ensure("L1", !membership.is_joint(), || format!("still joint after a minute of peace: {membership:?}"))?;

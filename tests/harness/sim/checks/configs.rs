@@ -55,7 +55,8 @@ impl Proposed<'_> {
 /// the rest of them being a quorum of the other one is the worst case.
 #[must_use]
 pub fn overlap(one: &Membership, other: &Membership) -> bool {
-    let voters: Vec<MemberId> = one.all_voters().chain(other.all_voters()).collect::<BTreeSet<_>>().into_iter().collect();
+    let voters: Vec<MemberId> =
+        one.all_voters().chain(other.all_voters()).collect::<BTreeSet<_>>().into_iter().collect();
     (0u32..1 << voters.len()).all(|set| {
         let within = |id| voters.iter().position(|voter| *voter == id).is_some_and(|at| set & 1 << at != 0);
         !(is_quorum(one, within) && is_quorum(other, |id| !within(id)))

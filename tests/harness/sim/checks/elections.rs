@@ -100,7 +100,10 @@ mod tests {
         elections.hard_state(A, state(2, None)).expect("forward");
         elections.hard_state(A, state(2, Some(A))).expect("a first vote");
         assert_refused(elections.hard_state(A, state(2, Some(B))), "S7");
-        assert_refused(Elections { states: [(A, state(3, None))].into(), ..Default::default() }.hard_state(A, state(2, None)), "S7");
+        assert_refused(
+            Elections { states: [(A, state(3, None))].into(), ..Default::default() }.hard_state(A, state(2, None)),
+            "S7",
+        );
     }
 
     #[test]
