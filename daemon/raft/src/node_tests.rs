@@ -1,6 +1,6 @@
 use super::*;
 use crate::entry::{Entry, EntryKind};
-use crate::message::Ack;
+use crate::message::{Ack, Envelope, Message};
 use crate::output::Persist;
 use crate::types::{HardState, IoId, LinkId, StreamId};
 use bytes::Bytes;
