@@ -57,5 +57,5 @@ pub use output::{
     Answer, CloseReason, Event, Install, LogRead, MembershipError, Output, Persist, ProposeError, ReadError,
     StateReason, TransferError,
 };
-pub use status::{FollowerStatus, Lag, PausedReason, Resets, RoleName, Status, StreamState};
+pub use status::{Brief, FollowerStatus, Lag, PausedReason, Resets, RoleName, Status, StreamState};
 pub use types::{HardState, Index, IoId, LinkId, LogId, MemberId, ReadRound, StreamId, Term, Time};

@@ -12,7 +12,7 @@ use crate::input::{Input, Proposal, Token};
 use crate::membership::Membership;
 use crate::output::{Answer, Event, MembershipError, Output, ProposeError, ReadError, TransferError};
 use crate::role::{Candidate, Follower, Leader, Next, Role};
-use crate::status::{RoleName, Status};
+use crate::status::{Brief, RoleName, Status};
 use crate::types::{Index, LogId, MemberId, Term, Time};
 
 /// One member.
@@ -279,6 +279,19 @@ impl Raft {
             Role::Candidate(candidate) if candidate.is_asking() => RoleName::PreCandidate,
             Role::Candidate(_) => RoleName::Candidate,
             Role::Leader(_) => RoleName::Leader,
+        }
+    }
+
+    /// The few numbers that everybody asks for all the time.
+    #[must_use]
+    pub fn brief(&self) -> Brief {
+        Brief {
+            term: self.core.term(),
+            role: self.role_name(),
+            leader: self.leader(),
+            last: self.core.log.last().index,
+            commit: self.core.commit(),
+            applied: self.core.applies.applied(),
         }
     }
 

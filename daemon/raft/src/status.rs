@@ -6,6 +6,23 @@ use crate::types::{Index, LogId, MemberId, Term};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Where a member stands, without its followers: no allocation, fit for every turn of the caller's loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brief {
+    /// Its term.
+    pub term: Term,
+    /// What it is.
+    pub role: RoleName,
+    /// Whom it takes for the leader.
+    pub leader: Option<MemberId>,
+    /// The last entry of its log.
+    pub last: Index,
+    /// The greatest index it knows to be committed.
+    pub commit: Index,
+    /// The greatest index its state machine has applied.
+    pub applied: Index,
+}
+
 /// A member's own view.
 #[derive(Clone, Debug)]
 pub struct Status {

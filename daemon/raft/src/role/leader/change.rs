@@ -55,11 +55,14 @@ impl Leader {
         Ok(next)
     }
 
-    /// A learner becomes a voter when what it lacks would not hold up a commit for long.
+    /// A learner becomes a voter when what it lacks would not hold up a commit for long. One that has never
+    /// acknowledged anything lacks everything, however short the log is.
     fn check_lag(&self, core: &Core, member: MemberId) -> Result<(), MembershipError> {
-        let lag = self.lag.lag(core.now.mono, self.matched(member).index);
+        let matched = self.matched(member);
+        let lag = self.lag.lag(core.now.mono, matched.index);
         let config = &core.config;
-        match lag.entries <= config.promote_lag_entries_max && lag.bytes <= config.promote_lag_bytes_max {
+        let near = lag.entries <= config.promote_lag_entries_max && lag.bytes <= config.promote_lag_bytes_max;
+        match matched.index != Index::ZERO && near {
             true => Ok(()),
             false => Err(MembershipError::Lagging { member, lag_entries: lag.entries }),
         }

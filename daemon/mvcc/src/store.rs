@@ -1,0 +1,319 @@
+//! The store: one applier, many readers, and rounds of flushing, over one [`Backend`].
+//!
+//! A lock guards the [`State`]. The applier holds it for a few commands at a time and a read for a few hundred keys,
+//! so neither keeps the other waiting for long; a read that takes several steps pins its revision in between.
+
+use crate::apply::Applier;
+use crate::backend::{Backend, Direction, Span, Table};
+use crate::buffer::Buffer;
+use crate::cache::ValueCache;
+use crate::command::{Command, PublishedMember, Txn};
+use crate::error::{Fault, ReadError};
+use crate::events::Events;
+use crate::flush::{Flushed, Round};
+use crate::hash::{HashKv, Hashing};
+use crate::head::{HEAD_KEY, Head};
+use crate::image::Image;
+use crate::outcome::{Outcome, TxnReply};
+use crate::range::{RangeRequest, RangeResult};
+use crate::rank::Ranks;
+use crate::read::{Progress, Range};
+use crate::row::KeyMeta;
+use crate::state::{Durable, State};
+use crate::types::{Alarm, Revision, Size};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Commands applied under one hold of the lock: some 100 microseconds of readers waiting.
+const APPLY_COMMANDS_PER_HOLD: usize = 32;
+
+/// Keys visited under one hold of the lock: some 300 microseconds of the applier waiting.
+const READ_KEYS_PER_HOLD: usize = 256;
+
+/// Rows hashed under one hold of the lock, likewise.
+const HASH_ROWS_PER_HOLD: usize = 512;
+
+/// One command with its place in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Apply<'a> {
+    /// Its index.
+    pub index: u64,
+    /// What it says.
+    pub command: &'a Command,
+    /// Whether a client waits for its outcome at this member. Elsewhere the outcome tells the same success or
+    /// refusal but leaves out what only the client would see: the keys of ranges, and previous values.
+    pub answered: bool,
+}
+
+/// The replicated key-value state of one member.
+pub struct Store {
+    backend: Arc<dyn Backend>,
+    state: RwLock<State>,
+    /// Revisions that reads in several steps still need, with how many of them.
+    pins: Mutex<BTreeMap<i64, usize>>,
+    /// Held by the round of flushing under way.
+    round: Mutex<()>,
+}
+
+impl Store {
+    /// Opens what the backend holds; an empty one is a new store. Visits every key once, to count them.
+    ///
+    /// # Errors
+    /// [`Fault`] if the storage fails or holds something else.
+    pub fn open(backend: Arc<dyn Backend>) -> Result<Self, Fault> {
+        let base = backend.view()?;
+        let mut head = None;
+        base.get(Table::Head, HEAD_KEY, &mut |bytes| head = Some(Head::decode(bytes)))?;
+        let head = head.transpose()?.unwrap_or_default();
+        let mut ranks = Ranks::default();
+        base.scan(Table::Keys, Span { start: b"", end: None }, Direction::Forward, &mut |key, bytes| {
+            ranks.load(key, KeyMeta::decode(bytes)?.is_live());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let durable = Durable { applied: head.applied, revision: head.revision };
+        let state =
+            State { active: Buffer::default(), frozen: None, base, head, ranks, durable, cache: ValueCache::default() };
+        Ok(Self { backend, state: RwLock::new(state), pins: Mutex::default(), round: Mutex::default() })
+    }
+
+    /// Applies commands in the order of the log and tells what each led to.
+    ///
+    /// # Errors
+    /// [`Fault`] if the storage fails. The member must then stop: commands before the failing one are applied.
+    ///
+    /// # Panics
+    /// If an index is not beyond the last one applied.
+    pub fn apply(&self, batch: &[Apply<'_>]) -> Result<Vec<Outcome>, Fault> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for part in batch.chunks(APPLY_COMMANDS_PER_HOLD) {
+            let mut state = self.write();
+            for apply in part {
+                outcomes.push(Applier::new(&mut state, apply.answered).apply(apply.index, apply.command)?);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Moves the applied index over entries that carry no command.
+    pub fn advance(&self, index: u64) {
+        let mut state = self.write();
+        if index > state.head.applied {
+            state.head.applied = index;
+            state.head.fold(index);
+        }
+    }
+
+    /// Reads keys at one revision.
+    ///
+    /// # Errors
+    /// Refusals for revisions out of reach; [`Fault`] if the storage fails.
+    pub fn range(&self, request: &RangeRequest) -> Result<RangeResult, ReadError> {
+        let mut state = self.read();
+        let at = state.resolve(request.revision)?;
+        let mut range = Range::begin(&state, request, state.head.revision, at)?;
+        let mut pin = None;
+        while range.advance(&state, READ_KEYS_PER_HOLD)? == Progress::More {
+            pin.get_or_insert_with(|| self.pin(range.at()));
+            drop(state);
+            state = self.read();
+        }
+        Ok(range.finish(&state)?)
+    }
+
+    /// Evaluates a transaction of which [`Txn::is_read_only`] is true, without the log.
+    ///
+    /// # Errors
+    /// As [`Store::range`].
+    ///
+    /// # Panics
+    /// If the transaction could write.
+    pub fn read_txn(&self, txn: &Txn) -> Result<TxnReply, ReadError> {
+        self.read().read_txn(txn)
+    }
+
+    /// What happened at and after `from`, to keys that are `wanted`: whole revisions until `rows_max` rows were
+    /// looked at. Cheap from a recent revision on, whose rows are still in memory.
+    ///
+    /// # Errors
+    /// [`Refusal::Compacted`](crate::Refusal::Compacted) if `from` lies before the compacted revision; [`Fault`] if
+    /// the storage fails.
+    pub fn events(
+        &self,
+        from: Revision,
+        rows_max: usize,
+        prev_kv: bool,
+        mut wanted: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Events, ReadError> {
+        self.read().events(from, rows_max, prev_kv, &mut wanted)
+    }
+
+    /// Hashes the history up to `revision`, zero for the latest. Flushing waits for it no longer than a moment, but
+    /// sweeping stands still.
+    ///
+    /// # Errors
+    /// As [`Store::range`].
+    pub fn hash_kv(&self, revision: Revision) -> Result<HashKv, ReadError> {
+        let (mut hashing, _pin) = {
+            let _round = self.lock_round(); // one that sweeps by an older plan is over now
+            let hashing = Hashing::begin(&self.read(), revision)?;
+            let pin = self.pin(hashing.swept());
+            (hashing, pin)
+        };
+        while !hashing.advance(&self.read(), HASH_ROWS_PER_HOLD)? {}
+        Ok(hashing.finish())
+    }
+
+    /// Writes what was applied to the backend, in one durable commit, and sweeps about `sweep_rows` rows of what is
+    /// compacted. Blocks the caller for the length of the commit, and nobody else: call it from a thread of its own.
+    /// Rounds run one at a time.
+    ///
+    /// # Errors
+    /// [`Fault`] if the storage fails. The member must then stop.
+    pub fn flush(&self, sweep_rows: usize) -> Result<Flushed, Fault> {
+        let _round = self.lock_round();
+        let (frozen, base, through) = {
+            let mut state = self.write();
+            let through = state.sweep_limit(self.oldest_pin());
+            (state.freeze(through), Arc::clone(&state.base), through)
+        };
+        let Some(frozen) = frozen else {
+            return Ok(Flushed { applied: self.durable(), sweep_pending: false });
+        };
+        let round = Round::plan(frozen, &*base, through, sweep_rows)?;
+        round.commit(&*self.backend)?;
+        let view = self.backend.view()?;
+        let mut state = self.write();
+        state.thaw(view, &round)?;
+        let sweep_pending = state.head.swept < state.sweep_limit(self.oldest_pin());
+        Ok(Flushed { applied: state.durable.applied, sweep_pending })
+    }
+
+    /// The store as it is now, to be sent to a member that lags too far behind. Flushes, and blocks like it.
+    ///
+    /// # Errors
+    /// [`Fault`] if the storage fails.
+    pub fn image(&self) -> Result<Image, Fault> {
+        self.flush(0)?;
+        let base = Arc::clone(&self.read().base);
+        Image::new(base)
+    }
+
+    /// The newest revision.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        Revision(self.read().head.revision)
+    }
+
+    /// The oldest readable revision; [`Revision::NEVER`] before the first compaction.
+    #[must_use]
+    pub fn compacted(&self) -> Revision {
+        Revision(self.read().head.compacted)
+    }
+
+    /// The index of the last command applied.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.read().head.applied
+    }
+
+    /// The applied index that would survive a crash now: replay starts after it.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.read().durable.applied
+    }
+
+    /// About how much memory the rows take that are not in the backend yet.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        let state = self.read();
+        state.active.bytes() + state.frozen.as_ref().map_or(0, |frozen| frozen.bytes())
+    }
+
+    /// A hash of everything applied, with the index it belongs to. The same on every member at the same index.
+    #[must_use]
+    pub fn state_hash(&self) -> (u64, u64) {
+        let state = self.read();
+        (state.head.applied, state.head.state_hash)
+    }
+
+    /// The alarms that are raised.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.read().head.alarms.iter().copied().collect()
+    }
+
+    /// What members have published of themselves, by id.
+    #[must_use]
+    pub fn members(&self) -> Vec<PublishedMember> {
+        self.read().head.members.values().cloned().collect()
+    }
+
+    /// How much disk the store takes.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        let allocated = self.backend.allocated();
+        Size { allocated, in_use: self.read().head.in_use.min(allocated) }
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.read().ranks.total()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().expect("a broken invariant ends the process")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().expect("a broken invariant ends the process")
+    }
+
+    fn lock_round(&self) -> MutexGuard<'_, ()> {
+        self.round.lock().expect("a broken invariant ends the process")
+    }
+
+    /// Keeps what a read at `revision` needs from being swept.
+    fn pin(&self, revision: i64) -> Pin<'_> {
+        *self.lock_pins().entry(revision).or_default() += 1;
+        Pin { store: self, revision }
+    }
+
+    fn oldest_pin(&self) -> Option<i64> {
+        self.lock_pins().first_key_value().map(|(revision, _)| *revision)
+    }
+
+    fn lock_pins(&self) -> MutexGuard<'_, BTreeMap<i64, usize>> {
+        self.pins.lock().expect("a broken invariant ends the process")
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.read();
+        write!(f, "Store({} @{})", Revision(state.head.revision), state.head.applied)
+    }
+}
+
+/// A revision that a read in several steps is at.
+struct Pin<'a> {
+    store: &'a Store,
+    revision: i64,
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        let mut pins = self.store.lock_pins();
+        if let Some(count) = pins.get_mut(&self.revision) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&self.revision);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,0 +1,101 @@
+use super::*;
+use crate::command::{Body, DeleteRange, Put};
+use crate::memory::MemoryBackend;
+use crate::outcome::{Done, Reply};
+use crate::types::{KeyRange, RequestId};
+
+fn put(key: &'static str, value: &'static str) -> Command {
+    Command {
+        id: RequestId::default(),
+        body: Body::Put(Put { key: key.into(), value: value.into(), ..Put::default() }),
+    }
+}
+
+fn delete(range: KeyRange) -> Command {
+    Command { id: RequestId::default(), body: Body::DeleteRange(DeleteRange { range, prev_kv: true }) }
+}
+
+fn get(store: &Store, range: KeyRange) -> RangeResult {
+    store.range(&RangeRequest { range, ..RangeRequest::default() }).expect("readable")
+}
+
+fn apply(store: &Store, command: &Command) -> Outcome {
+    let apply = Apply { index: store.applied() + 1, command, answered: true };
+    store.apply(&[apply]).expect("no fault").remove(0)
+}
+
+#[test]
+fn what_was_flushed_and_what_was_not_are_read_as_one_and_only_the_flushed_survives() {
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
+    let store = Store::open(Arc::clone(&backend)).expect("empty");
+    assert_eq!(store.revision(), Revision(1));
+    assert!(matches!(apply(&store, &put("a", "1")), Ok(Done { revision: Revision(2), reply: Reply::Put(_) })));
+    apply(&store, &put("b", "2")).expect("put");
+    store.flush(10).expect("no fault");
+    apply(&store, &put("b", "3")).expect("put");
+    apply(&store, &put("c", "4")).expect("put");
+    apply(&store, &delete(KeyRange::one("a"))).expect("delete");
+    let all = get(&store, KeyRange::all());
+    assert_eq!(
+        all.kvs.iter().map(|kv| (&kv.key[..], &kv.value[..])).collect::<Vec<_>>(),
+        [(&b"b"[..], &b"3"[..]), (b"c", b"4")]
+    );
+    assert_eq!((all.count, store.durable(), store.applied()), (2, 2, 5));
+
+    let reopened = Store::open(backend).expect("sound");
+    assert_eq!((reopened.applied(), reopened.revision()), (2, Revision(3)));
+    assert_eq!(get(&reopened, KeyRange::all()).count, 2);
+}
+
+#[test]
+fn whether_a_client_waits_changes_what_is_told_and_nothing_else() {
+    let open = || Store::open(Arc::new(MemoryBackend::new())).expect("new");
+    let (answered, unanswered, mut sampler) = (open(), open(), crate::sample::Sampler::new(3));
+    for index in 1..=2_000 {
+        let command = &sampler.command(index);
+        let [told, untold] = [(&answered, true), (&unanswered, false)]
+            .map(|(store, answered)| store.apply(&[Apply { index, command, answered }]).expect("no fault").remove(0));
+        sampler.revision = answered.revision().0;
+        assert_eq!(told.as_ref().map(|done| done.revision), untold.as_ref().map(|done| done.revision));
+        assert_eq!(answered.state_hash(), unanswered.state_hash(), "{command:?}");
+    }
+}
+
+#[test]
+fn events_come_in_whole_revisions_and_go_on_where_they_stopped() {
+    let store = Store::open(Arc::new(MemoryBackend::new())).expect("new");
+    for key in ["a", "b", "c", "d"] {
+        apply(&store, &put(key, "1")).expect("put");
+    }
+    apply(&store, &delete(KeyRange::span("a", "d"))).expect("delete");
+    store.flush(10).expect("no fault");
+    apply(&store, &put("e", "1")).expect("put");
+    let mut from = Revision(2);
+    let mut batches = Vec::new();
+    while from <= store.revision() {
+        let found = store.events(from, 2, false, |key| key != b"b").expect("readable");
+        batches.push(found.events.iter().map(|event| (event.kv.mod_revision.0, event.kv.key[0])).collect::<Vec<_>>());
+        assert!(found.next > from);
+        from = found.next;
+    }
+    assert_eq!(batches, [vec![(2, b'a')], vec![(4, b'c'), (5, b'd')], vec![(6, b'a'), (6, b'c')], vec![(7, b'e')]]);
+}
+
+#[test]
+fn history_is_found_through_thousands_of_versions() {
+    let store = Store::open(Arc::new(MemoryBackend::new())).expect("new");
+    for turn in 0..9_000 {
+        let value = if turn % 500 == 499 { delete(KeyRange::one("k")) } else { put("k", "v") };
+        apply(&store, &value).expect("allowed");
+        if turn % 2_000 == 0 {
+            store.flush(10).expect("no fault");
+        }
+    }
+    for revision in (2..=9_001).rev().step_by(37) {
+        let request =
+            RangeRequest { range: KeyRange::one("k"), revision: Revision(revision), ..RangeRequest::default() };
+        let found = store.range(&request).expect("readable").kvs;
+        let deleted = (revision - 2) % 500 == 499;
+        assert_eq!(found.first().map(|kv| kv.mod_revision.0), (!deleted).then_some(revision));
+    }
+}

@@ -1,0 +1,102 @@
+//! Reads in many steps beside writes, flushes and compaction: each shows one state, whatever happens meanwhile.
+
+use bytes::Bytes;
+use mvcc::{
+    Apply, Body, Command, KeyRange, MemoryBackend, Op, Put, RangeRequest, ReadError, Refusal, RequestId, Revision,
+    Sort, SortOrder, SortTarget, Store, Txn,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// More than one read visits under one hold of the lock.
+const KEYS: u64 = 900;
+const TURNS: u64 = 120;
+
+fn command(body: Body) -> Command {
+    Command { id: RequestId::default(), body }
+}
+
+fn key(number: u64) -> Bytes {
+    format!("k{number:04}").into()
+}
+
+/// Every key gets the number of the turn, in one revision; every third key is gone in every other turn.
+fn turn(turn: u64) -> Command {
+    let value = Bytes::from(turn.to_string());
+    let ops = (0..KEYS).map(|number| match (number.is_multiple_of(3), turn.is_multiple_of(2)) {
+        (true, true) => Op::DeleteRange(mvcc::DeleteRange { range: KeyRange::one(key(number)), prev_kv: false }),
+        _ => Op::Put(Put { key: key(number), value: value.clone(), ..Put::default() }),
+    });
+    command(Body::Txn(Txn { success: ops.collect(), ..Txn::default() }))
+}
+
+/// Every state has one value in all its keys, and as many keys as its turn says.
+fn check(store: &Store, request: &RangeRequest) -> bool {
+    let found = match store.range(request) {
+        Err(ReadError::Refused(Refusal::Compacted { .. })) => return false,
+        found => found.expect("no fault"),
+    };
+    let value = found.kvs[0].value.clone();
+    assert!(found.kvs.iter().all(|kv| kv.value == value), "one state");
+    let turn: u64 = std::str::from_utf8(&value).expect("digits").parse().expect("digits");
+    let keys = if turn.is_multiple_of(2) { KEYS - KEYS / 3 } else { KEYS };
+    assert_eq!((found.kvs.len() as u64, found.count), (keys, keys.cast_signed()), "turn {turn}");
+    true
+}
+
+#[test]
+fn a_long_read_shows_one_state_beside_writes_flushes_and_compaction() {
+    let store = Arc::new(Store::open(Arc::new(MemoryBackend::new())).expect("new"));
+    let apply = |index: u64, command: &Command| {
+        store.apply(&[Apply { index, command, answered: false }]).expect("no fault").remove(0).expect("allowed");
+    };
+    apply(1, &turn(1));
+    let (done, reads, hashes) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for reader in 0..2 {
+            let (store, done, reads) = (&store, &done, &reads);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let back = if reader == 0 { 0 } else { (store.revision().0 - 2).max(2) };
+                    let order = if reader == 0 { SortOrder::Descend } else { SortOrder::None };
+                    let request = RangeRequest {
+                        range: KeyRange::all(),
+                        revision: Revision(back),
+                        sort: Sort { order, target: SortTarget::Key },
+                        ..RangeRequest::default()
+                    };
+                    reads.fetch_add(u64::from(check(store, &request)), Ordering::Relaxed);
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                store.flush(500).expect("no fault");
+            }
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let first = store.hash_kv(Revision::ZERO).expect("readable");
+                match store.hash_kv(first.revision) {
+                    Ok(again) if again.compacted == first.compacted => assert_eq!(again.hash, first.hash),
+                    _ => continue,
+                }
+                hashes.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let mut index = 1;
+        for number in 2..TURNS {
+            index += 2;
+            thread::sleep(Duration::from_millis(2)); // an applier that never rests leaves readers no lock
+            apply(index - 1, &turn(number));
+            let revision = Revision(store.revision().0 - 1);
+            let compact = command(Body::Compact { revision });
+            let refused = store.apply(&[Apply { index, command: &compact, answered: false }]).expect("no fault");
+            assert!(refused[0].is_ok() || number < 3, "{refused:?}");
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(reads.into_inner() > 10 && hashes.into_inner() > 0, "the readers were at work");
+}

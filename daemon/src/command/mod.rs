@@ -1,0 +1,100 @@
+//! The command line: what to run, and how it ends.
+//!
+//! ```text
+//!   quorate serve [etcd's flags]      one member            etcd [flags]   the same, with etcd's defaults
+//!   quorate dev                       a cluster on this machine, with a live table
+//!   quorate status                    who leads, who follows, how far behind
+//!   quorate dump-log DIR              what a member's log holds
+//! ```
+
+mod admin_client;
+mod dev;
+mod dump_log;
+mod serve;
+mod status;
+mod view;
+
+use crate::config::{Address, Mode};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The name under which the program behaves as etcd.
+const ETCD: &str = "etcd";
+/// Set by `quorate dev` for its members: the process id of a parent without which they have no business.
+const END_WITH_PARENT: &str = "QUORATE_END_WITH_PARENT";
+
+/// The replicated key-value store that Kubernetes runs for you.
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one member. Takes etcd's flags, ETCD_* variables or --config-file; see `quorate serve --help`.
+    #[command(disable_help_flag = true)]
+    Serve {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        flags: Vec<OsString>,
+    },
+    /// Run a cluster on this machine and watch it.
+    Dev(dev::Options),
+    /// Show who leads, who follows and how far behind they are.
+    Status(status::Options),
+    /// Print what a member's log holds.
+    DumpLog(dump_log::Options),
+}
+
+/// Whom to ask, and how to be trusted there.
+#[derive(Clone, Debug, Args)]
+struct Endpoints {
+    /// Admin endpoints of members, separated by commas. The leader knows of all others.
+    #[arg(long, value_delimiter = ',', default_value = "http://localhost:2381")]
+    endpoints: Vec<Address>,
+    /// Verify members against this CA file.
+    #[arg(long)]
+    cacert: Option<PathBuf>,
+    /// Show this certificate.
+    #[arg(long, requires_all = ["key", "cacert"])]
+    cert: Option<PathBuf>,
+    /// The certificate's key.
+    #[arg(long, requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+/// Runs what the command line asks for, and tells what went wrong.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    crate::tls::install_provider();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(problem) => {
+            eprintln!("{problem:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
+    let arguments: Vec<OsString> = arguments.collect();
+    let called = arguments.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
+    if called == ETCD {
+        return serve::run(Mode::Etcd, &serve::flags(arguments.into_iter().skip(1))?);
+    }
+    match CommandLine::parse_from(arguments).command {
+        Command::Serve { flags } => serve::run(Mode::Quorate, &serve::flags(flags.into_iter())?),
+        Command::Dev(options) => dev::run(options),
+        Command::Status(options) => status::run(&options),
+        Command::DumpLog(options) => dump_log::run(&options),
+    }
+}
+
+/// Prints for people. Whoever has stopped reading has seen enough: that is no failure of ours.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

@@ -1,0 +1,304 @@
+//! From what was written to what is true: the rules that tie settings together.
+
+use super::address::Address;
+use super::problem::Problem;
+use super::raw::Raw;
+use super::settings::{
+    Advertise, Auth, AutoCompaction, Compaction, CorruptionCheck, HttpAccess, Keepalive, Limits, Listen, Log,
+    LogFormat, LogLevel, LogOutput, Settings, Slow, Snapshot, Timing, Tracing,
+};
+use super::{Mode, check_cluster, check_features, check_tls, value};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What etcd takes a quota of 0 for.
+const QUOTA_DEFAULT_BYTES: u64 = 2 << 30;
+/// The unit of a periodic retention without one.
+const HOUR: Duration = Duration::from_secs(3600);
+/// etcd's size of a compaction batch, also for 0.
+const COMPACTION_BATCH_DEFAULT: u32 = 1000;
+
+/// What is true, with what people should be told about it.
+#[derive(Debug)]
+pub struct Checked {
+    /// The settings.
+    pub settings: Settings,
+    /// One line each, for the log.
+    pub notes: Vec<String>,
+}
+
+/// # Errors
+/// Settings that do not go together.
+pub(super) fn check(raw: &Raw, mode: Mode, formed: &dyn Fn(&Path) -> bool) -> Result<Checked, Problem> {
+    let name = name(raw)?;
+    let data_dir = raw.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.{}", mode.data_dir_suffix())));
+    let listen = listen(raw, mode)?;
+    let advertise = advertise(raw)?;
+    let features = check_features::features(raw)?;
+    let client_tls = check_tls::client(raw, &data_dir, &listen)?;
+    let peer_tls = check_tls::peer(raw, &data_dir, &listen, &advertise)?;
+    let bootstrap = check_cluster::bootstrap(raw, &name, &advertise)?;
+    if !formed(&data_dir) {
+        check_cluster::can_be_formed(raw, &bootstrap, &name, &advertise, peer_tls.is_some())?;
+    }
+    let settings = Settings {
+        bootstrap,
+        timing: timing(raw)?,
+        snapshot: Snapshot {
+            entries: raw.number("snapshot-count"),
+            catchup_entries: raw.number("snapshot-catchup-entries"),
+        },
+        limits: limits(raw),
+        keepalive: Keepalive {
+            min_time: raw.duration("grpc-keepalive-min-time"),
+            interval: raw.duration_unless_zero("grpc-keepalive-interval"),
+            timeout: raw.duration_unless_zero("grpc-keepalive-timeout"),
+        },
+        compaction: compaction(raw)?,
+        auth: auth(raw)?,
+        watch_progress_interval: raw.duration("watch-progress-notify-interval"),
+        corruption: CorruptionCheck {
+            initial: features.initial_corrupt_check || raw.bool("experimental-initial-corrupt-check"),
+            interval: raw.duration_unless_zero("corrupt-check-time"),
+            compact_hash_interval: (features.compact_hash_check || raw.bool("experimental-compact-hash-check-enabled"))
+                .then(|| raw.duration("compact-hash-check-time")),
+        },
+        slow: Slow {
+            apply: raw.duration("warning-apply-duration"),
+            unary: raw.duration("warning-unary-request-duration"),
+        },
+        http_access: HttpAccess { origins: any_or(raw.list("cors")), hosts: any_or(raw.list("host-whitelist")) },
+        strict_reconfig_check: raw.bool("strict-reconfig-check"),
+        unsafe_no_fsync: raw.bool("unsafe-no-fsync"),
+        metrics_extensive: raw.text("metrics") == "extensive",
+        log: log(raw)?,
+        tracing: tracing(raw, &name)?,
+        wal_dir: raw.path("wal-dir"),
+        name,
+        data_dir,
+        listen,
+        advertise,
+        client_tls,
+        peer_tls,
+    };
+    let notes = notes(raw, &settings);
+    Ok(Checked { settings, notes })
+}
+
+fn name(raw: &Raw) -> Result<String, Problem> {
+    let name = raw.text("name");
+    let plain = |c: char| !c.is_control() && !matches!(c, '=' | ',');
+    if name.is_empty() || name.len() > 255 || !name.chars().all(plain) {
+        return Err(raw.refuse("name", "must be 1 to 255 characters without comma, equals sign or control characters"));
+    }
+    Ok(name)
+}
+
+fn listen(raw: &Raw, mode: Mode) -> Result<Listen, Problem> {
+    let mut admin = bindable(raw, "listen-admin-urls")?;
+    if !raw.has("listen-admin-urls") {
+        admin.extend(mode.default_admin());
+    }
+    let listen = Listen {
+        client: required(raw, "listen-client-urls", bindable(raw, "listen-client-urls")?)?,
+        client_http: bindable(raw, "listen-client-http-urls")?,
+        peer: required(raw, "listen-peer-urls", bindable(raw, "listen-peer-urls")?)?,
+        metrics: bindable(raw, "listen-metrics-urls")?,
+        admin,
+    };
+    no_address_twice(&listen)?;
+    Ok(listen)
+}
+
+fn required(raw: &Raw, name: &'static str, urls: Vec<Address>) -> Result<Vec<Address>, Problem> {
+    if urls.is_empty() { Err(raw.refuse(name, "must name at least one URL")) } else { Ok(urls) }
+}
+
+fn bindable(raw: &Raw, name: &'static str) -> Result<Vec<Address>, Problem> {
+    let urls = raw.urls(name);
+    match urls.iter().find(|url| url.bind_address().is_none()) {
+        Some(url) if url.host().is_none() => {
+            Err(raw.refuse(name, format!("names {url}, and only http and https are listened on, not Unix sockets")))
+        }
+        Some(url) => Err(raw.refuse(name, format!("must hold an IP address or localhost to bind to, not {url}"))),
+        None => Ok(urls),
+    }
+}
+
+fn no_address_twice(listen: &Listen) -> Result<(), Problem> {
+    let lists = [
+        ("listen-client-urls", &listen.client),
+        ("listen-client-http-urls", &listen.client_http),
+        ("listen-peer-urls", &listen.peer),
+        ("listen-metrics-urls", &listen.metrics),
+        ("listen-admin-urls", &listen.admin),
+    ];
+    let all: Vec<_> = lists.iter().flat_map(|(name, urls)| urls.iter().map(move |url| (*name, url))).collect();
+    for (at, (name, url)) in all.iter().enumerate() {
+        let same = |(_, other): &&(&str, &Address)| {
+            url.bind_address().map_or(*url == *other, |it| other.bind_address() == Some(it))
+        };
+        if let Some((other, _)) = all[..at].iter().find(same) {
+            return Err(Problem::Together(format!(
+                "--{name} and --{other} both listen on {url}: each needs an address of its own"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn advertise(raw: &Raw) -> Result<Advertise, Problem> {
+    if raw.has("listen-client-urls") && !raw.has("advertise-client-urls") {
+        return Err(Problem::Together(
+            "--advertise-client-urls is required when --listen-client-urls is set explicitly".to_owned(),
+        ));
+    }
+    let peer = required(raw, "initial-advertise-peer-urls", raw.urls("initial-advertise-peer-urls"))?;
+    let client = required(raw, "advertise-client-urls", raw.urls("advertise-client-urls"))?;
+    Ok(Advertise { client, peer })
+}
+
+fn timing(raw: &Raw) -> Result<Timing, Problem> {
+    let heartbeat_ms: u64 = raw.number("heartbeat-interval");
+    let election_ms: u64 = raw.number("election-timeout");
+    if 5 * heartbeat_ms > election_ms {
+        return Err(Problem::Together(format!(
+            "--election-timeout[{election_ms}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat_ms}ms]"
+        )));
+    }
+    Ok(Timing {
+        heartbeat: Duration::from_millis(heartbeat_ms),
+        election: Duration::from_millis(election_ms),
+        pre_vote: raw.bool("pre-vote"),
+        initial_election_advance: raw.bool("initial-election-tick-advance"),
+    })
+}
+
+fn limits(raw: &Raw) -> Limits {
+    let quota = match raw.number::<i64>("quota-backend-bytes") {
+        0 => Some(QUOTA_DEFAULT_BYTES),
+        bytes => u64::try_from(bytes).ok(),
+    };
+    Limits {
+        request_bytes_max: raw.number("max-request-bytes"),
+        txn_ops_max: raw.number("max-txn-ops"),
+        concurrent_streams_max: raw.number("max-concurrent-streams"),
+        quota_bytes: quota,
+        learners_max: raw.number("max-learners"),
+    }
+}
+
+fn compaction(raw: &Raw) -> Result<Compaction, Problem> {
+    let batch_limit = match raw.number("compaction-batch-limit") {
+        0 => COMPACTION_BATCH_DEFAULT,
+        revisions => revisions,
+    };
+    Ok(Compaction { auto: auto_compaction(raw)?, batch_limit, sleep: raw.duration("compaction-sleep-interval") })
+}
+
+fn auto_compaction(raw: &Raw) -> Result<AutoCompaction, Problem> {
+    const NAME: &str = "auto-compaction-retention";
+    let text = raw.text(NAME);
+    let whole: Option<u64> = text.parse().ok();
+    if raw.text("auto-compaction-mode") == "revision" {
+        return match whole {
+            Some(0) => Ok(AutoCompaction::Off),
+            Some(revisions) if i64::try_from(revisions).is_ok() => Ok(AutoCompaction::Revision(revisions)),
+            _ => {
+                Err(raw
+                    .refuse(NAME, "must be a number of revisions, 0 or more, when --auto-compaction-mode is revision"))
+            }
+        };
+    }
+    let hours = |hours: u64| u32::try_from(hours).ok().and_then(|hours| HOUR.checked_mul(hours));
+    match whole.map_or_else(|| value::parse_duration(&text), hours) {
+        Some(Duration::ZERO) => Ok(AutoCompaction::Off),
+        Some(age) => Ok(AutoCompaction::Periodic(age)),
+        None => Err(
+            raw.refuse(NAME, "must be hours, or a duration such as 30m or 1h, when --auto-compaction-mode is periodic")
+        ),
+    }
+}
+
+fn auth(raw: &Raw) -> Result<Auth, Problem> {
+    if raw.text("auth-token") != "simple" {
+        return Err(raw
+            .refuse("auth-token", "must be \"simple\": random tokens that die with the password they were given for"));
+    }
+    Ok(Auth { token_ttl: Duration::from_secs(raw.number("auth-token-ttl")), bcrypt_cost: raw.number("bcrypt-cost") })
+}
+
+fn any_or(list: Vec<String>) -> Option<Vec<String>> {
+    Some(list).filter(|list| !list.is_empty() && !list.iter().any(|word| word == "*"))
+}
+
+fn log(raw: &Raw) -> Result<Log, Problem> {
+    let level = match raw.text("log-level").as_str() {
+        "debug" => LogLevel::Debug,
+        "info" => LogLevel::Info,
+        "warn" => LogLevel::Warn,
+        _ => LogLevel::Error, // error, and etcd's panic and fatal, which nothing here logs at
+    };
+    let format = if raw.text("log-format") == "json" { LogFormat::Json } else { LogFormat::Console };
+    let mut outputs: Vec<LogOutput> = Vec::new();
+    for word in raw.list("log-outputs") {
+        let output = match word.as_str() {
+            "default" | "stderr" => LogOutput::Stderr,
+            "stdout" => LogOutput::Stdout,
+            "systemd/journal" => {
+                return Err(raw.refuse("log-outputs", "must be stderr, stdout or a file: journald reads stderr"));
+            }
+            path => LogOutput::File(PathBuf::from(path)),
+        };
+        if outputs.contains(&output) {
+            return Err(raw.refuse("log-outputs", "names one output twice"));
+        }
+        outputs.push(output);
+    }
+    if outputs.is_empty() {
+        return Err(raw.refuse("log-outputs", "must name at least one output: stderr, stdout or a file"));
+    }
+    Ok(Log { level, format, outputs })
+}
+
+fn tracing(raw: &Raw, name: &str) -> Result<Option<Tracing>, Problem> {
+    if !raw.bool("enable-distributed-tracing") {
+        return Ok(None);
+    }
+    let address = raw.text("distributed-tracing-address");
+    if format!("http://{address}").parse::<Address>().is_err() {
+        return Err(raw.refuse("distributed-tracing-address", "must be host:port, the OTLP port of a collector"));
+    }
+    let instance_id = Some(raw.text("distributed-tracing-instance-id")).filter(|id| !id.is_empty());
+    Ok(Some(Tracing {
+        address,
+        service_name: raw.text("distributed-tracing-service-name"),
+        instance_id: instance_id.unwrap_or_else(|| name.to_owned()),
+        sampling_ratio: f64::from(raw.number::<u32>("distributed-tracing-sampling-rate")) / 1e6,
+    }))
+}
+
+fn notes(raw: &Raw, settings: &Settings) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    let without: Vec<_> = raw.without_meaning().map(|(name, why)| format!("--{name} ({why})")).collect();
+    if !without.is_empty() {
+        notes.push(format!("accepted, and without a meaning here: {}", without.join(", ")));
+    }
+    if settings.unsafe_no_fsync {
+        notes.push("--unsafe-no-fsync: a power cut will lose acknowledged writes".to_owned());
+    }
+    if settings.client_tls.is_some() {
+        let plain = settings.listen.client.iter().filter(|url| !url.tls());
+        notes.extend(
+            plain.map(|url| format!("--listen-client-urls: {url} is without TLS although there is a certificate")),
+        );
+    }
+    if matches!(&settings.peer_tls, Some(tls) if tls.trusted_ca_file.is_none()) {
+        notes.push("--peer-auto-tls: traffic between members is encrypted, and no member is verified".to_owned());
+    }
+    notes
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

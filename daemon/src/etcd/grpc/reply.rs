@@ -1,0 +1,167 @@
+//! What goes back: one message and its trailers, a refusal, a page of plain HTTP, or whatever tonic streams.
+
+use super::methods::Method;
+use super::request::FRAME_HEADER_BYTES;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::Response;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use prost::Message;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Code, Status};
+
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const OK: HeaderValue = HeaderValue::from_static("0");
+
+/// The body of every answer of the client port.
+#[derive(Debug, Default)]
+pub struct Body(Content);
+
+#[derive(Debug, Default)]
+enum Content {
+    #[default]
+    Empty,
+    /// Plain HTTP.
+    Page(Bytes),
+    /// A framed message, the trailers after it, and its share of the memory for responses.
+    Message(Bytes, Option<OwnedSemaphorePermit>),
+    /// The message is on its way; its share is given back with the body.
+    Trailers(Option<OwnedSemaphorePermit>),
+    /// Anything tonic answers, counted when it ends.
+    Tonic(tonic::body::Body, Option<Ending>),
+}
+
+/// Counts how a call ended: as cancelled if it is dropped before anything else was said.
+#[derive(Debug)]
+pub(in crate::etcd) struct Ending {
+    method: Arc<Method>,
+    code: Code,
+}
+
+impl Ending {
+    /// For a call that has begun.
+    pub(in crate::etcd) fn new(method: Arc<Method>) -> Self {
+        Self { method, code: Code::Cancelled }
+    }
+
+    /// It ended like this.
+    pub(in crate::etcd) fn ended(&mut self, code: Code) {
+        self.code = code;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.method.end(self.code);
+    }
+}
+
+impl Body {
+    /// A page of plain HTTP.
+    #[must_use]
+    pub fn page(page: Bytes) -> Self {
+        Self(Content::Page(page))
+    }
+
+    /// Whatever tonic answers, uncounted.
+    pub(in crate::etcd) fn tonic(body: tonic::body::Body) -> Self {
+        Self(Content::Tonic(body, None))
+    }
+}
+
+/// A message of `length` bytes in its frame.
+pub(in crate::etcd) fn encode(reply: &impl Message, length: usize) -> Bytes {
+    let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).expect("responses are bounded far below 4 GiB"));
+    reply.encode_raw(&mut frame);
+    frame.freeze()
+}
+
+/// A response that carries `frame`; `share` is given back once it has been sent.
+pub(in crate::etcd) fn message(frame: Bytes, share: Option<OwnedSemaphorePermit>) -> Response<Body> {
+    grpc(Content::Message(frame, share))
+}
+
+/// A response of headers alone.
+pub(in crate::etcd) fn refuse(status: &Status) -> Response<Body> {
+    let mut response = grpc(Content::Empty);
+    if status.add_header(response.headers_mut()).is_err() {
+        // A text that is no header value; the code still says what matters.
+        response.headers_mut().insert(GRPC_STATUS, HeaderValue::from(status.code() as i32));
+    }
+    response
+}
+
+/// Passes on what tonic answers, and counts its end.
+pub(in crate::etcd) fn pass(response: Response<tonic::body::Body>, method: Arc<Method>) -> Response<Body> {
+    let refused = Status::from_header_map(response.headers()).map(|status| status.code());
+    let mut ending = Ending::new(method);
+    refused.into_iter().for_each(|code| ending.ended(code));
+    response.map(|body| Body(Content::Tonic(body, Some(ending))))
+}
+
+fn grpc(content: Content) -> Response<Body> {
+    let mut response = Response::new(Body(content));
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
+fn ok() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(GRPC_STATUS, OK);
+    trailers
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Content::Tonic(body, ending) = &mut self.0 {
+            let frame = ready!(Pin::new(body).poll_frame(cx));
+            if let (Some(ending), Some(code)) = (ending, code_of(frame.as_ref())) {
+                ending.ended(code);
+            }
+            return Poll::Ready(frame);
+        }
+        let (frame, rest) = match std::mem::take(&mut self.0) {
+            Content::Page(page) => (Frame::data(page), Content::Empty),
+            Content::Message(message, share) => (Frame::data(message), Content::Trailers(share)),
+            Content::Trailers(_share) => (Frame::trailers(ok()), Content::Empty),
+            Content::Empty | Content::Tonic(..) => return Poll::Ready(None),
+        };
+        self.0 = rest;
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Content::Empty => true,
+            Content::Page(page) => page.is_empty(),
+            Content::Message(..) | Content::Trailers(_) => false,
+            Content::Tonic(body, _) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Page(page) => SizeHint::with_exact(page.len() as u64),
+            Content::Message(..) | Content::Trailers(_) => SizeHint::default(),
+            Content::Tonic(body, _) => body.size_hint(),
+        }
+    }
+}
+
+/// What a frame of a response says about its end.
+fn code_of(frame: Option<&Result<Frame<Bytes>, Status>>) -> Option<Code> {
+    match frame? {
+        Ok(frame) => Some(Status::from_header_map(frame.trailers_ref()?)?.code()),
+        Err(status) => Some(status.code()),
+    }
+}

@@ -1,0 +1,58 @@
+//! The etcd v3 contract: protobuf in, commands and reads of the store out. Foreign formats end here.
+//!
+//! ```text
+//!   listener ─▶ port ─┬─▶ grpc ─▶ kv · txn                      the hot methods, framed by hand
+//!                     ├─▶ tonic ─▶ cluster · maintenance        the others
+//!                     │            watch · lease · auth         refused for now
+//!                     └─▶ http                                  health, version, metrics
+//!
+//!   admission · budget · header · limits · overlap · status      what they share
+//! ```
+
+mod admission;
+mod auth;
+mod budget;
+mod cluster;
+pub mod grpc;
+mod header;
+mod kv;
+mod lease;
+pub mod limits;
+mod maintenance;
+mod overlap;
+mod port;
+pub mod proto;
+mod quota;
+pub mod status;
+mod txn;
+mod watch;
+
+pub use limits::Limits;
+pub(crate) use maintenance::alarm_name;
+pub use port::{ClientPort, ClientPortError};
+
+use crate::node::Handle;
+use budget::Budget;
+use limits::{RESPONSE_BYTES_IN_FLIGHT_MAX, RESPONSE_BYTES_MAX};
+use quota::Quota;
+
+/// The version of the etcd API we speak, as clients compare it.
+pub const API_VERSION: &str = "3.7.3";
+
+/// Its major and minor, as etcd names the version of a cluster and of its storage.
+pub const CLUSTER_VERSION: &str = "3.7.0";
+
+/// What every family of RPCs answers from.
+struct Api {
+    node: Handle,
+    limits: Limits,
+    budget: Budget,
+    quota: Quota,
+}
+
+impl Api {
+    fn new(node: Handle, limits: Limits) -> Self {
+        let budget = Budget::new(RESPONSE_BYTES_MAX, RESPONSE_BYTES_IN_FLIGHT_MAX);
+        Self { node, limits, budget, quota: Quota::default() }
+    }
+}

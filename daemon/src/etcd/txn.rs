@@ -1,0 +1,155 @@
+//! Transactions: what makes one fit to be carried out, and what it answers.
+
+use super::Api;
+use super::kv::{CheckedRange, key_range, mismatched};
+use super::limits::TXN_DEPTH_MAX;
+use super::overlap::{Writes, check_writes};
+use super::proto::etcdserverpb as pb;
+use super::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use super::proto::etcdserverpb::request_op::Request;
+use super::proto::etcdserverpb::response_op::Response;
+use super::quota::put_bytes;
+use super::status::Refusal;
+use mvcc::{Body, Done, Op, OpReply, Relation, Reply, Revision, Target};
+use std::sync::Arc;
+
+impl Api {
+    pub(super) async fn txn(self: &Arc<Self>, txn: pb::TxnRequest) -> Result<pb::TxnResponse, Refusal> {
+        let CheckedTxn { txn, serializable } = check(txn, self.limits.txn_ops_max)?;
+        if txn.is_read_only() {
+            return self.read_only_txn(txn, serializable).await;
+        }
+        if txn.contains_put() {
+            self.admit_space(put_bytes(&txn))?;
+        }
+        match self.propose(Body::Txn(txn)).await? {
+            Done { revision, reply: Reply::Txn(reply) } => {
+                Ok(pb::TxnResponse { header: self.header_at(revision), ..reply.into() })
+            }
+            other => Err(mismatched(&other)),
+        }
+    }
+
+    /// Changes nothing, so it needs no place in the log: it is a read of one state of the store.
+    async fn read_only_txn(self: &Arc<Self>, txn: mvcc::Txn, serializable: bool) -> Result<pb::TxnResponse, Refusal> {
+        if !serializable {
+            self.node.linearize().await?;
+        }
+        let api = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || api.node.store().read_txn(&txn));
+        let reply = reading.await.map_err(|_| Refusal::Stopped)??;
+        Ok(pb::TxnResponse { header: self.header_at(reply.revision), ..reply.into() })
+    }
+}
+
+/// A transaction that was looked at and is fit to be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CheckedTxn {
+    /// What to do.
+    pub(super) txn: mvcc::Txn,
+    /// Whether every range in it is content with what this member has.
+    pub(super) serializable: bool,
+}
+
+/// Looks at the whole transaction, nested ones included: keys, numbers of operations, and that no key is written
+/// twice.
+pub(super) fn check(txn: pb::TxnRequest, ops_max: usize) -> Result<CheckedTxn, Refusal> {
+    let mut reading = Reading { serializable: true };
+    let txn = reading.txn(txn, ops_max, 1)?;
+    // Only now, as the checks before bound what this one costs.
+    check_writes(&txn.success, &mut Writes::default())?;
+    check_writes(&txn.failure, &mut Writes::default())?;
+    Ok(CheckedTxn { txn, serializable: reading.serializable })
+}
+
+struct Reading {
+    serializable: bool,
+}
+
+impl Reading {
+    /// A nested transaction may have as many operations as the longest list around it leaves.
+    fn txn(&mut self, txn: pb::TxnRequest, ops_max: usize, depth: usize) -> Result<mvcc::Txn, Refusal> {
+        let longest = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
+        if longest > ops_max || depth > TXN_DEPTH_MAX {
+            return Err(Refusal::TooManyOps);
+        }
+        let rest = ops_max - longest;
+        Ok(mvcc::Txn {
+            compares: txn.compare.into_iter().map(compare).collect::<Result<_, _>>()?,
+            success: self.ops(txn.success, rest, depth)?,
+            failure: self.ops(txn.failure, rest, depth)?,
+        })
+    }
+
+    fn ops(&mut self, ops: Vec<pb::RequestOp>, ops_max: usize, depth: usize) -> Result<Vec<Op>, Refusal> {
+        ops.into_iter().map(|op| self.op(op, ops_max, depth)).collect()
+    }
+
+    fn op(&mut self, op: pb::RequestOp, ops_max: usize, depth: usize) -> Result<Op, Refusal> {
+        // An operation that says nothing is, to etcd, one whose key is not there.
+        match op.request.ok_or(Refusal::KeyNotFound)? {
+            Request::RequestRange(range) => {
+                let range = CheckedRange::try_from(range)?;
+                self.serializable &= range.serializable;
+                Ok(Op::Range(range.request))
+            }
+            Request::RequestPut(put) => Ok(Op::Put(put.try_into()?)),
+            Request::RequestDeleteRange(delete) => Ok(Op::DeleteRange(delete.try_into()?)),
+            Request::RequestTxn(txn) => Ok(Op::Txn(self.txn(txn, ops_max, depth + 1)?)),
+        }
+    }
+}
+
+fn compare(compare: pb::Compare) -> Result<mvcc::Compare, Refusal> {
+    let range = key_range(compare.key, compare.range_end)?;
+    let relation = match CompareResult::try_from(compare.result).map_err(|_| Refusal::InvalidCompare)? {
+        CompareResult::Equal => Relation::Equal,
+        CompareResult::Greater => Relation::Greater,
+        CompareResult::Less => Relation::Less,
+        CompareResult::NotEqual => Relation::NotEqual,
+    };
+    let kind = CompareTarget::try_from(compare.target).map_err(|_| Refusal::InvalidCompare)?;
+    Ok(mvcc::Compare { range, relation, target: target(kind, compare.target_union) })
+}
+
+/// What the key is compared with: a union of another kind than the target counts as zero or empty, as in etcd.
+fn target(kind: CompareTarget, with: Option<TargetUnion>) -> Target {
+    match (kind, with) {
+        (CompareTarget::Version, Some(TargetUnion::Version(version))) => Target::Version(version),
+        (CompareTarget::Version, _) => Target::Version(0),
+        (CompareTarget::Create, Some(TargetUnion::CreateRevision(revision))) => Target::Create(Revision(revision)),
+        (CompareTarget::Create, _) => Target::Create(Revision::ZERO),
+        (CompareTarget::Mod, Some(TargetUnion::ModRevision(revision))) => Target::Mod(Revision(revision)),
+        (CompareTarget::Mod, _) => Target::Mod(Revision::ZERO),
+        (CompareTarget::Value, Some(TargetUnion::Value(value))) => Target::Value(value),
+        (CompareTarget::Value, _) => Target::Value(bytes::Bytes::new()),
+        (CompareTarget::Lease, Some(TargetUnion::Lease(lease))) => Target::Lease(lease),
+        (CompareTarget::Lease, _) => Target::Lease(0),
+    }
+}
+
+impl From<mvcc::TxnReply> for pb::TxnResponse {
+    fn from(reply: mvcc::TxnReply) -> Self {
+        Self {
+            header: super::kv::inner_header(reply.revision),
+            succeeded: reply.succeeded,
+            responses: reply.replies.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<OpReply> for pb::ResponseOp {
+    fn from(reply: OpReply) -> Self {
+        let response = match reply {
+            OpReply::Range(range) => Response::ResponseRange(range.into()),
+            OpReply::Put(put) => Response::ResponsePut(put.into()),
+            OpReply::DeleteRange(delete) => Response::ResponseDeleteRange(delete.into()),
+            OpReply::Txn(txn) => Response::ResponseTxn(txn.into()),
+        };
+        Self { response: Some(response) }
+    }
+}
+
+#[cfg(test)]
+#[path = "txn_tests.rs"]
+mod tests;

@@ -1,0 +1,212 @@
+//! The thread that applies committed entries to the store, and the one that flushes it.
+//!
+//! * Entries are taken as many as there are, and what they led to goes back in one completion: wake-ups are few when
+//!   there is much to do.
+//! * The engine bounds what is handed over and not applied yet (`applying_bytes_max`), so the queue here needs no
+//!   bound of its own.
+//! * A fault of the store ends the process: it must neither answer nor apply on.
+
+use super::completion::{Completion, Outcome};
+use super::{Applied, Inbox};
+use crate::metrics::Stages;
+use mvcc::{Apply, Command, Fault, Store};
+use raft::{Entry, EntryKind, LogId, MemberId};
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tracing::error;
+
+/// Entries between two completions: clients at the front of a long queue hear early. About a millisecond of work.
+const COMPLETION_ENTRIES: usize = 256;
+/// Rows that have not reached the disk yet and may be lost without harm, since the log has them: more of them make
+/// fewer, larger commits of the store, and a longer replay.
+const FLUSH_BYTES: usize = 16 << 20;
+/// When even this much waits, applying waits for the disk.
+const FLUSH_BYTES_MAX: usize = 64 << 20;
+/// The longest that anything waits for its flush.
+const FLUSH_EVERY: Duration = Duration::from_secs(2);
+/// How often the flusher looks whether enough has gathered.
+const FLUSH_LOOK: Duration = Duration::from_millis(100);
+/// Rows swept after a compaction in one flush, so that no flush takes long.
+const SWEEP_ROWS: usize = 10_000;
+
+/// The way to the thread. Ends it when dropped, after what is queued has been applied and flushed.
+pub(super) struct Applying {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    inner: Mutex<Inner>,
+    arrived: Condvar,
+    /// The flusher waits on this one.
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: VecDeque<Entry>,
+    asleep: bool,
+    closed: bool,
+}
+
+impl Applying {
+    pub(super) fn start(me: MemberId, store: Arc<Store>, inbox: Arc<Inbox>, stages: Arc<Stages>) -> io::Result<Self> {
+        let queue = Arc::new(Queue::default());
+        let (ours, theirs) = (queue.clone(), queue.clone());
+        let applier = Applier { me, store: store.clone(), inbox: inbox.clone(), stages: stages.clone() };
+        let apply = move || {
+            if let Err(fault) = applier.run(&ours) {
+                error!(%fault, "the store failed: this member stops");
+                applier.inbox.complete(Completion::Failed(format!("the store failed: {fault}")));
+            }
+        };
+        let flush = move || {
+            if let Err(fault) = flush(&theirs, &store, &stages) {
+                error!(%fault, "the store cannot be made durable: this member stops");
+                inbox.complete(Completion::Failed(format!("the store cannot be made durable: {fault}")));
+            }
+        };
+        let threads = vec![
+            thread::Builder::new().name("apply".to_owned()).spawn(apply)?,
+            thread::Builder::new().name("flush".to_owned()).spawn(flush)?,
+        ];
+        Ok(Self { queue, threads })
+    }
+
+    /// Hands committed entries over, in order. Never waits.
+    pub(super) fn apply(&self, entries: &mut Vec<Entry>) {
+        let mut inner = self.queue.lock();
+        inner.entries.extend(entries.drain(..));
+        let asleep = mem::take(&mut inner.asleep);
+        drop(inner);
+        if asleep {
+            self.queue.arrived.notify_one();
+        }
+    }
+}
+
+impl Drop for Applying {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.arrived.notify_one();
+        self.queue.ended.notify_all();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so itself; the store is then as after a crash.
+            thread.join().ok();
+        }
+    }
+}
+
+impl Queue {
+    /// Everything queued, as soon as there is something; false when the queue is closed and empty.
+    fn take(&self, into: &mut VecDeque<Entry>) -> bool {
+        let mut inner = self.lock();
+        while inner.entries.is_empty() {
+            if inner.closed {
+                return false;
+            }
+            inner.asleep = true;
+            inner = self.arrived.wait(inner).expect("nothing panics while it holds the queue");
+        }
+        mem::swap(&mut inner.entries, into);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nothing panics while it holds the queue")
+    }
+}
+
+struct Applier {
+    me: MemberId,
+    store: Arc<Store>,
+    inbox: Arc<Inbox>,
+    stages: Arc<Stages>,
+}
+
+impl Applier {
+    fn run(&self, queue: &Queue) -> Result<(), Fault> {
+        let mut entries = VecDeque::new();
+        while queue.take(&mut entries) {
+            for part in entries.make_contiguous().chunks(COMPLETION_ENTRIES) {
+                let timer = self.stages.apply.start_timer();
+                let completion = self.apply(part)?;
+                timer.observe_duration();
+                self.inbox.complete(completion);
+            }
+            entries.clear();
+            if self.store.buffered_bytes() > FLUSH_BYTES_MAX {
+                self.store.flush(SWEEP_ROWS)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, entries: &[Entry]) -> Result<Completion, Fault> {
+        let mut outcomes = Vec::new();
+        let mut commands: Vec<(&Entry, Command)> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match entry.kind() {
+                EntryKind::Command => {
+                    let command = Command::decode(&entry.payload()).map_err(Fault::storage)?;
+                    commands.push((entry, command));
+                }
+                EntryKind::Noop | EntryKind::Membership => {
+                    self.apply_commands(&mut commands, &mut outcomes)?;
+                    self.store.advance(entry.index().0);
+                }
+            }
+        }
+        self.apply_commands(&mut commands, &mut outcomes)?;
+        let last = entries.last().map_or(LogId::ZERO, Entry::id);
+        Ok(Completion::Applied { through: last.index, term: last.term, outcomes })
+    }
+
+    fn apply_commands(&self, commands: &mut Vec<(&Entry, Command)>, outcomes: &mut Vec<Outcome>) -> Result<(), Fault> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let batch: Vec<Apply<'_>> = commands
+            .iter()
+            .map(|(entry, command)| Apply { index: entry.index().0, command, answered: self.is_mine(command) })
+            .collect();
+        let results = self.store.apply(&batch)?;
+        for ((entry, command), outcome) in commands.drain(..).zip(results) {
+            if self.is_mine(&command) {
+                let applied = Applied { outcome, index: entry.index(), term: entry.term() };
+                outcomes.push(Outcome { sequence: command.id.sequence, applied });
+            }
+        }
+        Ok(())
+    }
+
+    fn is_mine(&self, command: &Command) -> bool {
+        command.id.origin == self.me.0
+    }
+}
+
+/// Flushes the store now and then, and once more at the end, so that the next start has little to replay.
+fn flush(queue: &Queue, store: &Store, stages: &Stages) -> Result<(), Fault> {
+    let looks = FLUSH_EVERY.as_millis() / FLUSH_LOOK.as_millis();
+    let (mut look, mut sweeping, mut closed) = (0, false, false);
+    while !closed {
+        let inner = queue.lock();
+        if !inner.closed {
+            drop(queue.ended.wait_timeout(inner, FLUSH_LOOK).expect("nothing panics while it holds the queue"));
+        }
+        closed = queue.lock().closed;
+        look += 1;
+        if sweeping || closed || look >= looks || store.buffered_bytes() > FLUSH_BYTES {
+            look = 0;
+            let timer = stages.flush.start_timer();
+            sweeping = store.flush(SWEEP_ROWS)?.sweep_pending;
+            timer.observe_duration();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! What this member's own threads report back to the loop.
+
+use raft::{Entry, Index, IoId, LogId, LogReadFailure, MemberId, StreamId, Term};
+
+/// One report. The threads batch: one report may stand for many entries.
+#[derive(Debug)]
+pub(crate) enum Completion {
+    /// Every write up to and including this one is durable.
+    Persisted(IoId),
+    /// The store has applied everything up to `through`.
+    Applied {
+        /// The last entry applied.
+        through: Index,
+        /// Its term.
+        term: Term,
+        /// The outcomes of this member's own requests among them, in log order.
+        outcomes: Vec<Outcome>,
+    },
+    /// The log now starts after this entry.
+    Compacted(LogId),
+    /// The disk of the log has no room (true), or has room again.
+    DiskFull(bool),
+    /// A part of this member has failed for good. It stops, and says this.
+    Failed(String),
+    /// Entries read back from the log on disk.
+    LogRead {
+        /// The follower they are for.
+        peer: MemberId,
+        /// The stream that asked.
+        stream: StreamId,
+        /// The entries, or why there are none.
+        result: Result<Vec<Entry>, LogReadFailure>,
+    },
+}
+
+/// The outcome of a request that was made at this member.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The request's sequence.
+    pub(crate) sequence: u64,
+    /// What it did, and where it stands.
+    pub(crate) applied: super::Applied,
+}

@@ -1,0 +1,40 @@
+//! Everything about a member at one moment, for metrics and the admin endpoint: computed when asked, kept nowhere.
+
+use super::Node;
+
+/// What the loop knows.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// The engine's view, followers included while it leads.
+    pub raft: raft::Status,
+    /// Writes of clients of this member without an outcome yet.
+    pub proposals_pending: u64,
+    /// Writes of clients of this member that ended without one.
+    pub proposals_failed: u64,
+    /// Reads that ended without an index.
+    pub reads_failed: u64,
+    /// How often the leader has changed.
+    pub leader_changes: u64,
+    /// Messages of peers that made no sense.
+    pub refused_messages: u64,
+    /// Bytes that wait for the log's disk.
+    pub wal_queued_bytes: u64,
+    /// A snapshot is needed and not installed yet.
+    pub snapshot_wanted: bool,
+}
+
+impl Node {
+    pub(super) fn inspect(&self) -> Inspection {
+        let raft = self.raft.status(self.now.mono);
+        Inspection {
+            snapshot_wanted: self.install_wanted.is_some_and(|last| last.index > raft.commit),
+            raft,
+            proposals_pending: self.waiters.len() as u64,
+            proposals_failed: self.waiters.failed(),
+            reads_failed: self.reads.failed(),
+            leader_changes: self.leader_changes,
+            refused_messages: self.refused_messages,
+            wal_queued_bytes: self.log.queued_bytes(),
+        }
+    }
+}

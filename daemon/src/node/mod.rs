@@ -1,0 +1,44 @@
+//! The driver of the engine: the only loop, and the doors to it.
+//!
+//! ```text
+//!   Handle ─┐                          ┌─▶ transport outboxes      (messages)
+//!   peers  ─┼─▶ inbox ─▶ raft.step ─▶ perform ─▶ WAL thread        (writes, one sync for many)
+//!   threads ┘      ▲                   ├─▶ apply thread            (committed entries)
+//!                  └── completions ────┴─▶ waiters                 (answers)
+//! ```
+//!
+//! Start reading at `turn`, which is the loop, and `perform`, which is what the engine's outputs become.
+
+mod applier;
+mod calls;
+mod clock;
+mod completion;
+mod failure;
+mod follow;
+mod handle;
+mod inbox;
+mod inspect;
+mod log;
+mod perform;
+mod quota;
+mod reads;
+mod request;
+mod shared;
+#[cfg(test)]
+pub(crate) mod solo;
+mod spans;
+mod start;
+mod turn;
+mod view;
+mod waiters;
+
+pub use failure::{ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
+pub use handle::{Applied, COMMAND_BYTES_MAX, Handle};
+pub(crate) use inbox::Inbox;
+pub use inspect::Inspection;
+pub use start::{Parts, Running, StartError, Stop, start};
+use turn::Node;
+pub use view::{Leadership, MemberView, MembersView, StatusView};
+
+#[cfg(test)]
+mod cluster_tests;

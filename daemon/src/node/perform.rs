@@ -1,0 +1,163 @@
+//! Performing what the engine wants done, in one visible order: send, persist, apply, read back, answer, tell.
+//! Whoever asks "when does it sync?" finds the answer here: after it has been sent to the followers.
+
+use super::waiters::Place;
+use super::{Node, ProposeFailure, Stop};
+use crate::transport::{CallReply, NotTaken, NotTakenReason};
+use crate::wal::WalRequest;
+use raft::{Answer, Event, Input, LogId, MemberId, ProposeError, Term, Token};
+use std::collections::BTreeMap;
+use tracing::{debug, info, warn};
+
+/// Tokens from here on number the commands of a peer's batch; below are this member's own sequences.
+pub(super) const PEER_TOKENS: u64 = 1 << 63;
+
+impl Node {
+    /// One input, and everything it leads to.
+    pub(super) fn step(&mut self, input: Input) {
+        self.raft.step(self.now, input, &mut self.out);
+        self.perform();
+    }
+
+    fn perform(&mut self) {
+        let mut out = std::mem::take(&mut self.out);
+        for envelope in out.send.drain(..) {
+            self.peers.send(&envelope);
+        }
+        if let Some(persist) = out.persist.take() {
+            self.log.submit(WalRequest::Persist(persist));
+        }
+        if let Some(last) = out.apply.last() {
+            self.spans.committed(last.index(), self.now.mono, &self.stages);
+            self.applying.apply(&mut out.apply);
+        }
+        for ask in out.log_reads.drain(..) {
+            self.log.read(ask);
+        }
+        if let Some(install) = out.install.take() {
+            self.on_install(install);
+        }
+        for answer in out.answers.drain(..) {
+            self.on_answer(answer);
+        }
+        for event in out.events.drain(..) {
+            self.on_event(&event);
+        }
+        // Keeps what it has allocated.
+        self.out = out;
+    }
+
+    fn on_install(&mut self, install: raft::Install) {
+        if self.install_wanted.replace(install.offer.last) != Some(install.offer.last) {
+            warn!(from = %install.from, last = %install.offer.last, "the leader's log no longer reaches back to this member's: a snapshot is needed");
+        }
+    }
+
+    fn on_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Proposed(Token(token), result) if token >= PEER_TOKENS => {
+                if let Err(error) = result {
+                    self.refuse_peer_command(token - PEER_TOKENS, error);
+                }
+            }
+            Answer::Proposed(Token(sequence), result) => self.on_proposed(sequence, result),
+            Answer::Read(token, result) => {
+                let applied = self.raft.brief().applied;
+                if result.is_err() {
+                    self.pause();
+                }
+                self.reads.answered(token, result, applied);
+            }
+            Answer::Membership(token, result) => self.on_call_answered(token, CallReply::Membership(result)),
+            Answer::Transfer(token, result) => self.on_call_answered(token, CallReply::Transfer(result)),
+        }
+    }
+
+    fn on_proposed(&mut self, sequence: u64, result: Result<LogId, ProposeError>) {
+        match result {
+            Ok(id) => self.waiters.moved(sequence, Place::With(self.shared.identity().member, id.term)),
+            Err(ProposeError::Busy) => self.waiters.fail(sequence, ProposeFailure::TooManyRequests),
+            Err(ProposeError::DiskFull) => self.waiters.fail(sequence, ProposeFailure::NoSpace),
+            // It is in no log; somebody will lead, or lead again.
+            Err(ProposeError::NotLeader { .. } | ProposeError::Transferring | ProposeError::NoQuorum) => {
+                self.waiters.moved(sequence, Place::Held);
+                self.pause();
+            }
+        }
+    }
+
+    fn refuse_peer_command(&mut self, at: u64, error: ProposeError) {
+        let reason = match error {
+            ProposeError::Busy => NotTakenReason::Busy,
+            ProposeError::DiskFull => NotTakenReason::NoSpace,
+            ProposeError::NotLeader { .. } | ProposeError::Transferring | ProposeError::NoQuorum => {
+                NotTakenReason::NotLeader
+            }
+        };
+        if let Some(sequence) = usize::try_from(at).ok().and_then(|at| self.peer_batch.get(at)) {
+            self.not_taken.entry(reason).or_default().push(*sequence);
+        }
+    }
+
+    /// Tells a peer which of its commands are in no log.
+    pub(super) fn tell_not_taken(&mut self, peer: MemberId, term: Term, not_taken: BTreeMap<NotTakenReason, Vec<u64>>) {
+        for (reason, sequences) in not_taken {
+            // If this is lost, its clients wait until their time runs out; nothing is proposed twice.
+            self.peers.not_taken(peer, &NotTaken { reason, term, sequences });
+        }
+    }
+
+    pub(super) fn on_call_answered(&mut self, token: Token, reply: CallReply) {
+        if let Some(told) = self.calls.answered(token, reply) {
+            self.peers.reply(told.peer, told.id, &told.reply);
+        }
+        if self.calls.has_held() {
+            self.pause();
+        }
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::Following { term, leader } => {
+                self.leader_changed();
+                match leader {
+                    Some(leader) => info!(%term, %leader, "following"),
+                    None => info!(%term, "no leader"),
+                }
+            }
+            Event::Leading { term } => {
+                self.leader_changed();
+                info!(%term, "leading");
+            }
+            Event::PreCandidate { term } => info!(%term, "asking whether it would be elected"),
+            Event::Candidate { term } => info!(%term, "standing for election"),
+            Event::MembershipEffective { at } => {
+                info!(%at, "a configuration is in force");
+                (self.membership_changed, self.membership_committed) = (true, false);
+            }
+            Event::MembershipCommitted { at } => {
+                info!(%at, "the configuration is committed");
+                (self.membership_changed, self.membership_committed) = (true, true);
+            }
+            Event::Removed { at } => {
+                warn!(%at, "this member has been removed from the cluster");
+                self.stop = Some(Stop::Removed);
+            }
+            Event::Stream { peer, from, to, reason } => info!(%peer, ?from, ?to, ?reason, "stream"),
+            Event::StreamClosed { peer, reason } => debug!(%peer, ?reason, "stream closed"),
+            Event::Regressed { peer, acknowledged, found } => {
+                warn!(%peer, %acknowledged, %found, "a peer lacks entries it acknowledged");
+            }
+            Event::Refused { peer, why } => {
+                self.refused_messages += 1;
+                debug!(%peer, why, "dropped a message");
+            }
+        }
+    }
+
+    fn leader_changed(&mut self) {
+        self.leader_changes += 1;
+        self.waiters.leader_changed();
+        self.paused_until = None;
+    }
+}

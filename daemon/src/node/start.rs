@@ -1,0 +1,430 @@
+//! Building a member: claim, identity, peer port, log, engine, loop; and taking it down again in the other order.
+
+use super::applier::Applying;
+use super::calls::Calls;
+use super::clock::Clock;
+use super::follow::{Company, known_cluster};
+use super::log::{DiskLog, Telling};
+use super::reads::Reads;
+use super::shared::Shared;
+use super::spans::Spans;
+use super::turn::Node;
+use super::waiters::Waiters;
+use super::{Handle, Inbox, quota};
+use crate::bootstrap::{
+    Admitted, BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_REMOVED, Formatted, Identity, LogStart,
+};
+use crate::config::Settings;
+use crate::disk::{ClaimError, RealDisk};
+use crate::metrics::{MemberCollector, Stages};
+use crate::tls::{ClientTls, ServerTls, TlsProblem};
+use crate::transport::gate::Gate;
+use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
+use crate::wal::{self, Options, Recovered, Wal, WalRequest};
+use admin_api::Id;
+use mvcc::{Body, PublishedMember, Store};
+use prometheus::Registry;
+use raft::{Boot, Config, Index, LogId, Membership, MembershipDecodeError, Now, Raft};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How long a request may take besides two election timeouts, as in etcd.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a stop waits for another member to take the lead.
+const HAND_OVER_MAX: Duration = Duration::from_millis(500);
+/// The pause before what a member publishes of itself is tried again.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a member is built from. The data directory is claimed by this process.
+pub struct Parts {
+    /// What is true.
+    pub settings: Settings,
+    /// The state machine, as its disk gives it back.
+    pub store: Arc<Store>,
+}
+
+/// Why a member does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It may not be who it says, or its data directory failed.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// TLS between members cannot be set up.
+    #[error("peer TLS: {0}")]
+    Tls(#[from] TlsProblem),
+    /// The peer port cannot be bound, or a thread cannot be started.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The log's directory is not ours alone.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The log cannot be opened.
+    #[error("the log: {0}")]
+    Log(#[from] wal::OpenError),
+    /// The log cannot be begun.
+    #[error("the log: {0}")]
+    Begin(#[from] wal::WalError),
+    /// The log holds a configuration that this version cannot read.
+    #[error("a configuration in the log: {0}")]
+    Membership(#[from] MembershipDecodeError),
+    /// The store has applied what the log has not: one of them was put back from an earlier time.
+    #[error("the store has applied entry {applied}, and the log ends at {last}: they do not belong together")]
+    StoreAhead {
+        /// What the store says.
+        applied: Index,
+        /// What the log says.
+        last: LogId,
+    },
+    /// The store lacks what the log has given up.
+    #[error("the store has applied entry {applied}, and the log begins after {start}: entries between are lost")]
+    StoreBehind {
+        /// What the store says.
+        applied: Index,
+        /// What the log says.
+        start: LogId,
+    },
+}
+
+impl StartError {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Bootstrap(error) => error.exit_code(),
+            // A log that is missing under a known id is a disk that was wiped.
+            Self::Log(wal::OpenError::Missing) => EXIT_DISK_REPLACED,
+            _ => EXIT_FAILED,
+        }
+    }
+}
+
+/// Why a member has stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It was told to.
+    Asked,
+    /// It has been removed from its cluster, for good.
+    Removed,
+    /// Its peers know it with another disk.
+    DiskReplaced,
+    /// A part of it has failed; the text says which and why.
+    Failed(String),
+}
+
+impl Stop {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Asked => 0,
+            Self::Removed => EXIT_REMOVED,
+            Self::DiskReplaced => EXIT_DISK_REPLACED,
+            Self::Failed(_) => EXIT_FAILED,
+        }
+    }
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Asked => f.write_str("stopped as asked"),
+            Self::Removed => f.write_str("this member has been removed from the cluster"),
+            Self::DiskReplaced => f.write_str("this member's disk was replaced; remove and add it"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+/// A member that runs.
+pub struct Running {
+    handle: Handle,
+    stop: CancellationToken,
+    ended: JoinHandle<Stop>,
+    helpers: Vec<JoinHandle<()>>,
+    directory: Arc<Directory>,
+    listener: Arc<ListenerStats>,
+    stages: Arc<Stages>,
+    quota_bytes: Option<u64>,
+}
+
+/// Starts a member. Returns once its engine runs, which for the members of a new cluster is when all of them have
+/// been heard; a leader may not be elected yet.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(parts: Parts) -> Result<Running, StartError> {
+    let Parts { settings, store } = parts;
+    let formatted = Formatted::open(&settings)?;
+    let gate = Arc::new(formatted.gate());
+    let tls = PeerTls::new(&settings)?;
+    let inbox = Arc::new(Inbox::default());
+    let (directory, listener_stats) = (Arc::new(Directory::default()), Arc::new(ListenerStats::default()));
+    let sockets = PeerSockets::bind(&settings.listen.peer).await?;
+    let listener = Arc::new(Listener {
+        gate: gate.clone(),
+        tls: tls.server,
+        inbox: inbox.clone(),
+        directory: directory.clone(),
+        stats: listener_stats.clone(),
+    });
+    let listening = AbortOnDrop(tokio::spawn(listener.run(sockets)));
+    let mut admitted = formatted.admit(&settings, &gate, tls.client.as_ref()).await?;
+    let stages = Arc::new(Stages::new());
+    let (engine, log) = open_engine(&settings, &mut admitted, &store, &inbox, &stages).await?;
+    let identity = admitted.identity.clone();
+    let (at, membership) = engine.raft.membership();
+    let company = match &admitted.log {
+        LogStart::Joined(known) => Company::of(known),
+        LogStart::Founded(_) | LogStart::Exists => Company::default(),
+    };
+    gate.open(Id(identity.member.0), known_cluster(identity.cluster, at, membership));
+    info!(member = %Id(identity.member.0), cluster = %identity.cluster, boot = identity.boot, "starting");
+
+    let shared = Arc::new(Shared::new(identity.clone(), store.clone(), inbox.clone()));
+    let local = Arc::new(Local::new(identity.clone(), admitted.info.clone(), gate.clone(), tls.client));
+    let peers = Peers::new(local, inbox.clone(), directory.clone());
+    let applying = Applying::start(identity.member, store, inbox, stages.clone())?;
+    let node = engine.into_node(&settings, shared.clone(), gate, peers, company, (log, applying), stages.clone());
+    let stop = CancellationToken::new();
+    let running = stop.clone();
+    let ended = tokio::spawn(async move {
+        let (reason, log, applying) = node.run(running).await;
+        drop(listening);
+        // Both finish what is queued; they may wait for the disk.
+        let closing = tokio::task::spawn_blocking(move || {
+            drop(applying);
+            log.close();
+        });
+        closing.await.ok();
+        reason
+    });
+    let handle = Handle::new(shared);
+    let quota_bytes = settings.limits.quota_bytes;
+    let mut helpers = vec![tokio::spawn(publish(handle.clone(), settings))];
+    helpers.extend(quota_bytes.map(|bytes| tokio::spawn(quota::watch(handle.clone(), bytes))));
+    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, quota_bytes })
+}
+
+impl Running {
+    /// The door to it.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Puts everything that can be measured about it into a registry.
+    ///
+    /// # Errors
+    /// A name is taken.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.stages.register(registry)?;
+        let (directory, listener) = (self.directory.clone(), self.listener.clone());
+        let collector = MemberCollector::new(self.handle.clone(), directory, listener, self.quota_bytes);
+        registry.register(Box::new(collector))
+    }
+
+    /// Waits until it stops by itself: removed, replaced, or failed.
+    pub async fn ended(&mut self) -> Stop {
+        (&mut self.ended).await.unwrap_or_else(|error| Stop::Failed(format!("the node's loop: {error}")))
+    }
+
+    /// Stops in good order: hands leadership over if it leads, then ends the links, then what is queued is written.
+    pub async fn stop(mut self) -> Stop {
+        let others = self.handle.members().members.iter().filter(|member| !member.learner).count() > 1;
+        if self.handle.status().is_leader() && others {
+            match tokio::time::timeout(HAND_OVER_MAX, self.handle.transfer_leader(None)).await {
+                Ok(Ok(leader)) => info!(%leader, "handed leadership over"),
+                Ok(Err(error)) => warn!(%error, "could not hand leadership over"),
+                Err(_) => warn!("leadership was not taken over in time"),
+            }
+        }
+        self.stop.cancel();
+        self.ended().await
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.helpers.iter().for_each(JoinHandle::abort);
+    }
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct PeerTls {
+    server: Option<ServerTls>,
+    client: Option<ClientTls>,
+}
+
+impl PeerTls {
+    fn new(settings: &Settings) -> Result<Self, TlsProblem> {
+        let tls = settings.peer_tls.as_ref();
+        Ok(Self {
+            server: tls.map(|tls| ServerTls::new(tls, ALPN_PEERS)).transpose()?,
+            client: tls.map(|tls| ClientTls::new(tls, ALPN_PEERS)).transpose()?,
+        })
+    }
+}
+
+/// The engine, as its log remembers it.
+struct Engine {
+    raft: Raft,
+    clock: Clock,
+    now: Now,
+}
+
+async fn open_engine(
+    settings: &Settings,
+    admitted: &mut Admitted,
+    store: &Arc<Store>,
+    inbox: &Arc<Inbox>,
+    stages: &Arc<Stages>,
+) -> Result<(Engine, DiskLog), StartError> {
+    let path = settings.wal_dir.clone().unwrap_or_else(|| settings.data_dir.join("wal"));
+    let (identity, log_start) = (admitted.identity.clone(), admitted.log.clone());
+    let opened = tokio::task::spawn_blocking(move || open_log(&path, &identity, &log_start)).await;
+    let Recovered { remembered, report, wal } = opened.map_err(io::Error::other)??;
+    info!(?report, "opened the log");
+    admitted.log_created()?;
+    let reader = wal.reader();
+    let telling = Telling { inbox: inbox.clone(), stages: stages.clone() };
+    let log = DiskLog::new(wal.start(Box::new(telling))?, reader, inbox.clone());
+    let applied = Index(store.applied());
+    if applied > remembered.last.index {
+        return Err(StartError::StoreAhead { applied, last: remembered.last });
+    }
+    if applied < remembered.start.index {
+        return Err(StartError::StoreBehind { applied, start: remembered.start });
+    }
+    let memberships = remembered.memberships.into_iter();
+    let boot = Boot {
+        hard_state: remembered.hard_state,
+        start: remembered.start,
+        terms: remembered.terms,
+        last: remembered.last,
+        recent: remembered.recent,
+        memberships: memberships
+            .map(|(at, bytes)| Ok((at, Membership::decode(bytes)?)))
+            .collect::<Result<_, MembershipDecodeError>>()?,
+        applied,
+        commit: remembered.commit,
+    };
+    let clock = Clock::start();
+    let now = clock.now();
+    let raft = Raft::new(raft_config(settings, &admitted.identity)?, boot, now);
+    Ok((Engine { raft, clock, now }, log))
+}
+
+fn open_log(path: &Path, identity: &Identity, start: &LogStart) -> Result<Recovered, StartError> {
+    let disk = Arc::new(RealDisk::open(path)?);
+    let named =
+        wal::Identity { cluster: identity.cluster.0, member: identity.member, storage: *identity.storage.as_bytes() };
+    let options = Options { create_if_missing: *start != LogStart::Exists, salt_seed: random()?, ..Options::default() };
+    let mut recovered = Wal::open(disk.clone(), named, &options)?;
+    let remembered = &recovered.remembered;
+    match start {
+        LogStart::Founded(membership) if remembered.memberships.is_empty() && remembered.last == LogId::ZERO => {
+            let first = (Index::ZERO, membership.encode());
+            let begin = WalRequest::Reset { start: LogId::ZERO, membership: Some(first.clone()) };
+            recovered.wal.perform([begin], &mut Nobody)?;
+            recovered.remembered.memberships.push(first);
+        }
+        LogStart::Founded(_) | LogStart::Joined(_) | LogStart::Exists => {}
+    }
+    Ok(recovered)
+}
+
+/// What the log does before there is a loop is over when the call returns.
+struct Nobody;
+
+impl wal::Listener for Nobody {
+    fn completed(&mut self, _: wal::Completion) {}
+
+    fn failed(&mut self, _: &wal::WalError) {}
+}
+
+fn raft_config(settings: &Settings, identity: &Identity) -> Result<Config, BootstrapError> {
+    let mut config = Config::new(identity.member, random()?);
+    config.heartbeat = settings.timing.heartbeat;
+    config.election = settings.timing.election;
+    Ok(config)
+}
+
+fn random() -> Result<u64, BootstrapError> {
+    getrandom::u64().map_err(BootstrapError::NoRandomness)
+}
+
+impl Engine {
+    #[expect(clippy::too_many_arguments, reason = "every part is made once, here, and each has a type of its own")]
+    fn into_node(
+        self,
+        settings: &Settings,
+        shared: Arc<Shared>,
+        gate: Arc<Gate>,
+        peers: Peers,
+        company: Company,
+        (log, applying): (DiskLog, Applying),
+        stages: Arc<Stages>,
+    ) -> Node {
+        let Self { raft, clock, now } = self;
+        Node {
+            sweep_at: now.mono,
+            raft,
+            out: raft::Output::default(),
+            clock,
+            now,
+            shared,
+            gate,
+            peers,
+            company,
+            log,
+            applying,
+            stages,
+            spans: Spans::default(),
+            waiters: Waiters::default(),
+            reads: Reads::default(),
+            calls: Calls::default(),
+            peer_batch: Vec::new(),
+            not_taken: std::collections::BTreeMap::new(),
+            paused_until: None,
+            request_timeout: REQUEST_TIMEOUT + 2 * settings.timing.election,
+            membership_changed: false,
+            membership_committed: true,
+            install_wanted: None,
+            leader_changes: 0,
+            refused_messages: 0,
+            stop: None,
+        }
+    }
+}
+
+/// Tells the cluster this member's name and client URLs, until it has heard.
+async fn publish(handle: Handle, settings: Settings) {
+    let me = PublishedMember {
+        id: handle.identity().member.0,
+        name: settings.name,
+        client_urls: settings.advertise.client.iter().map(ToString::to_string).collect(),
+    };
+    while !handle.store().members().contains(&me) {
+        match handle.propose(Body::PublishMember(me.clone())).await {
+            Ok(_) => info!(name = me.name, urls = ?me.client_urls, "published to the cluster"),
+            Err(super::ProposeFailure::Stopped) => return,
+            Err(error) => {
+                warn!(%error, "could not publish this member's name and URLs, will try again");
+                tokio::time::sleep(PUBLISH_PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The loop: waits, takes everything there is, lets the engine step, and hands requests on.
+
+use super::applier::Applying;
+use super::calls::{Caller, Calls};
+use super::clock::Clock;
+use super::completion::Completion;
+use super::follow::Company;
+use super::inbox::Batch;
+use super::log::DiskLog;
+use super::perform::PEER_TOKENS;
+use super::reads::{READS_WAITING_MAX, Reads};
+use super::request::{ProposeRequest, ReadRequest};
+use super::shared::Shared;
+use super::spans::Spans;
+use super::waiters::{Place, WAITERS_MAX, Waiters};
+use super::{ProposeFailure, ReadFailure, Stop};
+use crate::bootstrap::NodeInfo;
+use crate::metrics::Stages;
+use crate::transport::gate::Gate;
+use crate::transport::hello::{BindReply, Refusal};
+use crate::transport::{Call, CallReply, Forwarded, NotTaken, NotTakenReason, PeerEvent, Peers};
+use admin_api::Id;
+use bytes::Bytes;
+use raft::{
+    Change, EntryKind, Input, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName, Term, Time,
+    Token, TransferError,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+/// Committed entries that wait to be applied, beyond which clients are told to slow down; etcd's number.
+const APPLY_LAG_MAX: u64 = 5000;
+/// Commands proposed or forwarded in one go: what one append carries.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// The pause before something that nobody took is offered again. Elections take longer, hand-overs less.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How often deadlines of requests are looked at, while there are requests.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
+
+/// The driver of one member.
+pub(super) struct Node {
+    pub(super) raft: Raft,
+    pub(super) out: Output,
+    pub(super) clock: Clock,
+    pub(super) now: Now,
+    pub(super) shared: Arc<Shared>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) peers: Peers,
+    pub(super) company: Company,
+    pub(super) log: DiskLog,
+    pub(super) applying: Applying,
+    pub(super) stages: Arc<Stages>,
+    pub(super) spans: Spans,
+    pub(super) waiters: Waiters,
+    pub(super) reads: Reads,
+    pub(super) calls: Calls,
+    /// The commands of a peer that are being proposed in this step.
+    pub(super) peer_batch: Vec<u64>,
+    pub(super) not_taken: BTreeMap<NotTakenReason, Vec<u64>>,
+    /// Nothing is offered again before this.
+    pub(super) paused_until: Option<Time>,
+    pub(super) sweep_at: Time,
+    /// How long a request may take.
+    pub(super) request_timeout: Duration,
+    pub(super) membership_changed: bool,
+    pub(super) membership_committed: bool,
+    pub(super) install_wanted: Option<LogId>,
+    pub(super) leader_changes: u64,
+    pub(super) refused_messages: u64,
+    pub(super) stop: Option<Stop>,
+}
+
+impl Node {
+    /// Runs until it is told to stop, or must.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> (Stop, DiskLog, Applying) {
+        let (mut batch, inbox) = (Batch::default(), self.shared.inbox().clone());
+        self.follow_membership();
+        self.end_turn();
+        let reason = loop {
+            let deadline = self.clock.instant(self.deadline());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break Stop::Asked,
+                () = inbox.take(&mut batch) => {}
+                () = sleep_until(deadline) => {}
+            }
+            self.turn(&mut batch);
+            if let Some(reason) = self.stop.take() {
+                break reason;
+            }
+        };
+        inbox.close();
+        (reason, self.log, self.applying)
+    }
+
+    fn deadline(&self) -> Time {
+        let mut deadline = self.raft.next_deadline();
+        if self.has_held() {
+            deadline = deadline.min(self.paused_until.unwrap_or(self.sweep_at));
+        }
+        if self.has_requests() || self.has_leaving() {
+            deadline = deadline.min(self.sweep_at);
+        }
+        deadline
+    }
+
+    fn turn(&mut self, batch: &mut Batch) {
+        self.now = self.clock.now();
+        if self.raft.next_deadline() <= self.now.mono {
+            self.step(Input::Tick);
+        }
+        for completion in batch.completions.drain(..) {
+            self.on_completion(completion);
+        }
+        for event in batch.peers.drain(..) {
+            self.on_peer(event);
+        }
+        self.take_proposals(&mut batch.proposals);
+        self.take_reads(&mut batch.reads);
+        for request in batch.calls.drain(..) {
+            let (call, caller) = Caller::of(request);
+            self.calls.insert(call, caller, self.request_deadline());
+        }
+        self.hand_on();
+        self.end_turn();
+        for inspection in batch.inspections.drain(..) {
+            // Whoever asked may have gone.
+            let _ = inspection.send(self.inspect());
+        }
+    }
+
+    /// What follows from the turn as a whole.
+    fn end_turn(&mut self) {
+        if std::mem::take(&mut self.membership_changed) {
+            self.follow_membership();
+        }
+        if self.now.mono >= self.sweep_at {
+            self.waiters.sweep(self.now.mono);
+            self.reads.sweep(self.now.mono);
+            self.calls.sweep(self.now.mono);
+            self.see_off();
+            self.sweep_at = self.now.mono.after(SWEEP_EVERY);
+        }
+        self.shared.publish(&self.raft.brief());
+    }
+
+    fn on_completion(&mut self, completion: Completion) {
+        match completion {
+            Completion::Persisted(io) => {
+                self.step(Input::Persisted(io));
+                self.log.drain();
+            }
+            Completion::Applied { through, term, outcomes } => {
+                for outcome in outcomes {
+                    self.waiters.finish(outcome.sequence, outcome.applied);
+                }
+                self.waiters.applied(term);
+                self.reads.applied(through);
+                self.spans.applied(through, self.now.mono, &self.stages);
+                self.step(Input::Applied(through));
+            }
+            Completion::Compacted(through) => self.step(Input::Compacted { through }),
+            Completion::DiskFull(full) => self.step(Input::DiskFull(full)),
+            Completion::LogRead { peer, stream, result } => self.step(Input::LogRead { peer, stream, result }),
+            Completion::Failed(why) => self.stop = Some(Stop::Failed(why)),
+        }
+    }
+
+    fn on_peer(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::LinkUp { peer, link } => self.step(Input::LinkUp { peer, link }),
+            PeerEvent::LinkDown { peer, link } => self.step(Input::LinkDown { peer, link }),
+            PeerEvent::Message(envelope) => self.step(Input::Received(envelope)),
+            PeerEvent::Called { peer, info } => self.on_called(peer, info),
+            PeerEvent::Forwarded { peer, term, commands } => self.on_forwarded(peer, term, commands),
+            PeerEvent::NotTaken { peer, not_taken } => self.on_not_taken(peer, &not_taken),
+            PeerEvent::Call { peer, id, call } => self.on_call(peer, id, call),
+            PeerEvent::CallReply { id, reply } => self.on_call_answered(Token(id), reply),
+            PeerEvent::Bind { info, reply } => self.on_bind(&info, reply),
+            PeerEvent::Refused { peer, refusal } => self.on_refused(peer, refusal),
+        }
+    }
+
+    fn on_refused(&mut self, peer: MemberId, refusal: Refusal) {
+        let stop = match refusal {
+            Refusal::DiskReplaced => Stop::DiskReplaced,
+            Refusal::Removed => Stop::Removed,
+            // The link says so itself, and keeps trying: these pass, or a person must look.
+            Refusal::Version | Refusal::OtherCluster | Refusal::NotMe | Refusal::UnknownMember | Refusal::NotReady => {
+                return;
+            }
+        };
+        tracing::error!(%peer, %refusal, "this member must not go on");
+        self.stop = Some(stop);
+    }
+
+    // Requests of this process.
+
+    fn take_proposals(&mut self, requests: &mut Vec<ProposeRequest>) {
+        let deadline = self.request_deadline();
+        let overloaded = self.is_overloaded();
+        for ProposeRequest { sequence, payload, reply } in requests.drain(..) {
+            if overloaded || self.waiters.len() >= WAITERS_MAX {
+                let _ = reply.send(Err(ProposeFailure::TooManyRequests));
+            } else {
+                self.waiters.insert(sequence, payload, reply, deadline);
+            }
+        }
+    }
+
+    fn take_reads(&mut self, requests: &mut Vec<ReadRequest>) {
+        if requests.is_empty() {
+            return;
+        }
+        if self.reads.len() >= READS_WAITING_MAX {
+            for read in requests.drain(..) {
+                // A client that has gone needs no answer.
+                let _ = read.send(Err(ReadFailure::TooManyRequests));
+            }
+            return;
+        }
+        let deadline = self.request_deadline();
+        self.reads.insert(std::mem::take(requests), deadline);
+    }
+
+    /// Offers what is held to whoever leads.
+    fn hand_on(&mut self) {
+        if self.paused_until.is_some_and(|until| self.now.mono < until) {
+            return;
+        }
+        self.paused_until = None;
+        if let Some(token) = self.reads.ask() {
+            self.step(Input::Read(token));
+        }
+        let brief = self.raft.brief();
+        match (brief.role, brief.leader) {
+            (RoleName::Leader, _) => self.propose_held(),
+            (_, Some(leader)) => self.forward_held(leader, brief.term),
+            (_, None) => {}
+        }
+        self.hand_on_calls(brief.role, brief.leader);
+    }
+
+    fn propose_held(&mut self) {
+        while self.waiters.has_held() && self.paused_until.is_none() {
+            let taken = self.waiters.take_held(BATCH_BYTES_MAX);
+            if taken.is_empty() {
+                return;
+            }
+            self.propose(taken.into_iter());
+        }
+    }
+
+    fn propose(&mut self, commands: impl Iterator<Item = (u64, Bytes)>) {
+        let proposal = |(token, payload)| Proposal { token: Token(token), kind: EntryKind::Command, payload };
+        let before = self.raft.brief().last;
+        self.step(Input::Propose(commands.map(proposal).collect()));
+        let last = self.raft.brief().last;
+        if last > before {
+            self.spans.appended(last, self.now.mono);
+        }
+    }
+
+    fn forward_held(&mut self, leader: MemberId, term: Term) {
+        while self.waiters.has_held() {
+            let taken = self.waiters.take_held(BATCH_BYTES_MAX);
+            let commands: Vec<Forwarded> =
+                taken.into_iter().map(|(sequence, command)| Forwarded { sequence, command }).collect();
+            let sent = !commands.is_empty() && self.peers.forward(leader, term, &commands);
+            let place = if sent { Place::With(leader, term) } else { Place::Held };
+            commands.iter().for_each(|forwarded| self.waiters.moved(forwarded.sequence, place));
+            if !sent {
+                return self.pause();
+            }
+        }
+    }
+
+    fn hand_on_calls(&mut self, role: RoleName, leader: Option<MemberId>) {
+        if !self.calls.has_held() {
+            return;
+        }
+        for (token, call) in self.calls.take_held() {
+            match (role, leader) {
+                (RoleName::Leader, _) => self.step(call_input(token, call)),
+                (_, Some(leader)) if self.peers.call(leader, token.0, &call) => {}
+                (_, Some(_) | None) => {
+                    self.calls.hold(token);
+                    self.pause();
+                }
+            }
+        }
+    }
+
+    // What peers ask.
+
+    fn on_forwarded(&mut self, peer: MemberId, term: Term, commands: Vec<Forwarded>) {
+        let (sequences, payloads): (Vec<u64>, Vec<Bytes>) =
+            commands.into_iter().map(|forwarded| (forwarded.sequence, forwarded.command)).unzip();
+        if self.is_overloaded() {
+            return self.tell_not_taken(peer, term, BTreeMap::from([(NotTakenReason::Busy, sequences)]));
+        }
+        // Its origin counts on this: see the waiters.
+        if term != self.raft.brief().term {
+            return self.tell_not_taken(peer, term, BTreeMap::from([(NotTakenReason::NotLeader, sequences)]));
+        }
+        self.peer_batch = sequences;
+        self.propose((PEER_TOKENS..).zip(payloads));
+        let not_taken = std::mem::take(&mut self.not_taken);
+        self.tell_not_taken(peer, term, not_taken);
+    }
+
+    fn on_not_taken(&mut self, peer: MemberId, not_taken: &NotTaken) {
+        for sequence in &not_taken.sequences {
+            match not_taken.reason {
+                NotTakenReason::NotLeader => self.waiters.returned(*sequence, peer, not_taken.term),
+                NotTakenReason::Busy => self.waiters.fail(*sequence, ProposeFailure::TooManyRequests),
+                NotTakenReason::NoSpace => self.waiters.fail(*sequence, ProposeFailure::NoSpace),
+            }
+        }
+        if not_taken.reason == NotTakenReason::NotLeader {
+            self.pause();
+        }
+    }
+
+    fn on_call(&mut self, peer: MemberId, id: u64, call: Call) {
+        let brief = self.raft.brief();
+        if brief.role == RoleName::Leader {
+            self.calls.insert(call, Caller::Peer(peer, id), self.request_deadline());
+            return;
+        }
+        // Not passed on: the caller looks for the leader itself, or a call could go round in circles.
+        let leader = brief.leader;
+        let reply = match call {
+            Call::ChangeMembership { .. } => CallReply::Membership(Err(MembershipError::NotLeader { leader })),
+            Call::TransferLeader { .. } => CallReply::Transfer(Err(TransferError::NotLeader { leader })),
+        };
+        self.peers.reply(peer, id, &reply);
+    }
+
+    /// A process wants to be the member that was added with these peer URLs.
+    fn on_bind(&mut self, info: &NodeInfo, reply: tokio::sync::oneshot::Sender<BindReply>) {
+        let configured = self.shared.configured();
+        let place = configured.members.iter().find(|(_, (there, _))| there.is_at(&info.peer_urls));
+        let (member, answer) = match place {
+            None => (MemberId::NONE, BindReply::Later { why: "no member with these peer URLs has been added".into() }),
+            Some((id, (there, _))) if there.storage.is_none() => {
+                let changes = vec![Change::Update(*id, info.encode())];
+                let call = Call::ChangeMembership { expected: None, changes };
+                self.calls.insert(call, Caller::Bind(*id, reply), self.request_deadline());
+                return;
+            }
+            Some((id, (there, _))) if there.storage == info.storage => (*id, BindReply::Bound { member: Id(id.0) }),
+            Some((id, _)) => (*id, BindReply::Never { why: format!("member {id} is bound to another disk") }),
+        };
+        tracing::info!(%member, ?answer, "a process asked to join");
+        let _ = reply.send(answer);
+    }
+
+    // What holds for all.
+
+    /// Nothing is offered again for a moment: whoever was asked said no, and will say so again until then.
+    pub(super) fn pause(&mut self) {
+        self.paused_until.get_or_insert(self.now.mono.after(RETRY_PAUSE));
+    }
+
+    fn is_overloaded(&self) -> bool {
+        let brief = self.raft.brief();
+        brief.commit.0.saturating_sub(brief.applied.0) > APPLY_LAG_MAX
+    }
+
+    fn request_deadline(&self) -> Time {
+        self.now.mono.after(self.request_timeout)
+    }
+
+    fn has_held(&self) -> bool {
+        self.waiters.has_held() || self.reads.has_waiting() || self.calls.has_held()
+    }
+
+    fn has_requests(&self) -> bool {
+        self.waiters.len() > 0 || self.reads.len() > 0 || self.calls.len() > 0
+    }
+}
+
+fn call_input(token: Token, call: Call) -> Input {
+    match call {
+        Call::ChangeMembership { expected, changes } => Input::ChangeMembership { token, expected, changes },
+        Call::TransferLeader { to } => Input::TransferLeader { token, to },
+    }
+}

@@ -1,0 +1,249 @@
+//! This member's own proposals, from the request to the outcome.
+//!
+//! * A waiter is found by the sequence of its request id, wherever the entry came from: its own append, or the
+//!   leader's. That is what makes the outcome stay at home.
+//! * A command is handed on again only when it can be in no log any more: it was refused, or an entry of a later term
+//!   than the one it was handed to has been applied and its own has not. (A leader takes commands for its own term
+//!   only, and what is not in the log of a later leader when that commits is never committed.) Until then an
+//!   ambiguous loss stays one: it waits for its entry or for its time to run out.
+
+use super::{Applied, ProposeFailure};
+use bytes::Bytes;
+use raft::{MemberId, Term, Time};
+use std::collections::{HashMap, VecDeque};
+use tokio::sync::oneshot;
+
+/// Proposals without an outcome yet. Beyond it a client hears "too many requests"; every one costs some 200 bytes
+/// and its command.
+pub(super) const WAITERS_MAX: usize = 64 << 10;
+
+/// Where a command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Here: no leader is known, or it does not take commands now.
+    Held,
+    /// With the leader of this term, which may be this member itself: on its way to its log, or in it.
+    With(MemberId, Term),
+}
+
+#[derive(Debug)]
+struct Waiter {
+    reply: oneshot::Sender<Result<Applied, ProposeFailure>>,
+    command: Bytes,
+    place: Place,
+    deadline: Time,
+    /// How often the leader had changed when it came.
+    reign: u64,
+}
+
+/// The waiters, by sequence.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    waiting: HashMap<u64, Waiter>,
+    held: VecDeque<u64>,
+    /// The term of the last entry applied.
+    applied_term: Term,
+    /// How often the leader has changed.
+    reign: u64,
+    failed: u64,
+}
+
+impl Waiters {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many ended without an outcome.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    pub(super) fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// The leader has changed, or there is none any more.
+    pub(super) fn leader_changed(&mut self) {
+        self.reign += 1;
+    }
+
+    /// Takes a request in. It is held until it is handed on.
+    pub(super) fn insert(
+        &mut self,
+        sequence: u64,
+        command: Bytes,
+        reply: oneshot::Sender<Result<Applied, ProposeFailure>>,
+        deadline: Time,
+    ) {
+        let waiter = Waiter { reply, command, place: Place::Held, deadline, reign: self.reign };
+        self.waiting.insert(sequence, waiter);
+        self.held.push_back(sequence);
+    }
+
+    /// Takes out what is held, in order, to hand it on: as much as `bytes_max`, one command at least.
+    pub(super) fn take_held(&mut self, bytes_max: usize) -> Vec<(u64, Bytes)> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(sequence) = self.held.front() {
+            // Its time may have run out meanwhile.
+            if let Some(waiter) = self.waiting.get(sequence) {
+                bytes += waiter.command.len();
+                if bytes > bytes_max && !taken.is_empty() {
+                    break;
+                }
+                taken.push((*sequence, waiter.command.clone()));
+            }
+            self.held.pop_front();
+        }
+        taken
+    }
+
+    /// It was handed on.
+    pub(super) fn moved(&mut self, sequence: u64, place: Place) {
+        let Some(waiter) = self.waiting.get_mut(&sequence) else { return };
+        waiter.place = place;
+        if place == Place::Held {
+            self.held.push_back(sequence);
+        }
+    }
+
+    /// The member it was handed to did not take it, so it is in no log: hand it on again.
+    pub(super) fn returned(&mut self, sequence: u64, from: MemberId, term: Term) {
+        if self.waiting.get(&sequence).is_some_and(|waiter| waiter.place == Place::With(from, term)) {
+            self.moved(sequence, Place::Held);
+        }
+    }
+
+    /// It will not be done.
+    pub(super) fn fail(&mut self, sequence: u64, failure: ProposeFailure) {
+        if let Some(waiter) = self.waiting.remove(&sequence) {
+            self.failed += 1;
+            // A client that has gone needs no answer.
+            let _ = waiter.reply.send(Err(failure));
+        }
+    }
+
+    /// It has been applied.
+    pub(super) fn finish(&mut self, sequence: u64, applied: Applied) {
+        if let Some(waiter) = self.waiting.remove(&sequence) {
+            let _ = waiter.reply.send(Ok(applied));
+        }
+    }
+
+    /// Entries have been applied, the last one of this term, and their outcomes delivered: a command that is with the
+    /// leader of an earlier term and still waits is in no log that counts. Hand it on again.
+    pub(super) fn applied(&mut self, term: Term) {
+        if term <= self.applied_term {
+            return;
+        }
+        self.applied_term = term;
+        let lost = |waiter: &Waiter| matches!(waiter.place, Place::With(_, given) if given < term);
+        let mut lost: Vec<u64> =
+            self.waiting.iter().filter(|(_, waiter)| lost(waiter)).map(|(sequence, _)| *sequence).collect();
+        lost.sort_unstable();
+        lost.into_iter().for_each(|sequence| self.moved(sequence, Place::Held));
+    }
+
+    /// Tells everybody whose time has run out.
+    pub(super) fn sweep(&mut self, now: Time) {
+        let late: Vec<u64> =
+            self.waiting.iter().filter(|(_, waiter)| waiter.deadline <= now).map(|(sequence, _)| *sequence).collect();
+        for sequence in late {
+            let waiter = &self.waiting[&sequence];
+            let failure = match waiter.place {
+                Place::Held if waiter.reign == self.reign => ProposeFailure::NoLeader,
+                Place::Held => ProposeFailure::LeaderChanged,
+                Place::With(..) if waiter.reign != self.reign => ProposeFailure::TimedOutLeaderChanged,
+                Place::With(..) => ProposeFailure::TimedOut,
+            };
+            self.fail(sequence, failure);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mvcc::{Done, Reply, Revision};
+    use raft::Index;
+
+    type Answer = oneshot::Receiver<Result<Applied, ProposeFailure>>;
+
+    fn insert(waiters: &mut Waiters, sequence: u64) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        waiters.insert(sequence, Bytes::from_static(b"command"), reply, Time(100));
+        answer
+    }
+
+    fn applied(index: u64) -> Applied {
+        let outcome = Ok(Done { revision: Revision(2), reply: Reply::Noop });
+        Applied { outcome, index: Index(index), term: Term(1) }
+    }
+
+    fn failure(mut answer: Answer) -> Option<ProposeFailure> {
+        answer.try_recv().ok().and_then(Result::err)
+    }
+
+    #[test]
+    fn an_outcome_finds_its_waiter_however_the_entry_travelled() {
+        let mut waiters = Waiters::default();
+        let mut answer = insert(&mut waiters, 7);
+        waiters.moved(7, Place::With(MemberId(2), Term(1)));
+        waiters.finish(7, applied(5));
+        assert_eq!(answer.try_recv().expect("answered").expect("done").index, Index(5));
+        assert_eq!(waiters.len(), 0);
+    }
+
+    #[test]
+    fn what_an_earlier_leader_lost_is_handed_on_again_once_a_later_one_has_committed() {
+        let mut waiters = Waiters::default();
+        let _answers = [1, 2].map(|sequence| insert(&mut waiters, sequence));
+        waiters.take_held(1 << 20);
+        waiters.moved(1, Place::With(MemberId(2), Term(1)));
+        waiters.moved(2, Place::With(MemberId(3), Term(2)));
+        waiters.applied(Term(1));
+        assert!(!waiters.has_held(), "its own term may still bring it");
+        waiters.applied(Term(2));
+        assert_eq!(waiters.take_held(1 << 20).iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn only_a_command_that_is_in_no_log_is_handed_on_again() {
+        let mut waiters = Waiters::default();
+        let _answer = insert(&mut waiters, 1);
+        assert_eq!(waiters.take_held(1 << 20).len(), 1);
+        waiters.moved(1, Place::With(MemberId(2), Term(1)));
+        waiters.returned(1, MemberId(3), Term(1));
+        waiters.returned(1, MemberId(2), Term(0));
+        assert!(!waiters.has_held(), "another member's word does not count, nor one of another time");
+        waiters.returned(1, MemberId(2), Term(1));
+        assert_eq!(waiters.take_held(1 << 20), [(1, Bytes::from_static(b"command"))]);
+    }
+
+    #[test]
+    fn time_runs_out_with_the_reason_that_fits() {
+        let mut waiters = Waiters::default();
+        let (held, forwarded) = (insert(&mut waiters, 1), insert(&mut waiters, 2));
+        let changed = insert(&mut waiters, 3);
+        waiters.moved(2, Place::With(MemberId(2), Term(1)));
+        waiters.sweep(Time(99));
+        assert_eq!(waiters.len(), 3);
+        waiters.sweep(Time(100));
+        assert_eq!(failure(held), Some(ProposeFailure::NoLeader));
+        assert_eq!(failure(forwarded), Some(ProposeFailure::TimedOut));
+        drop(changed);
+        let late = insert(&mut waiters, 4);
+        waiters.moved(4, Place::With(MemberId(2), Term(1)));
+        waiters.leader_changed();
+        waiters.sweep(Time(100));
+        assert_eq!(failure(late), Some(ProposeFailure::TimedOutLeaderChanged));
+    }
+
+    #[test]
+    fn what_is_held_is_taken_in_order_and_in_pieces() {
+        let mut waiters = Waiters::default();
+        let answers: Vec<_> = (1..=3).map(|sequence| insert(&mut waiters, sequence)).collect();
+        assert_eq!(waiters.take_held(14).iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(waiters.take_held(1).len(), 1, "one at least");
+        assert_eq!(answers.len(), 3);
+    }
+}

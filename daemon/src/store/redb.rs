@@ -1,0 +1,210 @@
+//! The three tables in one redb file. Every commit is durable when it returns and atomic through a crash; the file
+//! is usable at once after one, as commits carry the allocator's state with them.
+
+use super::STATE_FILE;
+use super::file::DiskFile;
+use crate::disk::{Disk, File};
+use ::redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, Table as WriteTable, TableDefinition};
+use mvcc::{Backend, Change, Direction, Fault, REVISION_KEY_BYTES, Span, Table, View, Visit};
+use std::io;
+use std::ops::Bound;
+use std::sync::Arc;
+
+type RevisionKey = &'static [u8; REVISION_KEY_BYTES];
+
+const HEAD: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("head");
+const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("keys");
+const REVISIONS: TableDefinition<'_, RevisionKey, &[u8]> = TableDefinition::new("revisions");
+
+/// The name of a state file that is still being created.
+const UNFINISHED_FILE: &str = "state.redb.unfinished";
+
+/// How the file is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Memory for pages, in bytes. What is not in it is read from the operating system's cache, or the disk.
+    pub cache_bytes: usize,
+}
+
+impl Default for Options {
+    /// The metadata of a few hundred thousand keys, and the values in use.
+    fn default() -> Self {
+        Self { cache_bytes: 32 << 20 }
+    }
+}
+
+/// The tables on a disk.
+pub struct RedbBackend {
+    database: Database,
+    file: Arc<dyn File>,
+}
+
+impl RedbBackend {
+    /// Opens the state file of a member's directory, creating it if there is none. A new one gets its name when it
+    /// is complete: redb does not recognise a file whose creation was cut short.
+    ///
+    /// # Errors
+    /// [`Fault`] if the disk fails or the file is not a sound database.
+    pub fn open(disk: &dyn Disk, options: Options) -> Result<Self, Fault> {
+        match disk.open(STATE_FILE) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(disk, options),
+            file => Self::open_file(file.map_err(Fault::storage)?, options),
+        }
+    }
+
+    fn create(disk: &dyn Disk, options: Options) -> Result<Self, Fault> {
+        match disk.remove(UNFINISHED_FILE) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Fault::storage(error)),
+            _ => {}
+        }
+        let backend = Self::open_file(disk.create(UNFINISHED_FILE).map_err(Fault::storage)?, options)?;
+        backend.commit(&mut |_| Ok(()))?; // makes the tables exist
+        disk.rename(UNFINISHED_FILE, STATE_FILE).and_then(|()| disk.sync_dir()).map_err(Fault::storage)?;
+        Ok(backend)
+    }
+
+    fn open_file(file: Arc<dyn File>, options: Options) -> Result<Self, Fault> {
+        let mut builder = Builder::new();
+        builder.set_cache_size(options.cache_bytes);
+        let database = builder
+            .create_with_backend(DiskFile::new(Arc::clone(&file)).map_err(Fault::storage)?)
+            .map_err(Fault::storage)?;
+        Ok(Self { database, file })
+    }
+}
+
+impl Backend for RedbBackend {
+    fn view(&self) -> Result<Arc<dyn View>, Fault> {
+        let read = self.database.begin_read().map_err(Fault::storage)?;
+        Ok(Arc::new(RedbView {
+            head: read.open_table(HEAD).map_err(Fault::storage)?,
+            keys: read.open_table(KEYS).map_err(Fault::storage)?,
+            revisions: read.open_table(REVISIONS).map_err(Fault::storage)?,
+        }))
+    }
+
+    fn commit(&self, write: &mut dyn FnMut(&mut dyn Change) -> Result<(), Fault>) -> Result<(), Fault> {
+        let mut transaction = self.database.begin_write().map_err(Fault::storage)?;
+        transaction.set_quick_repair(true);
+        {
+            let mut tables = Tables {
+                head: transaction.open_table(HEAD).map_err(Fault::storage)?,
+                keys: transaction.open_table(KEYS).map_err(Fault::storage)?,
+                revisions: transaction.open_table(REVISIONS).map_err(Fault::storage)?,
+            };
+            write(&mut tables)?;
+        }
+        transaction.commit().map_err(Fault::storage)
+    }
+
+    fn allocated(&self) -> u64 {
+        self.file.size().unwrap_or(0) // only told to people
+    }
+}
+
+struct RedbView {
+    head: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    keys: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    revisions: ReadOnlyTable<RevisionKey, &'static [u8]>,
+}
+
+impl View for RedbView {
+    fn get(&self, table: Table, key: &[u8], found: &mut dyn FnMut(&[u8])) -> Result<bool, Fault> {
+        let row = match table {
+            Table::Head => self.head.get(key),
+            Table::Keys => self.keys.get(key),
+            Table::Revisions => self.revisions.get(revision_key(key)?),
+        };
+        let row = row.map_err(Fault::storage)?;
+        if let Some(row) = &row {
+            found(row.value());
+        }
+        Ok(row.is_some())
+    }
+
+    fn scan(&self, table: Table, span: Span<'_>, direction: Direction, visit: Visit<'_>) -> Result<(), Fault> {
+        if span.is_empty() {
+            return Ok(());
+        }
+        match table {
+            Table::Head => scan_bytes(&self.head, span, direction, visit),
+            Table::Keys => scan_bytes(&self.keys, span, direction, visit),
+            Table::Revisions => scan_revisions(&self.revisions, span, direction, visit),
+        }
+    }
+}
+
+fn scan_bytes(
+    table: &ReadOnlyTable<&'static [u8], &'static [u8]>,
+    span: Span<'_>,
+    direction: Direction,
+    visit: Visit<'_>,
+) -> Result<(), Fault> {
+    let end = span.end.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rows = table.range::<&[u8]>((Bound::Included(span.start), end)).map_err(Fault::storage)?;
+    while let Some(row) = match direction {
+        Direction::Forward => rows.next(),
+        Direction::Backward => rows.next_back(),
+    } {
+        let (key, value) = row.map_err(Fault::storage)?;
+        if visit(key.value(), value.value())?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn scan_revisions(
+    table: &ReadOnlyTable<RevisionKey, &'static [u8]>,
+    span: Span<'_>,
+    direction: Direction,
+    visit: Visit<'_>,
+) -> Result<(), Fault> {
+    let end = span.end.map(revision_key).transpose()?.map_or(Bound::Unbounded, Bound::Excluded);
+    let start = Bound::Included(revision_key(span.start)?);
+    let mut rows = table.range::<&[u8; REVISION_KEY_BYTES]>((start, end)).map_err(Fault::storage)?;
+    while let Some(row) = match direction {
+        Direction::Forward => rows.next(),
+        Direction::Backward => rows.next_back(),
+    } {
+        let (key, value) = row.map_err(Fault::storage)?;
+        if visit(key.value(), value.value())?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+struct Tables<'t> {
+    head: WriteTable<'t, &'static [u8], &'static [u8]>,
+    keys: WriteTable<'t, &'static [u8], &'static [u8]>,
+    revisions: WriteTable<'t, RevisionKey, &'static [u8]>,
+}
+
+impl Change for Tables<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        match table {
+            Table::Head => self.head.insert(key, value).map(drop),
+            Table::Keys => self.keys.insert(key, value).map(drop),
+            Table::Revisions => self.revisions.insert(revision_key(key)?, value).map(drop),
+        }
+        .map_err(Fault::storage)
+    }
+
+    fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), Fault> {
+        match table {
+            Table::Head => self.head.remove(key).map(drop),
+            Table::Keys => self.keys.remove(key).map(drop),
+            Table::Revisions => self.revisions.remove(revision_key(key)?).map(drop),
+        }
+        .map_err(Fault::storage)
+    }
+}
+
+fn revision_key(key: &[u8]) -> Result<&[u8; REVISION_KEY_BYTES], Fault> {
+    key.try_into().map_err(|_| Fault::Damaged("a revision key is not 12 bytes"))
+}
+
+#[cfg(test)]
+#[path = "redb_tests.rs"]
+mod tests;
