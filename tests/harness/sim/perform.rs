@@ -2,6 +2,7 @@
 
 use super::checks::configs::{Proposed, is_quorum};
 use super::checks::{Verdict, ensure};
+use super::frames;
 use super::image::{Base, LogImage};
 use super::member::{Member, What};
 use super::network::Fate;
@@ -54,7 +55,7 @@ impl World {
         self.reconfigured(slot, before.as_ref().map(|(at, membership)| (*at, &**membership)))?;
         for envelope in out.send.drain(..) {
             self.promise(slot, &envelope)?;
-            self.send(slot, envelope);
+            self.send(slot, &envelope);
         }
         if !out.apply.is_empty() {
             self.hand_over(slot, std::mem::take(&mut out.apply))?;
@@ -209,29 +210,31 @@ impl World {
         }
     }
 
-    fn send(&mut self, slot: usize, envelope: Envelope) {
+    fn send(&mut self, slot: usize, envelope: &Envelope) {
         let Some(to) = self.slot_of(envelope.to) else { return };
         if to == slot {
             return;
         }
-        let Fate { first, again } = self.network.send(&mut self.chance.network, self.now, slot, to);
+        // As the daemon's transport does it: what belongs to the log on a lane of its own.
+        let bulk = matches!(envelope.message, Message::Append { .. } | Message::Commit { .. } | Message::Snapshot { .. });
+        let Fate { first, again } = self.network.send(&mut self.chance.network, self.now, slot, to, bulk);
         if first.is_none() {
             self.trace.note(self.now, 0, || "    which is lost".to_owned());
         }
-        let (life, epoch) = (self.members[to].life, self.network.epoch(slot, to));
         let mark = role_mark(self.members[slot].role);
         let connected = self.network.is_connected(slot, to) && !self.network.is_blocked(slot, to);
-        match first {
-            None if connected && self.swarm.has(Fault::Loss) => self.report.fault(Fault::Loss, &[mark]),
-            _ => {}
+        if first.is_none() && connected && self.swarm.has(Fault::Loss) {
+            self.report.fault(Fault::Loss, &[mark]);
         }
-        if let Some(at) = again {
+        if again.is_some() {
             self.report.fault(Fault::Replay, &[mark]);
-            let what = What::Deliver(Box::new(envelope.clone()), slot, epoch);
-            self.queue.push(at, Happening::To { slot: to, life, what });
         }
-        if let Some(at) = first {
-            self.queue.push(at, Happening::To { slot: to, life, what: What::Deliver(Box::new(envelope), slot, epoch) });
+        if first.is_none() {
+            return;
+        }
+        let (life, epoch, frame) = (self.members[to].life, self.network.epoch(slot, to), frames::encode(envelope));
+        for at in [first, again].into_iter().flatten() {
+            self.queue.push(at, Happening::To { slot: to, life, what: What::Deliver(frame.clone(), slot, epoch) });
         }
     }
 

@@ -6,6 +6,7 @@ use super::checks::ledger::Ledger;
 use super::checks::{Verdict, Violation, ensure};
 use super::clients::Clients;
 use super::clock::Clock;
+use super::frames;
 use super::member::{Member, What};
 use super::network::{Network, SLOTS};
 use super::queue::{MILLI, Micros, Queue};
@@ -342,9 +343,10 @@ impl World {
     /// Something happens to a member that runs.
     pub(super) fn handle(&mut self, slot: usize, what: What) -> Verdict {
         match what {
-            What::Deliver(envelope, ..) => {
+            What::Deliver(frame, ..) => {
                 self.report.messages += 1;
-                self.input(slot, Input::Received(*envelope))
+                let envelope = frames::decode(frame).map_err(|what| Violation { check: "codec", what })?;
+                self.input(slot, Input::Received(envelope))
             }
             What::Tick => self.tick(slot),
             What::Flushed(flush) => self.flushed(slot, flush),

@@ -1,0 +1,71 @@
+//! Members come and go while clients write.
+
+use crate::{CLIENTS, addresses};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tests::cluster::{Cluster, Flavor, eventually};
+use tests::workload::Workload;
+
+/// Every member's id by its name; one that has not started has the name "".
+pub(crate) fn members(cluster: &Cluster) -> Result<BTreeMap<String, u64>> {
+    let listed: Value = serde_json::from_slice(&ctl(cluster, &["member", "list", "-w", "json"])?)?;
+    let all = listed["members"].as_array().context("a list of members")?;
+    Ok(all
+        .iter()
+        .filter_map(|member| Some((member["name"].as_str().unwrap_or_default().to_owned(), member["ID"].as_u64()?)))
+        .collect())
+}
+
+fn ctl(cluster: &Cluster, arguments: &[&str]) -> Result<Vec<u8>> {
+    let output = cluster.etcdctl(arguments)?;
+    ensure!(output.status.success(), "etcdctl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    Ok(output.stdout)
+}
+
+#[test]
+fn a_learner_joins_catches_up_is_promoted_and_replaces_a_removed_member() -> Result<()> {
+    let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
+    let load = Workload::start(addresses(&cluster), CLIENTS, 5);
+    load.wait_acknowledged(500, Duration::from_secs(20))?;
+
+    let joining = cluster.joining("m4", &[])?;
+    let url = format!("--peer-urls=http://{}", cluster.members[joining].peer);
+    ctl(&cluster, &["member", "add", "m4", "--learner", &url])?;
+    cluster.members[joining].spawn()?;
+    let id =
+        eventually("member m4 in the list", Duration::from_secs(20), || members(&cluster).ok()?.get("m4").copied())?;
+    let hex = format!("{id:x}");
+    eventually("promotion of m4", Duration::from_secs(20), || ctl(&cluster, &["member", "promote", &hex]).ok())?;
+    cluster.members[joining].wait_ready()?;
+
+    let gone = cluster.leader()?;
+    let id = *members(&cluster)?.get(&cluster.members[gone].name).context("the leader is a member")?;
+    ctl(&cluster, &["member", "remove", &format!("{id:x}")])?;
+    let status = cluster.members[gone].wait_end(Duration::from_secs(20))?;
+    ensure!(!status.success(), "a removed member ends with a code of its own, not {status}");
+
+    let rest: Vec<String> =
+        cluster.members.iter().filter(|member| member.running()).map(|member| member.client.clone()).collect();
+    load.wait_acknowledged(200, Duration::from_secs(30))?;
+    load.stop_and_judge(&rest)?;
+    ensure!(members(&cluster)?.len() == 3, "three members are left");
+    Ok(())
+}
+
+#[test]
+fn a_removed_member_that_starts_again_is_told_and_disturbs_nobody() -> Result<()> {
+    let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
+    let leader = cluster.leader()?;
+    let gone = (leader + 1) % 3;
+    let id = *members(&cluster)?.get(&cluster.members[gone].name).context("it is a member")?;
+    cluster.members[gone].kill()?;
+    ctl(&cluster, &["member", "remove", &format!("{id:x}")])?;
+    cluster.members[gone].spawn()?;
+    let status = cluster.members[gone].wait_end(Duration::from_secs(15))?;
+    ensure!(!status.success(), "ended with {status}");
+    ensure!(cluster.members[gone].log().contains("removed"), "the log says why:\n{}", cluster.members[gone].log());
+    ensure!(cluster.leader()? == leader, "the leader is the same");
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Links that are cut, both ways and one way, between hosts of their own.
+
+use crate::{CLIENTS, addresses};
+use anyhow::{Result, ensure};
+use std::thread;
+use std::time::Duration;
+use tests::cluster::{Cluster, Net};
+use tests::workload::Workload;
+
+/// A cut-off leader is replaced within a few election timeouts of one second.
+const WRITES_AGAIN_WITHIN: Duration = Duration::from_secs(15);
+
+/// Runs a scenario on three hosts, if this process may make hosts.
+fn on_three_hosts(scenario: impl FnOnce(&Net, &Cluster, &Workload) -> Result<()> + Send) -> Result<()> {
+    if !Net::possible() {
+        eprintln!("skipped: making network namespaces takes root, ip and nft");
+        return Ok(());
+    }
+    let net = Net::make(3)?;
+    // A thread of its own: the one that enters another host stays there.
+    thread::scope(|scope| scope.spawn(|| run(&net, scenario)).join().expect("a scenario returns its failures"))
+}
+
+fn run(net: &Net, scenario: impl FnOnce(&Net, &Cluster, &Workload) -> Result<()>) -> Result<()> {
+    net.enter()?;
+    let mut cluster = Cluster::planned_on(net, 3, &[])?;
+    cluster.start_all()?;
+    let load = Workload::start(addresses(&cluster), CLIENTS, 11);
+    load.wait_acknowledged(200, WRITES_AGAIN_WITHIN)?;
+    scenario(net, &cluster, &load)?;
+    ensure!(net.dropped()? > 0, "no packet was dropped: the cut was not felt");
+    net.heal()?;
+    load.wait_acknowledged(200, WRITES_AGAIN_WITHIN)?;
+    load.stop_and_judge(&addresses(&cluster))?;
+    Ok(())
+}
+
+fn host(position: usize) -> Result<u16> {
+    Ok(u16::try_from(position)? + 1)
+}
+
+#[test]
+fn a_leader_cut_off_from_its_peers_is_replaced() -> Result<()> {
+    on_three_hosts(|net, cluster, load| {
+        net.isolate(host(cluster.leader()?)?)?;
+        load.wait_acknowledged(300, WRITES_AGAIN_WITHIN).map(drop)
+    })
+}
+
+#[test]
+fn a_follower_cut_off_holds_nobody_up() -> Result<()> {
+    on_three_hosts(|net, cluster, load| {
+        net.isolate(host((cluster.leader()? + 1) % 3)?)?;
+        load.wait_acknowledged(500, WRITES_AGAIN_WITHIN).map(drop)
+    })
+}
+
+#[test]
+fn a_leader_that_hears_nothing_steps_down() -> Result<()> {
+    on_three_hosts(|net, cluster, load| {
+        let leader = host(cluster.leader()?)?;
+        (1..=3).filter(|other| *other != leader).try_for_each(|other| net.cut(other, leader))?;
+        load.wait_acknowledged(300, WRITES_AGAIN_WITHIN).map(drop)
+    })
+}
+
+#[test]
+fn a_leader_that_nobody_hears_is_replaced() -> Result<()> {
+    on_three_hosts(|net, cluster, load| {
+        let leader = host(cluster.leader()?)?;
+        (1..=3).filter(|other| *other != leader).try_for_each(|other| net.cut(leader, other))?;
+        load.wait_acknowledged(300, WRITES_AGAIN_WITHIN).map(drop)
+    })
+}
+
+#[test]
+fn two_members_that_do_not_hear_each_other_are_served_through_the_third() -> Result<()> {
+    on_three_hosts(|net, cluster, load| {
+        let leader = host(cluster.leader()?)?;
+        let other = leader % 3 + 1;
+        net.cut(leader, other)?;
+        net.cut(other, leader)?;
+        load.wait_acknowledged(300, WRITES_AGAIN_WITHIN).map(drop)
+    })
+}

@@ -1,0 +1,69 @@
+//! The pages for probes, scrapers and people.
+
+use anyhow::{Result, ensure};
+use std::time::Duration;
+use tests::cluster::{Cluster, Flavor, eventually, get};
+
+#[test]
+fn health_pages_tell_a_serving_member() -> Result<()> {
+    let cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
+    let client = &cluster.members[0].client;
+    assert_eq!(get(client, "/health")?, r#"{"health":"true","reason":""}"#);
+    assert_eq!(get(client, "/livez")?, "ok\n");
+    assert_eq!(get(client, "/readyz")?, "ok\n");
+    let verbose = get(client, "/readyz?verbose")?;
+    for check in ["data_corruption", "serializable_read", "linearizable_read"] {
+        ensure!(verbose.contains(&format!("[+]{check} ok")), "{verbose}");
+        assert_eq!(get(client, &format!("/readyz/{check}"))?, "ok\n");
+    }
+    assert_eq!(get(client, "/version")?, r#"{"etcdserver":"3.7.3","etcdcluster":"3.7.0","storage":"3.7.0"}"#);
+    Ok(())
+}
+
+#[test]
+fn health_pages_tell_a_member_without_a_leader() -> Result<()> {
+    let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
+    for member in &mut cluster.members[1..] {
+        member.kill()?;
+    }
+    let client = cluster.members[0].client.clone();
+    let said = eventually("red health page", Duration::from_secs(15), || get(&client, "/health").err())?;
+    ensure!(said.to_string().contains("503") && said.to_string().contains("RAFT NO LEADER"), "{said}");
+    ensure!(get(&client, "/readyz").is_err(), "not ready without a leader");
+    assert_eq!(get(&client, "/livez")?, "ok\n", "alive all the same: a restart would not help");
+    Ok(())
+}
+
+#[test]
+fn the_metrics_that_dashboards_of_etcd_rely_on_are_there() -> Result<()> {
+    let cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
+    ensure!(cluster.etcdctl(&["put", "k", "v"])?.status.success(), "a put succeeds");
+    let leader = cluster.leader()?;
+    let page = get(&cluster.members[leader].metrics, "/metrics")?;
+    let ours = ["quorate_follower_lag_entries", "quorate_follower_lag_bytes", "quorate_follower_lag_seconds"];
+    let theirs = [
+        "etcd_server_has_leader 1",
+        "etcd_server_is_leader 1",
+        "etcd_server_leader_changes_seen_total",
+        "etcd_server_proposals_failed_total",
+        "etcd_server_proposals_pending",
+        "etcd_server_proposals_committed_total",
+        "etcd_server_proposals_applied_total",
+        "etcd_disk_wal_fsync_duration_seconds_bucket",
+        "etcd_disk_backend_commit_duration_seconds_bucket",
+        "etcd_network_peer_round_trip_time_seconds_bucket",
+        "etcd_network_peer_sent_failures_total",
+        "etcd_network_peer_sent_bytes_total",
+        "etcd_network_peer_received_bytes_total",
+        "etcd_mvcc_db_total_size_in_bytes",
+        "etcd_mvcc_db_total_size_in_use_in_bytes",
+        "etcd_server_quota_backend_bytes",
+        "grpc_server_started_total{",
+        "grpc_server_handled_total{",
+        "process_resident_memory_bytes",
+    ];
+    for name in ours.iter().chain(&theirs) {
+        ensure!(page.lines().any(|line| line.starts_with(name)), "no {name} in:\n{page}");
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! A stock client's view: the generated gRPC stubs, bound to one member so that a test knows whom it asks.
+
+use anyhow::{Context, Result};
+use pb::{cluster_client::ClusterClient, kv_client::KvClient, maintenance_client::MaintenanceClient};
+use quorate::etcd::proto::etcdserverpb as pb;
+use std::time::Duration;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+/// No request of a test waits longer: after this its outcome counts as unknown.
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
+
+/// The largest answer a test asks for.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// A client of one member.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Keys and values.
+    pub kv: KvClient<Channel>,
+    /// Status, hashes, leadership.
+    pub maintenance: MaintenanceClient<Channel>,
+    /// Members.
+    pub cluster: ClusterClient<Channel>,
+}
+
+impl Client {
+    /// A client of `address` (`host:port`, plain HTTP/2), which connects when first used.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn lazy(address: &str) -> Result<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).context("an address")?;
+        let channel = endpoint.connect_timeout(Duration::from_secs(1)).timeout(GIVE_UP_AFTER).connect_lazy();
+        Ok(Self {
+            kv: KvClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            maintenance: MaintenanceClient::new(channel.clone()),
+            cluster: ClusterClient::new(channel),
+        })
+    }
+
+    /// Writes; the revision it made.
+    ///
+    /// # Errors
+    /// What the member answers.
+    pub async fn put(&mut self, key: &str, value: &str) -> Result<i64, Status> {
+        let request = pb::PutRequest { key: bytes(key), value: bytes(value), ..Default::default() };
+        Ok(revision(self.kv.put(request).await?.into_inner().header))
+    }
+
+    /// Deletes; the revision and how many keys were there.
+    ///
+    /// # Errors
+    /// What the member answers.
+    pub async fn delete(&mut self, key: &str) -> Result<(i64, i64), Status> {
+        let request = pb::DeleteRangeRequest { key: bytes(key), ..Default::default() };
+        let answer = self.kv.delete_range(request).await?.into_inner();
+        Ok((revision(answer.header), answer.deleted))
+    }
+
+    /// Writes if the key was last changed at `expected` (0: is absent); the revision and whether it wrote.
+    ///
+    /// # Errors
+    /// What the member answers.
+    pub async fn compare_and_put(&mut self, key: &str, expected: i64, value: &str) -> Result<(i64, bool), Status> {
+        let compare = pb::Compare {
+            result: pb::compare::CompareResult::Equal.into(),
+            target: pb::compare::CompareTarget::Mod.into(),
+            key: bytes(key),
+            target_union: Some(pb::compare::TargetUnion::ModRevision(expected)),
+            ..Default::default()
+        };
+        let put = pb::PutRequest { key: bytes(key), value: bytes(value), ..Default::default() };
+        let success = vec![pb::RequestOp { request: Some(pb::request_op::Request::RequestPut(put)) }];
+        let answer =
+            self.kv.txn(pb::TxnRequest { compare: vec![compare], success, failure: Vec::new() }).await?.into_inner();
+        Ok((revision(answer.header), answer.succeeded))
+    }
+
+    /// Reads; the revision, and the value with the revision that wrote it.
+    ///
+    /// # Errors
+    /// What the member answers.
+    pub async fn get(&mut self, key: &str, serializable: bool) -> Result<(i64, Option<(String, i64)>), Status> {
+        let answer =
+            self.kv.range(pb::RangeRequest { key: bytes(key), serializable, ..Default::default() }).await?.into_inner();
+        let found = answer.kvs.first().map(|kv| (String::from_utf8_lossy(&kv.value).into_owned(), kv.mod_revision));
+        Ok((revision(answer.header), found))
+    }
+
+    /// Every key at a revision (0: now).
+    ///
+    /// # Errors
+    /// What the member answers.
+    pub async fn everything(&mut self, at: i64, serializable: bool) -> Result<pb::RangeResponse, Status> {
+        let request = pb::RangeRequest {
+            key: bytes("\0"),
+            range_end: bytes("\0"),
+            revision: at,
+            serializable,
+            ..Default::default()
+        };
+        Ok(self.kv.range(request).await?.into_inner())
+    }
+
+    /// The hash of the store at a revision.
+    ///
+    /// # Errors
+    /// What the member answers.
+    pub async fn hash_kv(&mut self, at: i64) -> Result<u32, Status> {
+        Ok(self.maintenance.hash_kv(pb::HashKvRequest { revision: at }).await?.into_inner().hash)
+    }
+}
+
+/// The bytes of a text.
+#[must_use]
+pub fn bytes(text: &str) -> prost::bytes::Bytes {
+    prost::bytes::Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn revision(header: Option<pb::ResponseHeader>) -> i64 {
+    header.map_or(0, |header| header.revision)
+}
