@@ -216,7 +216,8 @@ impl World {
             return;
         }
         // As the daemon's transport does it: what belongs to the log on a lane of its own.
-        let bulk = matches!(envelope.message, Message::Append { .. } | Message::Commit { .. } | Message::Snapshot { .. });
+        let bulk =
+            matches!(envelope.message, Message::Append { .. } | Message::Commit { .. } | Message::Snapshot { .. });
         let Fate { first, again } = self.network.send(&mut self.chance.network, self.now, slot, to, bulk);
         if first.is_none() {
             self.trace.note(self.now, 0, || "    which is lost".to_owned());
