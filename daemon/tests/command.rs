@@ -1,5 +1,7 @@
 //! The program as people and supervisors meet it: its words, its exit codes, and one member's whole life.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests stand outside of them, and a panic is how a test fails")]
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
@@ -14,7 +16,9 @@ const START_MAX: Duration = Duration::from_secs(30);
 fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
     let theirs: Vec<_> = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD_")).collect();
-    theirs.iter().for_each(|(name, _)| drop(command.env_remove(name)));
+    for (name, _) in theirs {
+        command.env_remove(name);
+    }
     command.stdin(Stdio::null());
     command
 }
@@ -155,9 +159,10 @@ fn a_member_gets_ready_tells_its_status_and_ends_when_asked() {
 #[test]
 fn a_data_directory_in_use_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let mut first = Member::start(dir.path(), &[]);
+    let data = dir.path().join("data");
+    let mut first = Member::start(&data, &[]);
     first.says("ready to serve client requests");
-    let mut second = Member::start(dir.path(), &[]);
+    let mut second = Member::start(&data, &[]);
     let refusal = second.says("could not start");
     assert!(refusal.contains("is in use by another process"), "{refusal}");
     assert_eq!(second.child.wait().unwrap().code(), Some(1));

@@ -1,10 +1,11 @@
 //! Clients and peers behind certificates.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 use tempfile::TempDir;
 
 struct Authority {
@@ -72,52 +73,51 @@ fn three_members_with_mutual_tls_take_the_right_certificate_and_no_other() -> Re
 struct TlsCluster {
     ports: Vec<u16>,
     children: Vec<std::process::Child>,
-    _folder: TempDir,
-    _held: tests::cluster::Ports,
+    folder: TempDir,
+    held: tests::cluster::Ports,
 }
 
 impl TlsCluster {
     fn start(authority: &Authority) -> Result<Self> {
         let (held, folder) = (tests::cluster::Ports::take()?, TempDir::with_prefix("quorate-test-")?);
         let urls: Vec<String> = (0..3).map(|n| format!("m{n}=https://127.0.0.1:{}", held.port(n * 3 + 1))).collect();
-        let mut cluster = Self {
-            ports: (0..3).map(|n| held.port(n * 3)).collect(),
-            children: Vec::new(),
-            _folder: folder,
-            _held: held,
-        };
+        let mut cluster =
+            Self { ports: (0..3).map(|n| held.port(n * 3)).collect(), children: Vec::new(), folder, held: held };
         for n in 0..3 {
             let child = cluster.member(authority, n, &urls.join(","))?;
             cluster.children.push(child);
         }
-        tests::cluster::eventually("answer over TLS", std::time::Duration::from_secs(30), || {
-            let answer =
-                ctl(cluster.ports[0], &authority.path("ca.pem"), Some((authority, "client")), &["get", "k"]).ok()?;
+        let answers = || {
+            let certificate = Some((authority, "client"));
+            let answer = ctl(cluster.ports[0], &authority.path("ca.pem"), certificate, &["get", "k"]).ok()?;
             answer.status.success().then_some(())
-        })?;
+        };
+        let answered = tests::cluster::eventually("answer over TLS", Duration::from_secs(30), answers);
+        answered.with_context(|| fs::read_to_string(cluster.folder.path().join("m0.log")).unwrap_or_default())?;
         Ok(cluster)
     }
 
     fn member(&self, authority: &Authority, n: u16, urls: &str) -> Result<std::process::Child> {
-        let (client, peer) = (self._held.port(n * 3), self._held.port(n * 3 + 1));
+        let (client, peer) = (self.held.port(n * 3), self.held.port(n * 3 + 1));
         let (certificate, key, ca) =
             (authority.path("server.pem"), authority.path("server.key"), authority.path("ca.pem"));
         let mut command = Command::new(tests::tree::quorate()?);
         command
             .arg("serve")
             .arg(format!("--name=m{n}"))
-            .arg(format!("--data-dir={}", self._folder.path().join(format!("m{n}")).display()));
+            .arg(format!("--data-dir={}", self.folder.path().join(format!("m{n}")).display()));
         command
             .arg(format!("--listen-client-urls=https://127.0.0.1:{client}"))
             .arg(format!("--advertise-client-urls=https://127.0.0.1:{client}"));
         command
+            .arg(format!("--listen-metrics-urls=http://127.0.0.1:{}", self.held.port(n * 3 + 2)))
             .arg(format!("--listen-peer-urls=https://127.0.0.1:{peer}"))
             .arg(format!("--initial-advertise-peer-urls=https://127.0.0.1:{peer}"));
         command.arg(format!("--initial-cluster={urls}")).args(["--client-cert-auth", "--peer-client-cert-auth"]);
         for (flag, file) in [("cert-file", &certificate), ("key-file", &key), ("trusted-ca-file", &ca)] {
             command.arg(format!("--{flag}={}", file.display())).arg(format!("--peer-{flag}={}", file.display()));
         }
-        let log = fs::File::create(self._folder.path().join(format!("m{n}.log")))?;
+        let log = fs::File::create(self.folder.path().join(format!("m{n}.log")))?;
         Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
     }
 }

@@ -20,15 +20,20 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
 /// Revisions read back at once.
 const READ_BACK_AT_ONCE: usize = 64;
 
+/// A write that a client gave up on takes effect within an election or two, or never.
+const QUIET_FOR: Duration = Duration::from_secs(2);
+
 /// Members have this long to reach the same revision once the load has ended.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Clients at work.
+///
+/// They are stopped when it is dropped, also by a test that fails: their ports will be another test's.
 #[derive(Debug)]
 pub struct Workload {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
-    runner: JoinHandle<Result<Vec<Operation>>>,
+    runner: Option<JoinHandle<Result<Vec<Operation>>>>,
 }
 
 impl Workload {
@@ -38,7 +43,7 @@ impl Workload {
         let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let shared = (Arc::clone(&stop), Arc::clone(&acknowledged));
         let runner = thread::spawn(move || run(&addresses, clients, seed, &shared.0, &shared.1));
-        Self { stop, acknowledged, runner }
+        Self { stop, acknowledged, runner: Some(runner) }
     }
 
     /// Writes acknowledged so far.
@@ -55,7 +60,8 @@ impl Workload {
         let (begun, goal) = (Instant::now(), self.acknowledged() + more);
         while self.acknowledged() < goal {
             ensure!(begun.elapsed() < within, "{} of {goal} writes acknowledged after {within:?}", self.acknowledged());
-            ensure!(!self.runner.is_finished(), "the clients have ended");
+            let ended = self.runner.as_ref().is_none_or(JoinHandle::is_finished);
+            ensure!(!ended, "the clients have ended");
             thread::sleep(Duration::from_millis(1));
         }
         Ok(begun.elapsed())
@@ -65,9 +71,14 @@ impl Workload {
     ///
     /// # Errors
     /// When a client could not be made.
-    pub fn stop(self) -> Result<Vec<Operation>> {
+    pub fn stop(mut self) -> Result<Vec<Operation>> {
+        self.join().context("the clients have been stopped before")?
+    }
+
+    fn join(&mut self) -> Option<Result<Vec<Operation>>> {
         self.stop.store(true, Ordering::Relaxed);
-        self.runner.join().map_err(|_| anyhow::anyhow!("a client panicked"))?
+        let runner = self.runner.take()?;
+        Some(runner.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a client panicked"))))
     }
 
     /// Stops the clients, waits until every member shows the same, and judges the history.
@@ -81,6 +92,12 @@ impl Workload {
         let report = judge(&history, &log).context("the history of the clients")?;
         eprintln!("judged {} operations over {} revisions: {report:?}", history.len(), log.len());
         Ok(report)
+    }
+}
+
+impl Drop for Workload {
+    fn drop(&mut self) {
+        drop(self.join());
     }
 }
 
@@ -183,22 +200,26 @@ fn outcome<T>(result: Result<T, Status>, answer: impl FnOnce(T) -> Answer) -> An
 async fn converged_log(addresses: &[String]) -> Result<Vec<Change>> {
     let mut clients = addresses.iter().map(|address| Client::lazy(address)).collect::<Result<Vec<_>>>()?;
     let last = converged_revision(&mut clients).await?;
-    let mut hashes = Vec::new();
+    let (mut hashes, mut states) = (Vec::new(), Vec::new());
     for client in &mut clients {
         hashes.push(client.hash_kv(last).await.context("HashKV")?);
+        states.push(client.everything(last, true).await?.kvs);
     }
     ensure!(hashes.iter().all(|hash| *hash == hashes[0]), "members differ at revision {last}: HashKV {hashes:?}");
-    let mut states = Vec::new();
-    for client in &mut clients {
-        states.push(client.everything(0, true).await?.kvs);
+    for (state, address) in states.iter().zip(addresses) {
+        let differs = state.iter().zip(&states[0]).find(|(here, there)| here != there);
+        ensure!(
+            *state == states[0],
+            "{address} shows other keys at revision {last} than {}: {differs:?}",
+            addresses[0]
+        );
     }
-    ensure!(states.iter().all(|state| *state == states[0]), "members show different keys at revision {last}");
-    let client = clients.swap_remove(0);
-    read_back(&client, last).await
+    read_back(&clients.swap_remove(0), last).await
 }
 
+/// The revision at which every member stands, and stays: what clients gave up on may still be on its way.
 async fn converged_revision(clients: &mut [Client]) -> Result<i64> {
-    let begun = Instant::now();
+    let (begun, mut since) = (Instant::now(), (-1, Instant::now()));
     loop {
         let mut revisions = Vec::new();
         for client in &mut *clients {
@@ -206,7 +227,11 @@ async fn converged_revision(clients: &mut [Client]) -> Result<i64> {
                 client.everything(0, true).await.map_or(-1, |answer| answer.header.map_or(0, |header| header.revision)),
             );
         }
-        if revisions[0] > 0 && revisions.iter().all(|revision| *revision == revisions[0]) {
+        let alike = revisions[0] > 0 && revisions.iter().all(|revision| *revision == revisions[0]);
+        if !alike || since.0 != revisions[0] {
+            since = (if alike { revisions[0] } else { -1 }, Instant::now());
+        }
+        if alike && since.1.elapsed() >= QUIET_FOR {
             return Ok(revisions[0]);
         }
         ensure!(

@@ -31,6 +31,10 @@ pub(crate) struct Range<'a> {
     values: Values,
     count: Count,
     hits: Vec<Hit>,
+    /// The keys and values of the hits.
+    bytes: usize,
+    /// What they may take before the range is given up.
+    bytes_max: usize,
     /// Where the next step goes on: its first key, or the one after its last if it goes backward.
     resume: Option<Bytes>,
 }
@@ -74,6 +78,8 @@ impl<'a> Range<'a> {
             hits_max: hits_max(request),
             values: values(request),
             hits: Vec::new(),
+            bytes: 0,
+            bytes_max: usize::MAX,
             resume: None,
             request,
             revision,
@@ -81,6 +87,17 @@ impl<'a> Range<'a> {
             keys,
             count,
         })
+    }
+
+    /// Gives the range up once its keys and values take more than `bytes_max`.
+    pub(crate) fn within(mut self, bytes_max: usize) -> Self {
+        self.bytes_max = bytes_max;
+        self
+    }
+
+    /// Whether it has been given up.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.bytes > self.bytes_max
     }
 
     /// The revision it shows; what its rows must be kept for.
@@ -114,7 +131,8 @@ impl<'a> Range<'a> {
             }
             left -= 1;
             self.visit(state, key, meta)?;
-            Ok(if self.is_satisfied() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            let over = self.is_satisfied() || self.is_too_large();
+            Ok(if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok(if self.resume.is_some() { Progress::More } else { Progress::Done })
     }
@@ -139,7 +157,9 @@ impl<'a> Range<'a> {
             return Ok(());
         }
         let value = if self.values == Values::WhileScanning { state.value(id)? } else { Bytes::new() };
-        self.hits.push(Hit { id, kv: version.key_value(id, key.to_bytes(), value) });
+        let kv = version.key_value(id, key.to_bytes(), value);
+        self.bytes = self.bytes.saturating_add(kv.key.len() + kv.value.len());
+        self.hits.push(Hit { id, kv });
         Ok(())
     }
 

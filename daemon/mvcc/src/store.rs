@@ -109,14 +109,25 @@ impl Store {
     /// # Errors
     /// Refusals for revisions out of reach; [`Fault`] if the storage fails.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResult, ReadError> {
+        self.range_within(request, usize::MAX)
+    }
+
+    /// As [`Store::range`], but gives up once the keys and values found take more than `bytes_max`.
+    ///
+    /// # Errors
+    /// As [`Store::range`], and [`ReadError::TooLarge`].
+    pub fn range_within(&self, request: &RangeRequest, bytes_max: usize) -> Result<RangeResult, ReadError> {
         let mut state = self.read();
         let at = state.resolve(request.revision)?;
-        let mut range = Range::begin(&state, request, state.head.revision, at)?;
+        let mut range = Range::begin(&state, request, state.head.revision, at)?.within(bytes_max);
         let mut pin = None;
         while range.advance(&state, READ_KEYS_PER_HOLD)? == Progress::More {
             pin.get_or_insert_with(|| self.pin(range.at()));
             drop(state);
             state = self.read();
+        }
+        if range.is_too_large() {
+            return Err(ReadError::TooLarge { bytes_max });
         }
         Ok(range.finish(&state)?)
     }

@@ -99,3 +99,76 @@ fn history_is_found_through_thousands_of_versions() {
         assert_eq!(found.first().map(|kv| kv.mod_revision.0), (!deleted).then_some(revision));
     }
 }
+
+/// A backend that does something else in the middle of a commit, as other threads may.
+#[derive(Default)]
+struct Interrupted {
+    inner: MemoryBackend,
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Backend for Interrupted {
+    fn view(&self) -> Result<Arc<dyn crate::View>, Fault> {
+        self.inner.view()
+    }
+
+    fn commit(&self, write: &mut dyn FnMut(&mut dyn crate::Change) -> Result<(), Fault>) -> Result<(), Fault> {
+        let meanwhile = self.meanwhile.lock().expect("no holder panics").take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        self.inner.commit(write)
+    }
+
+    fn allocated(&self) -> u64 {
+        self.inner.allocated()
+    }
+}
+
+#[test]
+fn a_key_that_lives_again_while_its_tombstone_is_swept_is_counted_once() {
+    let backend = Arc::new(Interrupted::default());
+    let store = Arc::new(Store::open(Arc::clone(&backend) as Arc<dyn Backend>).expect("new"));
+    let compact = || {
+        let compact = Body::Compact { revision: store.revision() };
+        apply(&store, &Command { id: RequestId::default(), body: compact }).expect("allowed");
+    };
+    for turn in 0..3 {
+        apply(&store, &put("k", "1")).expect("put");
+        apply(&store, &delete(KeyRange::one("k"))).expect("delete");
+        apply(&store, &put("other", "1")).expect("put");
+        store.flush(100).expect("no fault");
+        compact();
+        let again = Arc::clone(&store);
+        *backend.meanwhile.lock().expect("no holder panics") = Some(Box::new(move || {
+            apply(&again, &put("k", "2")).expect("put");
+            assert_eq!(get(&again, KeyRange::all()).count, 2);
+        }));
+        store.flush(100).expect("no fault");
+        assert_eq!((store.keys(), get(&store, KeyRange::one("k")).count), (2, 1), "turn {turn}");
+        apply(&store, &delete(KeyRange::one("k"))).expect("delete");
+        apply(&store, &put("other", "2")).expect("put");
+        compact();
+        store.flush(100).expect("no fault");
+        store.flush(100).expect("no fault");
+        assert_eq!((store.keys(), get(&store, KeyRange::all()).count), (1, 1), "turn {turn}");
+    }
+}
+
+#[test]
+fn a_range_is_given_up_once_it_takes_more_than_it_may() {
+    let store = Store::open(Arc::new(MemoryBackend::new())).unwrap();
+    for number in 0..1_000_u64 {
+        let key = format!("{number:03}");
+        let body = Body::Put(Put { key: key.into(), value: vec![7; 97].into(), ..Put::default() });
+        let command = Command { id: RequestId::default(), body };
+        store.apply(&[Apply { index: number + 1, command: &command, answered: false }]).unwrap()[0].as_ref().unwrap();
+    }
+    let all = RangeRequest { range: KeyRange::all(), ..RangeRequest::default() };
+    assert_eq!(store.range_within(&all, 100_000).unwrap().kvs.len(), 1_000);
+    assert!(matches!(store.range_within(&all, 99_999), Err(ReadError::TooLarge { bytes_max: 99_999 })));
+    let keys = RangeRequest { keys_only: true, ..all.clone() };
+    assert_eq!(store.range_within(&keys, 3_000).unwrap().kvs.len(), 1_000);
+    let few = RangeRequest { limit: 10, ..all };
+    assert_eq!(store.range_within(&few, 1_100).unwrap().kvs.len(), 10);
+}

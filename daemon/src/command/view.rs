@@ -28,7 +28,8 @@ pub(super) struct Row {
 const HEADS: [&str; 10] =
     ["MEMBER", "ROLE", "TERM", "COMMIT", "APPLIED", "MATCH", "LAG", "LAG BYTES", "LAG SECONDS", "STREAM"];
 
-/// The members, by name; those that did not answer and that no leader knows last, by endpoint.
+/// The members, by name; those that did not answer last, by endpoint. Where an endpoint goes by its member's name, what
+/// the leader knows of that member stands beside it.
 pub(super) fn rows(heard: &[Heard], replication: Option<&Replication>) -> Vec<Row> {
     let mut followers: BTreeMap<Id, &Follower> =
         replication.iter().flat_map(|leader| &leader.followers).map(|follower| (follower.member, follower)).collect();
@@ -38,6 +39,12 @@ pub(super) fn rows(heard: &[Heard], replication: Option<&Replication>) -> Vec<Ro
         match &one.status {
             Ok(status) => rows.push(member(status, followers.remove(&status.identity.member_id))),
             Err(why) => silent.push(Row { name: one.endpoint.clone(), role: "-", note: why.clone(), ..Row::default() }),
+        }
+    }
+    for row in &mut silent {
+        if let Some(id) = followers.values().find(|follower| follower.name == row.name).map(|follower| follower.member)
+        {
+            row.follower = followers.remove(&id).cloned();
         }
     }
     rows.extend(followers.into_values().map(only_followed));
@@ -194,6 +201,16 @@ m3              ?            -       -        -     40   60     ~18000       ~1.
 http://m3:2381  -            -       -        -      -    -          -            -  -                     cannot connect: refused
 ";
         assert_eq!(text, wanted, "\n{text}");
+    }
+
+    #[test]
+    fn a_silent_endpoint_that_goes_by_its_member_s_name_is_that_member() {
+        let heard = [said(2, Role::Leader, 7, 100), Heard { endpoint: "m3".into(), status: Err("gone".into()) }];
+        let followers = vec![follows(3, StreamState::Probe, Some(PausedReason::Disconnected), 60)];
+        let rows = rows(&heard, Some(&Replication { followers, ..Replication::default() }));
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[1].name.as_str(), rows[1].note.as_str()), ("m3", "gone"));
+        assert_eq!(rows[1].follower.as_ref().unwrap().lag_entries, 60);
     }
 
     #[test]

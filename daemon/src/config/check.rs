@@ -96,7 +96,8 @@ fn name(raw: &Raw) -> Result<String, Problem> {
 
 fn listen(raw: &Raw, mode: Mode) -> Result<Listen, Problem> {
     let mut admin = bindable(raw, "listen-admin-urls")?;
-    if !raw.has("listen-admin-urls") {
+    // Whoever says where metrics are served has said what this machine has room for: several members may share it.
+    if !raw.has("listen-admin-urls") && !raw.has("listen-metrics-urls") {
         admin.extend(mode.default_admin());
     }
     let listen = Listen {

@@ -94,7 +94,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "listen-admin-urls",
         Urls,
         "",
-        "List of URLs to listen on for the admin endpoint. Empty is http://localhost:2381, or none when called etcd.",
+        "List of URLs to listen on for the admin endpoint. Empty is http://localhost:2381, or none when called etcd or when --listen-metrics-urls is given.",
     ),
     flag(Member, "max-snapshots", U32, "5", "Maximum number of snapshot files to retain.")
         .accepted("one snapshot is kept"),

@@ -4,6 +4,7 @@
 //! What may be long runs on threads of its own, so that a large range delays nobody.
 
 use super::Api;
+use super::limits::RESPONSE_BYTES_MAX;
 use super::proto::etcdserverpb as pb;
 use super::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use super::proto::mvccpb;
@@ -34,7 +35,7 @@ impl Api {
     }
 
     fn read(&self, request: &mvcc::RangeRequest) -> Result<mvcc::RangeResult, Refusal> {
-        Ok(self.node.store().range(request)?)
+        Ok(self.node.store().range_within(request, RESPONSE_BYTES_MAX)?)
     }
 
     async fn read_elsewhere(self: &Arc<Self>, request: mvcc::RangeRequest) -> Result<mvcc::RangeResult, Refusal> {

@@ -5,26 +5,60 @@
 
 use super::Api;
 use super::status::Refusal;
-use mvcc::{Alarm, AlarmAction, AlarmChange, AlarmKind, Body};
+use mvcc::{Alarm, AlarmAction, AlarmChange, AlarmKind, Body, Store};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 use tracing::warn;
 
 /// What a key takes besides its bytes: metadata, twice, and its share of the pages above it. etcd's own figure.
 const KEY_OVERHEAD_BYTES: usize = 256;
 
-/// Whether an alarm is being raised already.
-#[derive(Debug, Default)]
+/// How often the store is asked for its size. In between, what was let in is added: a look costs the disk a question.
+const LOOK_EVERY_MS: u64 = 100;
+
+/// What is known of the space in use.
+#[derive(Debug)]
 pub(super) struct Quota {
+    /// Whether an alarm is being raised already.
     raising: AtomicBool,
+    /// The bytes in use at the last look, and what was let in since.
+    used: AtomicU64,
+    /// When to look next, in milliseconds since `began`.
+    look_at: AtomicU64,
+    began: Instant,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self {
+            raising: AtomicBool::default(),
+            used: AtomicU64::default(),
+            look_at: AtomicU64::default(),
+            began: Instant::now(),
+        }
+    }
+}
+
+impl Quota {
+    /// The bytes in use once `needed` more are let in.
+    fn with(&self, needed: u64, store: &Store) -> u64 {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let due = self.look_at.load(Ordering::Relaxed);
+        let next = now.saturating_add(LOOK_EVERY_MS);
+        // Whoever moves the time of the next look is the one to look now.
+        if now >= due && self.look_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.used.store(store.size().in_use, Ordering::Relaxed);
+        }
+        self.used.fetch_add(needed, Ordering::Relaxed).saturating_add(needed)
+    }
 }
 
 impl Api {
     /// Refuses a write of `bytes` of keys and values that would pass the quota, and raises the alarm.
     pub(super) fn admit_space(self: &Arc<Self>, bytes: usize) -> Result<(), Refusal> {
         let Some(quota) = self.limits.quota_bytes else { return Ok(()) };
-        let needed = (bytes + KEY_OVERHEAD_BYTES) as u64;
-        if self.node.store().size().in_use.saturating_add(needed) < quota {
+        if self.quota.with((bytes + KEY_OVERHEAD_BYTES) as u64, self.node.store()) < quota {
             return Ok(());
         }
         if !self.quota.raising.swap(true, Ordering::AcqRel) {
@@ -57,5 +91,32 @@ fn op_bytes(op: &mvcc::Op) -> usize {
         mvcc::Op::Put(put) => put.key.len() + put.value.len() + KEY_OVERHEAD_BYTES,
         mvcc::Op::Txn(txn) => put_bytes(txn),
         mvcc::Op::Range(_) | mvcc::Op::DeleteRange(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mvcc::MemoryBackend;
+
+    #[test]
+    fn what_was_let_in_counts_before_the_next_look() {
+        let store = Store::open(Arc::new(MemoryBackend::new())).expect("memory does not fail");
+        let quota = Quota::default();
+        quota.look_at.store(u64::MAX, Ordering::Relaxed);
+        quota.used.store(1_000, Ordering::Relaxed);
+        assert_eq!(quota.with(10, &store), 1_010);
+        assert_eq!(quota.with(10, &store), 1_020);
+        quota.look_at.store(0, Ordering::Relaxed);
+        assert_eq!(quota.with(10, &store), store.size().in_use + 10);
+        assert_eq!(quota.with(10, &store), store.size().in_use + 20);
+    }
+
+    #[test]
+    fn of_two_branches_the_larger_counts() {
+        let put = |bytes: usize| mvcc::Op::Put(mvcc::Put { value: vec![0; bytes].into(), ..<_>::default() });
+        let inner = mvcc::Txn { failure: vec![put(500)], ..<_>::default() };
+        let txn = mvcc::Txn { success: vec![put(1)], failure: vec![mvcc::Op::Txn(inner)], ..<_>::default() };
+        assert_eq!(put_bytes(&txn), 500 + KEY_OVERHEAD_BYTES);
     }
 }

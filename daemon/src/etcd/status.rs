@@ -288,6 +288,7 @@ impl From<mvcc::ReadError> for Refusal {
     fn from(error: mvcc::ReadError) -> Self {
         match error {
             mvcc::ReadError::Refused(refusal) => refusal.into(),
+            mvcc::ReadError::TooLarge { .. } => Self::ResponseTooLarge,
             // The member is about to end for the same reason; its client should go to another.
             mvcc::ReadError::Fault(fault) => {
                 tracing::error!(%fault, "a read failed");

@@ -35,11 +35,20 @@ impl Api {
         if !serializable {
             self.node.linearize().await?;
         }
-        let api = Arc::clone(self);
-        let reading = tokio::task::spawn_blocking(move || api.node.store().read_txn(&txn));
-        let reply = reading.await.map_err(|_| Refusal::Stopped)??;
+        let reply = if is_short(&txn) {
+            self.node.store().read_txn(&txn)?
+        } else {
+            let store = Arc::clone(self.node.store());
+            tokio::task::spawn_blocking(move || store.read_txn(&txn)).await.map_err(|_| Refusal::Stopped)??
+        };
         Ok(pb::TxnResponse { header: self.header_at(reply.revision), ..reply.into() })
     }
+}
+
+/// Whether reading it where the request is delays nobody.
+fn is_short(txn: &mvcc::Txn) -> bool {
+    let one_key = |op: &Op| matches!(op, Op::Range(range) if range.range.is_one());
+    txn.compares.iter().all(|compare| compare.range.is_one()) && txn.success.iter().chain(&txn.failure).all(one_key)
 }
 
 /// A transaction that was looked at and is fit to be carried out.

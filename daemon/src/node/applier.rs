@@ -30,6 +30,8 @@ const FLUSH_BYTES_MAX: usize = 64 << 20;
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
 /// How often the flusher looks whether enough has gathered.
 const FLUSH_LOOK: Duration = Duration::from_millis(100);
+/// What is flushed at the end, so that a stop takes little time: more than this is replayed from the log instead.
+const FLUSH_BYTES_AT_END: usize = 1 << 20;
 /// Rows swept after a compaction in one flush, so that no flush takes long.
 const SWEEP_ROWS: usize = 10_000;
 
@@ -190,7 +192,7 @@ impl Applier {
     }
 }
 
-/// Flushes the store now and then, and once more at the end, so that the next start has little to replay.
+/// Flushes the store now and then, and once more at the end if that is quickly done.
 fn flush(queue: &Queue, store: &Store, stages: &Stages) -> Result<(), Fault> {
     let looks = FLUSH_EVERY.as_millis() / FLUSH_LOOK.as_millis();
     let (mut look, mut sweeping, mut closed) = (0, false, false);
@@ -200,6 +202,9 @@ fn flush(queue: &Queue, store: &Store, stages: &Stages) -> Result<(), Fault> {
             drop(queue.ended.wait_timeout(inner, FLUSH_LOOK).expect("nothing panics while it holds the queue"));
         }
         closed = queue.lock().closed;
+        if closed && store.buffered_bytes() > FLUSH_BYTES_AT_END {
+            return Ok(());
+        }
         look += 1;
         if sweeping || closed || look >= looks || store.buffered_bytes() > FLUSH_BYTES {
             look = 0;

@@ -68,7 +68,7 @@ impl Node {
         if self.peers.knows(peer) {
             self.peers.retry(peer);
         } else if self.company.guests.len() < GUESTS_MAX {
-            warn!(%peer, name = info.name, "a member of a newer configuration has called");
+            warn!(peer = %Id(peer.0), name = info.name, "a member of a newer configuration has called");
             self.company.guests.insert(peer, info);
             self.link();
         }

@@ -5,6 +5,7 @@ use super::Inbox;
 use super::inbox::Full;
 use super::request::{CallRequest, ProposeRequest};
 use super::shared::Shared;
+use super::trace::Trace;
 use super::view::{Leadership, MembersView, StatusView};
 use super::{ChangeFailure, Inspection, ProposeFailure, ReadFailure, TransferFailure};
 use crate::bootstrap::Identity;
@@ -52,7 +53,8 @@ impl Handle {
             return Err(ProposeFailure::TooLarge { bytes: payload.len(), bytes_max: COMMAND_BYTES_MAX });
         }
         let (reply, answer) = oneshot::channel();
-        self.inbox().propose(ProposeRequest { sequence, payload, reply }).map_err(|full| match full {
+        let trace = Trace::begin(payload.len());
+        self.inbox().propose(ProposeRequest { sequence, payload, reply, trace }).map_err(|full| match full {
             Full::Full => ProposeFailure::TooManyRequests,
             Full::Closed => ProposeFailure::Stopped,
         })?;

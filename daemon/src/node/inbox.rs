@@ -232,7 +232,7 @@ mod tests {
     use bytes::Bytes;
 
     fn request(sequence: u64, bytes: usize) -> ProposeRequest {
-        ProposeRequest { sequence, payload: Bytes::from(vec![0; bytes]), reply: oneshot::channel().0 }
+        ProposeRequest { sequence, payload: Bytes::from(vec![0; bytes]), reply: oneshot::channel().0, trace: None }
     }
 
     #[tokio::test]

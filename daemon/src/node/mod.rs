@@ -28,6 +28,7 @@ mod shared;
 pub(crate) mod solo;
 mod spans;
 mod start;
+mod trace;
 mod turn;
 mod view;
 mod waiters;
@@ -37,6 +38,7 @@ pub use handle::{Applied, COMMAND_BYTES_MAX, Handle};
 pub(crate) use inbox::Inbox;
 pub use inspect::Inspection;
 pub use start::{Parts, Running, StartError, Stop, start};
+pub use trace::TRACE_TARGET;
 use turn::Node;
 pub use view::{Leadership, MemberView, MembersView, StatusView};
 

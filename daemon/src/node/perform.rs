@@ -5,6 +5,7 @@ use super::waiters::Place;
 use super::{Node, ProposeFailure, Stop};
 use crate::transport::{CallReply, NotTaken, NotTakenReason};
 use crate::wal::WalRequest;
+use admin_api::Id;
 use raft::{Answer, Event, Input, LogId, MemberId, ProposeError, Term, Token};
 use std::collections::BTreeMap;
 use tracing::{debug, info, warn};
@@ -25,10 +26,13 @@ impl Node {
             self.peers.send(&envelope);
         }
         if let Some(persist) = out.persist.take() {
+            self.last_io = persist.io;
             self.log.submit(WalRequest::Persist(persist));
         }
         if let Some(last) = out.apply.last() {
-            self.spans.committed(last.index(), self.now.mono, &self.stages);
+            let through = last.index();
+            self.spans.committed(through, self.now.mono, &self.stages);
+            self.waiters.trace_all(|trace| trace.committed(through));
             self.applying.apply(&mut out.apply);
         }
         for ask in out.log_reads.drain(..) {
@@ -49,7 +53,7 @@ impl Node {
 
     fn on_install(&mut self, install: raft::Install) {
         if self.install_wanted.replace(install.offer.last) != Some(install.offer.last) {
-            warn!(from = %install.from, last = %install.offer.last, "the leader's log no longer reaches back to this member's: a snapshot is needed");
+            warn!(from = %Id(install.from.0), last = %install.offer.last, "the leader's log no longer reaches back to this member's: a snapshot is needed");
         }
     }
 
@@ -75,7 +79,11 @@ impl Node {
 
     fn on_proposed(&mut self, sequence: u64, result: Result<LogId, ProposeError>) {
         match result {
-            Ok(id) => self.waiters.moved(sequence, Place::With(self.shared.identity().member, id.term)),
+            Ok(id) => {
+                self.waiters.moved(sequence, Place::With(self.shared.identity().member, id.term));
+                let io = self.last_io;
+                self.waiters.trace(sequence, |trace| trace.appended(id.index, io));
+            }
             Err(ProposeError::Busy) => self.waiters.fail(sequence, ProposeFailure::TooManyRequests),
             Err(ProposeError::DiskFull) => self.waiters.fail(sequence, ProposeFailure::NoSpace),
             // It is in no log; somebody will lead, or lead again.
@@ -121,7 +129,7 @@ impl Node {
             Event::Following { term, leader } => {
                 self.leader_changed();
                 match leader {
-                    Some(leader) => info!(%term, %leader, "following"),
+                    Some(leader) => info!(%term, leader = %Id(leader.0), "following"),
                     None => info!(%term, "no leader"),
                 }
             }
@@ -143,14 +151,14 @@ impl Node {
                 warn!(%at, "this member has been removed from the cluster");
                 self.stop = Some(Stop::Removed);
             }
-            Event::Stream { peer, from, to, reason } => info!(%peer, ?from, ?to, ?reason, "stream"),
-            Event::StreamClosed { peer, reason } => debug!(%peer, ?reason, "stream closed"),
+            Event::Stream { peer, from, to, reason } => info!(peer = %Id(peer.0), ?from, ?to, ?reason, "stream"),
+            Event::StreamClosed { peer, reason } => debug!(peer = %Id(peer.0), ?reason, "stream closed"),
             Event::Regressed { peer, acknowledged, found } => {
-                warn!(%peer, %acknowledged, %found, "a peer lacks entries it acknowledged");
+                warn!(peer = %Id(peer.0), %acknowledged, %found, "a peer lacks entries it acknowledged");
             }
             Event::Refused { peer, why } => {
                 self.refused_messages += 1;
-                debug!(%peer, why, "dropped a message");
+                debug!(peer = %Id(peer.0), why, "dropped a message");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What the rest of the process asks of the loop.
 
+use super::trace::Trace;
 use super::{Applied, ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
 use bytes::Bytes;
 use raft::{Change, Index, MemberId};
@@ -14,6 +15,8 @@ pub(super) struct ProposeRequest {
     pub(super) payload: Bytes,
     /// Where the outcome goes.
     pub(super) reply: oneshot::Sender<Result<Applied, ProposeFailure>>,
+    /// Its spans, if it is traced.
+    pub(super) trace: Option<Box<Trace>>,
 }
 
 /// A linearizable read that waits for its index.

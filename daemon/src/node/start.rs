@@ -24,7 +24,7 @@ use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use admin_api::Id;
 use mvcc::{Body, PublishedMember, Store};
 use prometheus::Registry;
-use raft::{Boot, Config, Index, LogId, Membership, MembershipDecodeError, Now, Raft};
+use raft::{Boot, Config, Index, IoId, LogId, Membership, MembershipDecodeError, Now, Raft};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -238,7 +238,7 @@ impl Running {
         let others = self.handle.members().members.iter().filter(|member| !member.learner).count() > 1;
         if self.handle.status().is_leader() && others {
             match tokio::time::timeout(HAND_OVER_MAX, self.handle.transfer_leader(None)).await {
-                Ok(Ok(leader)) => info!(%leader, "handed leadership over"),
+                Ok(Ok(leader)) => info!(leader = %Id(leader.0), "handed leadership over"),
                 Ok(Err(error)) => warn!(%error, "could not hand leadership over"),
                 Err(_) => warn!("leadership was not taken over in time"),
             }
@@ -355,10 +355,15 @@ impl wal::Listener for Nobody {
     fn failed(&mut self, _: &wal::WalError) {}
 }
 
+/// Recent entries in memory: what a follower that is a moment behind still finds there. More of it would be read back
+/// from the log's disk, mostly from the page cache.
+const LOG_CACHE_BYTES: u64 = 16 << 20;
+
 fn raft_config(settings: &Settings, identity: &Identity) -> Result<Config, BootstrapError> {
     let mut config = Config::new(identity.member, random()?);
     config.heartbeat = settings.timing.heartbeat;
     config.election = settings.timing.election;
+    config.cache_bytes_max = LOG_CACHE_BYTES;
     Ok(config)
 }
 
@@ -402,6 +407,7 @@ impl Engine {
             request_timeout: REQUEST_TIMEOUT + 2 * settings.timing.election,
             membership_changed: false,
             membership_committed: true,
+            last_io: IoId::default(),
             install_wanted: None,
             leader_changes: 0,
             refused_messages: 0,

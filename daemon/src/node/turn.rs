@@ -12,6 +12,7 @@ use super::reads::{READS_WAITING_MAX, Reads};
 use super::request::{ProposeRequest, ReadRequest};
 use super::shared::Shared;
 use super::spans::Spans;
+use super::trace::Trace;
 use super::waiters::{Place, WAITERS_MAX, Waiters};
 use super::{ProposeFailure, ReadFailure, Stop};
 use crate::bootstrap::NodeInfo;
@@ -22,8 +23,8 @@ use crate::transport::{Call, CallReply, Forwarded, NotTaken, NotTakenReason, Pee
 use admin_api::Id;
 use bytes::Bytes;
 use raft::{
-    Change, EntryKind, Input, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName, Term, Time,
-    Token, TransferError,
+    Change, EntryKind, Input, IoId, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName, Term,
+    Time, Token, TransferError,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub(super) struct Node {
     pub(super) request_timeout: Duration,
     pub(super) membership_changed: bool,
     pub(super) membership_committed: bool,
+    /// The last write handed to the log.
+    pub(super) last_io: IoId,
     pub(super) install_wanted: Option<LogId>,
     pub(super) leader_changes: u64,
     pub(super) refused_messages: u64,
@@ -150,6 +153,7 @@ impl Node {
     fn on_completion(&mut self, completion: Completion) {
         match completion {
             Completion::Persisted(io) => {
+                self.waiters.trace_all(|trace| trace.persisted(io));
                 self.step(Input::Persisted(io));
                 self.log.drain();
             }
@@ -193,7 +197,7 @@ impl Node {
                 return;
             }
         };
-        tracing::error!(%peer, %refusal, "this member must not go on");
+        tracing::error!(peer = %Id(peer.0), %refusal, "this member must not go on");
         self.stop = Some(stop);
     }
 
@@ -202,11 +206,11 @@ impl Node {
     fn take_proposals(&mut self, requests: &mut Vec<ProposeRequest>) {
         let deadline = self.request_deadline();
         let overloaded = self.is_overloaded();
-        for ProposeRequest { sequence, payload, reply } in requests.drain(..) {
+        for ProposeRequest { sequence, payload, reply, trace } in requests.drain(..) {
             if overloaded || self.waiters.len() >= WAITERS_MAX {
                 let _ = reply.send(Err(ProposeFailure::TooManyRequests));
             } else {
-                self.waiters.insert(sequence, payload, reply, deadline);
+                self.waiters.insert(sequence, payload, reply, deadline, trace);
             }
         }
     }
@@ -271,7 +275,10 @@ impl Node {
                 taken.into_iter().map(|(sequence, command)| Forwarded { sequence, command }).collect();
             let sent = !commands.is_empty() && self.peers.forward(leader, term, &commands);
             let place = if sent { Place::With(leader, term) } else { Place::Held };
-            commands.iter().for_each(|forwarded| self.waiters.moved(forwarded.sequence, place));
+            for forwarded in &commands {
+                self.waiters.moved(forwarded.sequence, place);
+                self.waiters.trace(forwarded.sequence, Trace::forwarded);
+            }
             if !sent {
                 return self.pause();
             }
@@ -355,7 +362,7 @@ impl Node {
             Some((id, (there, _))) if there.storage == info.storage => (*id, BindReply::Bound { member: Id(id.0) }),
             Some((id, _)) => (*id, BindReply::Never { why: format!("member {id} is bound to another disk") }),
         };
-        tracing::info!(%member, ?answer, "a process asked to join");
+        tracing::info!(member = %Id(member.0), ?answer, "a process asked to join");
         let _ = reply.send(answer);
     }
 

@@ -7,6 +7,7 @@
 //!   only, and what is not in the log of a later leader when that commits is never committed.) Until then an
 //!   ambiguous loss stays one: it waits for its entry or for its time to run out.
 
+use super::trace::Trace;
 use super::{Applied, ProposeFailure};
 use bytes::Bytes;
 use raft::{MemberId, Term, Time};
@@ -34,6 +35,7 @@ struct Waiter {
     deadline: Time,
     /// How often the leader had changed when it came.
     reign: u64,
+    trace: Option<Box<Trace>>,
 }
 
 /// The waiters, by sequence.
@@ -43,6 +45,8 @@ pub(super) struct Waiters {
     held: VecDeque<u64>,
     /// The term of the last entry applied.
     applied_term: Term,
+    /// Those that are traced: few, or none.
+    traced: Vec<u64>,
     /// How often the leader has changed.
     reign: u64,
     failed: u64,
@@ -74,8 +78,12 @@ impl Waiters {
         command: Bytes,
         reply: oneshot::Sender<Result<Applied, ProposeFailure>>,
         deadline: Time,
+        trace: Option<Box<Trace>>,
     ) {
-        let waiter = Waiter { reply, command, place: Place::Held, deadline, reign: self.reign };
+        if trace.is_some() {
+            self.traced.push(sequence);
+        }
+        let waiter = Waiter { reply, command, place: Place::Held, deadline, reign: self.reign, trace };
         self.waiting.insert(sequence, waiter);
         self.held.push_back(sequence);
     }
@@ -106,6 +114,25 @@ impl Waiters {
         }
     }
 
+    /// Tells the spans of one request what has become of it.
+    pub(super) fn trace(&mut self, sequence: u64, tell: impl FnOnce(&mut Trace)) {
+        if let Some(trace) = self.waiting.get_mut(&sequence).and_then(|waiter| waiter.trace.as_mut()) {
+            tell(trace);
+        }
+    }
+
+    /// Tells the spans of all requests that are traced.
+    pub(super) fn trace_all(&mut self, tell: impl Fn(&mut Trace)) {
+        let waiting = &mut self.waiting;
+        self.traced.retain(|sequence| match waiting.get_mut(sequence).and_then(|waiter| waiter.trace.as_mut()) {
+            Some(trace) => {
+                tell(trace);
+                true
+            }
+            None => false,
+        });
+    }
+
     /// The member it was handed to did not take it, so it is in no log: hand it on again.
     pub(super) fn returned(&mut self, sequence: u64, from: MemberId, term: Term) {
         if self.waiting.get(&sequence).is_some_and(|waiter| waiter.place == Place::With(from, term)) {
@@ -125,6 +152,9 @@ impl Waiters {
     /// It has been applied.
     pub(super) fn finish(&mut self, sequence: u64, applied: Applied) {
         if let Some(waiter) = self.waiting.remove(&sequence) {
+            if let Some(trace) = waiter.trace {
+                trace.reply();
+            }
             let _ = waiter.reply.send(Ok(applied));
         }
     }
@@ -170,7 +200,7 @@ mod tests {
 
     fn insert(waiters: &mut Waiters, sequence: u64) -> Answer {
         let (reply, answer) = oneshot::channel();
-        waiters.insert(sequence, Bytes::from_static(b"command"), reply, Time(100));
+        waiters.insert(sequence, Bytes::from_static(b"command"), reply, Time(100), None);
         answer
     }
 

@@ -9,6 +9,7 @@ mod log;
 mod otlp;
 
 use crate::config::settings::{Log, Tracing};
+use crate::node::TRACE_TARGET;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,7 +59,7 @@ impl Telemetry {
     pub fn start(log: &Log, tracing: Option<&Tracing>) -> Result<Self, TelemetryError> {
         let lines = log::LogLayer::new(log)?.with_filter(targets(log::level(log.level), Level::WARN));
         let provider = tracing.map(otlp::provider).transpose()?;
-        let spans = provider.as_ref().map(|provider| otlp::layer::<_>(provider).with_filter(only_ours(Level::INFO)));
+        let spans = provider.as_ref().map(|provider| otlp::layer::<_>(provider).with_filter(traced()));
         Registry::default().with(lines).with(spans).try_init()?;
         Ok(Self { provider })
     }
@@ -78,6 +79,11 @@ impl Telemetry {
 
 fn targets(ours: Level, libraries: Level) -> Targets {
     only_ours(ours).with_default(libraries.min(ours))
+}
+
+/// What becomes a trace: our own spans, and those that are for traces only.
+fn traced() -> Targets {
+    only_ours(Level::INFO).with_target(TRACE_TARGET, Level::TRACE)
 }
 
 fn only_ours(level: Level) -> Targets {

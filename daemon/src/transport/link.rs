@@ -13,6 +13,7 @@ use super::stats::PeerStats;
 use super::{Local, PeerEvent, random_u32};
 use crate::config::Address;
 use crate::node::Inbox;
+use admin_api::Id;
 use bytes::BytesMut;
 use prometheus::Histogram;
 use raft::{LinkId, MemberId};
@@ -159,12 +160,12 @@ fn report(link: &Link, inbox: &Inbox, error: &LinkError, failures: u32) {
     match error {
         LinkError::Refused(refusal) => {
             if failures == 0 {
-                warn!(peer = %link.peer, %refusal, "the peer refuses this member");
+                warn!(peer = %Id(link.peer.0), %refusal, "the peer refuses this member");
             }
             inbox.peer_now(PeerEvent::Refused { peer: link.peer, refusal: *refusal });
         }
-        error if failures == 0 => info!(peer = %link.peer, %error, "cannot reach the peer, will keep trying"),
-        error => debug!(peer = %link.peer, %error, failures, "cannot reach the peer"),
+        error if failures == 0 => info!(peer = %Id(link.peer.0), %error, "cannot reach the peer, will keep trying"),
+        error => debug!(peer = %Id(link.peer.0), %error, failures, "cannot reach the peer"),
     }
 }
 
@@ -175,13 +176,13 @@ async fn serve(link: &Link, local: &Local, inbox: &Inbox, control: Connection, a
     link.stats.set_up(true);
     let _down = Down { link, inbox, id };
     inbox.peer_now(PeerEvent::LinkUp { peer: link.peer, link: id });
-    info!(peer = %link.peer, %id, "connected");
+    info!(peer = %Id(link.peer.0), %id, "connected");
     let why = tokio::select! {
         why = run_lane(link, Lane::Control, control) => why,
         why = run_lane(link, Lane::Append, append) => why,
     };
     link.stats.disconnects.add(1);
-    info!(peer = %link.peer, %id, %why, "disconnected");
+    info!(peer = %Id(link.peer.0), %id, %why, "disconnected");
 }
 
 /// Says that the link is down, also when the task is aborted.

@@ -10,6 +10,7 @@ use super::stats::Directory;
 use crate::bootstrap::NodeInfo;
 use crate::config::Address;
 use crate::node::Inbox;
+use admin_api::Id;
 use bytes::BytesMut;
 use raft::{Envelope, MemberId, Message, Term};
 use std::collections::BTreeMap;
@@ -142,7 +143,7 @@ fn addresses(id: MemberId, info: &NodeInfo) -> Vec<Address> {
     let parse = |url: &String| match url.parse() {
         Ok(address) => Some(address),
         Err(error) => {
-            warn!(peer = %id, url, %error, "the peer's URL cannot be used");
+            warn!(peer = %Id(id.0), url, %error, "the peer's URL cannot be used");
             None
         }
     };

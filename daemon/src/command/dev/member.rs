@@ -71,7 +71,9 @@ fn spawn(plan: &PlannedMember) -> anyhow::Result<Child> {
     // What is meant for a member of our own would be a conflict with the flags here.
     let settings = std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"ETCD_"));
     let mut command = Command::new(program);
-    settings.for_each(|(name, _)| drop(command.env_remove(name)));
+    for (name, _) in settings {
+        command.env_remove(name);
+    }
     command
         .args(&plan.arguments)
         .env(END_WITH_PARENT, std::process::id().to_string())

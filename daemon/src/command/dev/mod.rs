@@ -48,7 +48,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let plan = Plan::new(options.members, options.base_port, options.dir, options.flags)?;
+    let plan = Plan::new(options.members, options.base_port, options.dir, &options.flags)?;
     // One thread: members are bound to the life of the thread that starts them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(play(&plan, options.clients))?;

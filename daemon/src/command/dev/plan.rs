@@ -34,7 +34,7 @@ pub(super) struct PlannedMember {
 impl Plan {
     /// # Errors
     /// A port is out of range or taken, or the folder cannot be made.
-    pub(super) fn new(count: u16, base_port: u16, dir: Option<PathBuf>, flags: Vec<String>) -> anyhow::Result<Self> {
+    pub(super) fn new(count: u16, base_port: u16, dir: Option<PathBuf>, flags: &[String]) -> anyhow::Result<Self> {
         let temporary = dir.is_none();
         let dir = dir.unwrap_or_else(|| std::env::temp_dir().join(format!("quorate-dev-{}", std::process::id())));
         let mut members = (0..count).map(|at| member(at, base_port, &dir)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn every_member_s_flags_are_settings_and_its_ports_its_own() {
         let dir = tempfile::tempdir().unwrap();
-        let plan = Plan::new(3, 42_379, Some(dir.path().into()), vec!["--snapshot-count=7".into()]).unwrap();
+        let plan = Plan::new(3, 42_379, Some(dir.path().into()), &["--snapshot-count=7".into()]).unwrap();
         let mut ports = Vec::new();
         for member in &plan.members {
             let Wanted::Run(checked) =
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn ports_beyond_the_last_and_taken_ports_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let refused = |base| format!("{:#}", Plan::new(3, base, Some(dir.path().into()), Vec::new()).unwrap_err());
+        let refused = |base| format!("{:#}", Plan::new(3, base, Some(dir.path().into()), &[]).unwrap_err());
         assert_eq!(refused(65_530), "--base-port: 65530 must leave room for 20 ports");
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();

@@ -77,11 +77,14 @@ fn say(out: &mut dyn Write, said: &mut BTreeMap<String, String>, row: &Row) -> i
     let term = row.term.map(|term| format!(" term {term}"));
     let note = if row.note.is_empty() { String::new() } else { format!(" {}", row.note) };
     let state = format!("{}{}{}{note}", row.role, term.unwrap_or_default(), stream.unwrap_or_default());
-    if said.get(&row.name) == Some(&state) {
+    // How long somebody is silent always moves.
+    let steady = state.replace(|c: char| c.is_ascii_digit() || c == '.', "");
+    let key = if row.term.is_some() { &state } else { &steady };
+    if said.get(&row.name) == Some(key) {
         return Ok(());
     }
     writeln!(out, "{} {state}{}", row.name, figures(row))?;
-    said.insert(row.name.clone(), state);
+    said.insert(row.name.clone(), key.clone());
     Ok(())
 }
 

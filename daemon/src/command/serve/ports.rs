@@ -1,5 +1,6 @@
 //! The ports of clients and of operations: bound early, served once there is a node, closed within a bounded time.
 
+use crate::admin::Admin;
 use crate::config::Address;
 use crate::config::Settings;
 use crate::config::settings;
@@ -79,6 +80,8 @@ impl Ports {
         running.register(&registry)?;
         let pages = Pages::new(running.handle().clone(), registry.clone())?;
         let client = ClientPort::new(running.handle().clone(), limits(settings), &registry, pages.clone())?;
+        let admin =
+            Admin::new(running.handle().clone(), settings.limits.quota_bytes.unwrap_or_default(), pages.clone());
         let ports = Self { stop: CancellationToken::new(), serving: TaskTracker::new() };
         let options = |tls: bool, source: &Option<ServerTls>| options(settings, source.as_ref().filter(|_| tls));
         for socket in sockets.client {
@@ -88,7 +91,7 @@ impl Ports {
             ports.serve(socket.listener, pages.clone(), options(socket.tls, &sockets.tls_http1), &traffic);
         }
         for socket in sockets.admin {
-            ports.serve(socket.listener, pages.clone(), options(socket.tls, &sockets.tls_http1), &traffic);
+            ports.serve(socket.listener, admin.clone(), options(socket.tls, &sockets.tls_http1), &traffic);
         }
         ports.serving.close();
         Ok(ports)

@@ -114,3 +114,32 @@ fn leftovers_of_an_interrupted_compaction_are_taken_up() {
     found.wal.look_after().unwrap();
     assert_eq!(files(&found, ".wal"), 1);
 }
+
+#[test]
+fn a_segment_written_over_does_not_come_back_under_its_old_name() {
+    // The ballast is there and every spare is used up, so what compaction drops is all there is to write over.
+    let life = |cut: Option<u64>| {
+        let disk = SimDisk::new();
+        let mut bench = Bench::new(&disk).unwrap();
+        bench.wal.look_after().unwrap();
+        for _ in 0..20 {
+            bench.append(2, 1150).unwrap();
+        }
+        bench.perform(vec![WalRequest::Compact { through: Index(40) }]).unwrap();
+        let before = disk.counts().effects;
+        if let Some(cut) = cut {
+            disk.lose_power_after(before + cut);
+        }
+        bench.wal.look_after().ok();
+        let done = (0..12).try_for_each(|_| bench.append(2, 1150));
+        assert!(cut.is_some() || done.is_ok());
+        (disk.counts().effects - before, bench)
+    };
+    let (effects, _) = life(None);
+    for cut in 0..effects {
+        let (_, bench) = life(Some(cut));
+        for seed in 0..12 {
+            bench.crash(Fate::Chance(seed)).unwrap_or_else(|error| panic!("effect {cut}, {error}"));
+        }
+    }
+}

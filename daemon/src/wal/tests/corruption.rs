@@ -159,3 +159,21 @@ fn a_cold_read_notices_what_changed_under_it() {
     disk.set_unreadable(Some(&segments(&disk)[0]));
     assert!(matches!(reader.read(Index(1), Index(1), 1), Err(ReadError::Unreadable { .. })));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, ..Default::default() })]
+
+    #[test]
+    fn whatever_bytes_stand_there_no_entry_is_made_up(nth in 0..3usize, at in 0..16_384u64, junk: Vec<u8>) {
+        let (disk, _, entries) = closed_log();
+        let file = crate::disk::Disk::open(&disk, &segments(&disk)[nth]).unwrap();
+        file.write_at(at, &[std::io::IoSlice::new(&junk)]).unwrap();
+        for line in dump(&disk).unwrap() {
+            proptest::prop_assert!(!line.is_empty());
+        }
+        if let Ok(found) = open(&disk) {
+            let found = read_all(&found);
+            same(&found, &entries[..found.len()]);
+        }
+    }
+}

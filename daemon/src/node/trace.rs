@@ -1,0 +1,120 @@
+//! The way of one write as spans, for requests that are traced: queue, replicate, fsync, commit, apply, reply.
+//!
+//! The spans have a level and a target that no log takes, so without a collector of traces they are switched off where
+//! they stand, and a request carries an empty pointer.
+
+use raft::{Index, IoId};
+use tracing::{Span, trace_span};
+
+/// The target of these spans. Traces take it at every level; log lines do not.
+pub const TRACE_TARGET: &str = "quorate_trace";
+
+/// A request that is traced.
+#[derive(Debug)]
+pub(super) struct Trace {
+    request: Span,
+    /// What it waits for now; its span ends when the next begins.
+    stage: Option<Span>,
+    /// Its write to this member's log, while that is under way.
+    fsync: Option<(IoId, Span)>,
+    /// Where its entry stands, if this member appended it.
+    index: Option<Index>,
+}
+
+impl Trace {
+    /// For a request that has just come: nothing unless traces are taken.
+    pub(super) fn begin(bytes: usize) -> Option<Box<Self>> {
+        let request = trace_span!(target: TRACE_TARGET, "propose", bytes);
+        if request.is_disabled() {
+            return None;
+        }
+        let stage = trace_span!(target: TRACE_TARGET, parent: &request, "queue");
+        Some(Box::new(Self { request, stage: Some(stage), fsync: None, index: None }))
+    }
+
+    /// It goes to the leader, which is another member.
+    pub(super) fn forwarded(&mut self) {
+        self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.request, "forward"));
+    }
+
+    /// This member has appended it: it is on its way to the followers and, in write `io`, to the disk.
+    pub(super) fn appended(&mut self, index: Index, io: IoId) {
+        self.index = Some(index);
+        self.fsync = Some((io, trace_span!(target: TRACE_TARGET, parent: &self.request, "fsync", io = io.0)));
+        self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.request, "replicate", index = index.0));
+    }
+
+    /// Writes up to here are durable.
+    pub(super) fn persisted(&mut self, io: IoId) {
+        self.fsync.take_if(|(own, _)| *own <= io);
+    }
+
+    /// Everything up to here is committed and goes to be applied.
+    pub(super) fn committed(&mut self, through: Index) {
+        if self.index.take_if(|index| *index <= through).is_some() {
+            self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.request, "apply"));
+        }
+    }
+
+    /// The outcome is there: what is left is to tell it.
+    pub(super) fn reply(mut self) {
+        self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.request, "reply"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+    use tracing::span::{Attributes, Id};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+    use tracing_subscriber::{Registry, registry::LookupSpan};
+
+    /// Writes down which spans begin and end.
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<String>>>);
+
+    impl<S: tracing::Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Seen {
+        fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+            self.0.lock().unwrap().push(format!("+{}", attributes.metadata().name()));
+        }
+
+        fn on_close(&self, id: Id, context: Context<'_, S>) {
+            self.0.lock().unwrap().push(format!("-{}", context.span(&id).unwrap().name()));
+        }
+    }
+
+    #[test]
+    fn a_request_that_nobody_traces_carries_nothing() {
+        assert!(Trace::begin(1).is_none());
+    }
+
+    #[test]
+    fn the_stages_of_a_write_follow_each_other_and_the_disk_runs_beside() {
+        let seen = Seen::default();
+        tracing::subscriber::with_default(Registry::default().with(seen.clone()), || {
+            let mut trace = Trace::begin(1).expect("traces are taken");
+            trace.appended(Index(7), IoId(3));
+            trace.persisted(IoId(2));
+            trace.committed(Index(6));
+            trace.committed(Index(7));
+            trace.persisted(IoId(3));
+            trace.reply();
+        });
+        let expected = [
+            "+propose",
+            "+queue",
+            "+fsync",
+            "+replicate",
+            "-queue",
+            "+apply",
+            "-replicate",
+            "-fsync",
+            "+reply",
+            "-apply",
+            "-reply",
+            "-propose",
+        ];
+        assert_eq!(*seen.0.lock().unwrap(), expected);
+    }
+}
