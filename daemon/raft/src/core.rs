@@ -12,7 +12,7 @@ use crate::entry::{Entry, EntryKind};
 use crate::input::Token;
 use crate::log::Log;
 use crate::membership::{Membership, Memberships};
-use crate::message::{Envelope, Message};
+use crate::message::{Envelope, Message, QUESTION_COUNT};
 use crate::output::{Event, Output};
 use crate::types::{HardState, Index, IoId, LinkId, LogId, MemberId, StreamId, Term, Time};
 use crate::writes::Writes;
@@ -37,6 +37,9 @@ pub(crate) struct Core {
     /// Where it was said that this member is one no more.
     removed_at: Option<Index>,
     streams_opened: u64,
+    /// The number of the last question put to a leader: a random number for each start of the member above, a count
+    /// below. Never used again, so that a late answer cannot pass for that to a later question (etcd-raft #397).
+    questions_asked: u64,
     /// Leadership was offered to another member; the caller hears who leads next, or that this moment has passed.
     pub(crate) handover: Option<(Token, Time)>,
 }
@@ -46,6 +49,7 @@ impl Core {
         assert!(boot.applied >= boot.start.index, "the state machine covers what the log lost");
         assert!(boot.applied <= boot.last.index, "only durable entries are applied");
         let commit = boot.commit.max(boot.applied).min(boot.last.index);
+        let chance = config.seed ^ config.id.0 ^ now.wall_us.rotate_left(32);
         Self {
             now,
             hard_state: boot.hard_state,
@@ -54,11 +58,12 @@ impl Core {
             commit,
             writes: Writes::default(),
             applies: Applies::new(boot.applied),
-            chance: Chance::new(config.seed ^ config.id.0 ^ now.wall_us.rotate_left(32)),
+            chance: Chance::new(chance),
             disk_full: false,
             links: BTreeMap::new(),
             removed_at: None,
             streams_opened: 0,
+            questions_asked: Chance::new(!chance).next() & !QUESTION_COUNT,
             handover: None,
             config,
         }
@@ -131,6 +136,11 @@ impl Core {
     pub(crate) fn removal_of(&self, id: MemberId) -> Option<Index> {
         let (at, membership) = self.memberships.committed(self.commit);
         (membership.removed.contains(&id) && !membership.is_member(id)).then_some(at)
+    }
+
+    pub(crate) fn next_question(&mut self) -> u64 {
+        self.questions_asked += 1;
+        self.questions_asked
     }
 
     pub(crate) fn next_stream(&mut self) -> StreamId {

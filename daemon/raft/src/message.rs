@@ -4,6 +4,9 @@ use crate::entry::Entry;
 use crate::types::{Index, LogId, MemberId, ReadRound, StreamId, Term, Time};
 use std::fmt;
 
+/// The part of a question's number that counts; the rest is random and changes when the follower starts anew.
+pub(crate) const QUESTION_COUNT: u64 = 0xffff_ffff;
+
 /// One message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
@@ -208,11 +211,11 @@ impl fmt::Display for Message {
             Self::AppendReject(reject) => write_reject(f, reject),
             Self::Heartbeat { commit, round, .. } => write!(f, "Heartbeat commit={commit} round={round}"),
             Self::HeartbeatReply { round, .. } => write!(f, "HeartbeatReply round={round}"),
-            Self::ReadIndex { question } => write!(f, "ReadIndex q{question}"),
+            Self::ReadIndex { question } => write!(f, "ReadIndex q{}", question & QUESTION_COUNT),
             Self::ReadIndexReply { question, index: Some(index) } => {
-                write!(f, "ReadIndexReply q{question} index={index}")
+                write!(f, "ReadIndexReply q{} index={index}", question & QUESTION_COUNT)
             }
-            Self::ReadIndexReply { question, index: None } => write!(f, "ReadIndexReply q{question} refused"),
+            Self::ReadIndexReply { question, index: None } => write!(f, "ReadIndexReply q{} refused", question & QUESTION_COUNT),
             Self::TimeoutNow { last } => write!(f, "TimeoutNow last={last}"),
             Self::Snapshot { offer, .. } => write!(f, "Snapshot {}", offer.last),
             Self::Removed { at } => write!(f, "Removed at={at}"),

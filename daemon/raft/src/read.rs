@@ -104,7 +104,6 @@ pub(crate) fn answer(core: &mut Core, reader: Reader, index: Option<Index>, out:
 /// The reads of a follower.
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
-    asked: u64,
     gathering: Vec<Token>,
     under_way: Option<Question>,
 }
@@ -133,14 +132,14 @@ impl Questions {
 
     fn start_if_due(&mut self, core: &mut Core, leader: Option<MemberId>, out: &mut Output) {
         let Some(leader) = leader.filter(|_| self.under_way.is_none() && !self.gathering.is_empty()) else { return };
-        self.asked += 1;
+        let number = core.next_question();
         self.under_way = Some(Question {
-            number: self.asked,
+            number,
             tokens: std::mem::take(&mut self.gathering),
             again_at: core.now.mono.after(core.config.heartbeat * 2),
             until: core.now.mono.after(core.config.election),
         });
-        core.send(leader, Message::ReadIndex { question: self.asked }, out);
+        core.send(leader, Message::ReadIndex { question: number }, out);
     }
 
     pub(crate) fn on_answer(

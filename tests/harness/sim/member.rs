@@ -5,15 +5,16 @@ use super::disk::Disk;
 use super::image::LogImage;
 use super::machine::{Machine, State};
 use super::queue::Micros;
-use raft::{Envelope, Index, Input, Install, LinkId, LogRead, MemberId, Membership, Raft, RoleName, Term};
+use bytes::Bytes;
+use raft::{Index, Input, Install, LinkId, LogRead, MemberId, Membership, Raft, RoleName, Term};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Something that happens to one member.
 #[derive(Debug)]
 pub enum What {
-    /// A message has crossed the network; from which slot, on which connection.
-    Deliver(Box<Envelope>, usize, u64),
+    /// A frame has crossed the network; from which slot, on which connection.
+    Deliver(Bytes, usize, u64),
     /// A deadline may have come.
     Tick,
     /// A flush has ended.

@@ -17,6 +17,7 @@ pub mod campaign;
 pub mod checks;
 pub mod clock;
 pub mod disk;
+pub mod frames;
 pub mod image;
 pub mod machine;
 pub mod member;

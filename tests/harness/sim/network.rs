@@ -22,8 +22,8 @@ struct Link {
     clogged_until: Micros,
     /// The connection the sending side believes in.
     up: Option<LinkId>,
-    /// When the last message sent will arrive.
-    tail: Micros,
+    /// When the last message sent will arrive, on each lane.
+    tails: [Micros; 2],
     in_flight: u32,
 }
 
@@ -62,8 +62,8 @@ impl Network {
         Self { options, links, pairs: vec![Pair::default(); SLOTS * SLOTS], last_link: 0 }
     }
 
-    /// What becomes of a message sent now.
-    pub fn send(&mut self, rng: &mut Rng, now: Micros, from: usize, to: usize) -> Fate {
+    /// What becomes of a message sent now, on the lane for what belongs to the log or on the other one.
+    pub fn send(&mut self, rng: &mut Rng, now: Micros, from: usize, to: usize, bulk: bool) -> Fate {
         let lost = rng.chance(self.options.loss);
         let delay = self.options.delay_min + rng.exponential(self.options.delay_mean);
         let again = rng.chance(self.options.replay).then(|| rng.below(REPLAY_LATE_MAX));
@@ -74,8 +74,9 @@ impl Network {
         }
         let mut at = link.clogged_until.max(now) + delay;
         if ordered {
-            at = at.max(link.tail);
-            link.tail = at;
+            let tail = &mut link.tails[usize::from(bulk)];
+            at = at.max(*tail);
+            *tail = at;
         }
         link.in_flight += 1 + u32::from(again.is_some());
         Fate { first: Some(at), again: again.map(|late| at + late) }
@@ -160,7 +161,7 @@ impl Network {
     /// Ends every partition and every clog, and messages fare well from now on.
     pub fn heal(&mut self) {
         for link in &mut self.links {
-            (link.blocked, link.clogged_until, link.tail) = (false, 0, 0);
+            (link.blocked, link.clogged_until, link.tails) = (false, 0, [0; 2]);
         }
         self.options = NetworkOptions { ordered: true, loss: 0, replay: 0, capacity: u32::MAX, ..self.options.clone() };
     }
@@ -198,9 +199,9 @@ mod tests {
     #[test]
     fn nothing_is_sent_without_a_connection_and_nothing_survives_it() {
         let (mut network, mut rng) = network(true);
-        assert_eq!(network.send(&mut rng, 0, 0, 1), Fate::default());
+        assert_eq!(network.send(&mut rng, 0, 0, 1, true), Fate::default());
         network.connect(0, 1).expect("nothing is in the way");
-        assert!(network.send(&mut rng, 0, 0, 1).first.is_some());
+        assert!(network.send(&mut rng, 0, 0, 1, true).first.is_some());
         let epoch = network.epoch(0, 1);
         network.disconnect(&mut rng, 0, 0, 1);
         network.connect(0, 1).expect("nothing is in the way");
@@ -211,7 +212,7 @@ mod tests {
     fn an_ordered_link_keeps_the_order() {
         let (mut network, mut rng) = network(true);
         network.connect(0, 1).expect("nothing is in the way");
-        let times: Vec<_> = (0..50).map(|now| network.send(&mut rng, now, 0, 1).first).collect();
+        let times: Vec<_> = (0..50).map(|now| network.send(&mut rng, now, 0, 1, true).first).collect();
         assert!(times.is_sorted());
     }
 
@@ -219,7 +220,7 @@ mod tests {
     fn an_unordered_link_does_not() {
         let (mut network, mut rng) = network(false);
         network.connect(0, 1).expect("nothing is in the way");
-        let times: Vec<_> = (0..50).map(|now| network.send(&mut rng, now, 0, 1).first).collect();
+        let times: Vec<_> = (0..50).map(|now| network.send(&mut rng, now, 0, 1, true).first).collect();
         assert!(!times.is_sorted());
     }
 
@@ -241,6 +242,6 @@ mod tests {
         network.disconnect(&mut rng, 0, 0, 1);
         network.connect(0, 1).expect("nothing is in the way");
         network.noticed(0, 1, old);
-        assert!(network.send(&mut rng, 0, 0, 1).first.is_some());
+        assert!(network.send(&mut rng, 0, 0, 1, true).first.is_some());
     }
 }

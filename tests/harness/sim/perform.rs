@@ -2,6 +2,7 @@
 
 use super::checks::configs::{Proposed, is_quorum};
 use super::checks::{Verdict, ensure};
+use super::frames;
 use super::image::{Base, LogImage};
 use super::member::{Member, What};
 use super::network::Fate;
@@ -9,8 +10,7 @@ use super::queue::{MILLI, Micros};
 use super::swarm::{Fault, Feature};
 use super::world::{Event as Happening, World, broken};
 use raft::{
-    Answer, Entry, EntryKind, Envelope, Event, Index, Input, Install, Membership, Message, Output, Persist, RoleName,
-    Term,
+    Entry, EntryKind, Envelope, Event, Index, Input, Install, Membership, Message, Output, Persist, RoleName, Term,
 };
 
 /// How long fetching a snapshot takes on average.
@@ -38,23 +38,18 @@ impl World {
     }
 
     fn perform(&mut self, slot: usize, out: &mut Output) -> Verdict {
-        let mut committed = Index::ZERO;
         for event in out.events.drain(..) {
-            if let Event::MembershipCommitted { at } = event {
-                committed = at;
-            }
             self.event(slot, &event)?;
         }
         let before = self.members[slot].disk.live.memberships().last().cloned();
         if let Some(persist) = out.persist.take() {
             self.persist(slot, persist)?;
         }
-        let leads = self.members[slot].leading.is_some();
-        self.claim(slot, claimed(out, leads).max(committed))?;
+        self.claim(slot)?;
         self.reconfigured(slot, before.as_ref().map(|(at, membership)| (*at, &**membership)))?;
         for envelope in out.send.drain(..) {
             self.promise(slot, &envelope)?;
-            self.send(slot, envelope);
+            self.send(slot, &envelope);
         }
         if !out.apply.is_empty() {
             self.hand_over(slot, std::mem::take(&mut out.apply))?;
@@ -84,7 +79,7 @@ impl World {
                 self.elected(slot, *term)?;
             }
             Event::Stream { from, to, reason, .. } => {
-                self.report.reach(&format!("stream {from:?} → {to:?} {reason:?}"))
+                self.report.reach(&format!("stream {from:?} → {to:?} {reason:?}"));
             }
             Event::StreamClosed { reason, .. } => self.report.reach(&format!("stream closed {reason:?}")),
             Event::Refused { why, .. } => self.report.reach(&format!("refused: {why}")),
@@ -136,17 +131,14 @@ impl World {
     }
 
     /// A leader may just have appended a configuration.
-    fn reconfigured(&mut self, slot: usize, before: Option<(Index, &Membership)>) -> Verdict {
+    fn reconfigured(&self, slot: usize, before: Option<(Index, &Membership)>) -> Verdict {
         let member = &self.members[slot];
         let (Some(term), Some(before), Some(raft)) = (member.leading, before, &member.raft) else { return Ok(()) };
         if member.disk.live.memberships().last().is_none_or(|(at, _)| *at <= before.0) {
             return Ok(());
         }
-        // What it relies on may be committed without anybody having been told yet.
-        let commit = raft.status(member.clock.now(self.now).mono).commit;
-        self.claim(slot, commit)?;
-        let member = &self.members[slot];
         let Some((at, membership)) = member.disk.live.memberships().last() else { return Ok(()) };
+        let commit = raft.brief().commit;
         // Its own word, now that it has been checked: others may be terms ahead of it.
         let committed = member.disk.live.at(commit).map_or((commit, Term(0)), |base| (commit, base.last.term));
         Proposed { leader: member.id, term, before, after: (*at, membership), committed }.check()
@@ -176,21 +168,23 @@ impl World {
         last.map_or(Ok(()), |io| self.input(slot, Input::Persisted(io)))
     }
 
-    /// A member says that everything up to `commit` is committed.
-    fn claim(&mut self, slot: usize, commit: Index) -> Verdict {
-        if commit <= self.members[slot].claimed {
+    /// What a member takes for committed must be.
+    fn claim(&mut self, slot: usize) -> Verdict {
+        let member = &self.members[slot];
+        let Some(commit) = member.raft.as_ref().map(|raft| raft.brief().commit) else { return Ok(()) };
+        if commit <= member.claimed {
             return Ok(());
         }
         let Self { members, ledger, .. } = self;
         members[slot].claimed = commit;
-        let (id, log) = (members[slot].id, &members[slot].disk.live);
+        let (id, log, leading) = (members[slot].id, &members[slot].disk.live, members[slot].leading);
         // The configuration before the last one may have counted: the last one can be younger than the commit.
         let configurations = || log.memberships().iter().rev().take(2);
         let durable = |base: Base| {
             let has = |id| by_id(members, id).is_some_and(|member| holds(&member.disk.durable, base));
             configurations().any(|(_, membership)| is_quorum(membership, has))
         };
-        ledger.claim(id, log, commit, durable)
+        ledger.claim(id, log, commit, leading, durable)
     }
 
     /// A message must not promise what the disk does not hold.
@@ -209,29 +203,32 @@ impl World {
         }
     }
 
-    fn send(&mut self, slot: usize, envelope: Envelope) {
+    fn send(&mut self, slot: usize, envelope: &Envelope) {
         let Some(to) = self.slot_of(envelope.to) else { return };
         if to == slot {
             return;
         }
-        let Fate { first, again } = self.network.send(&mut self.chance.network, self.now, slot, to);
+        // As the daemon's transport does it: what belongs to the log on a lane of its own.
+        let bulk =
+            matches!(envelope.message, Message::Append { .. } | Message::Commit { .. } | Message::Snapshot { .. });
+        let Fate { first, again } = self.network.send(&mut self.chance.network, self.now, slot, to, bulk);
         if first.is_none() {
             self.trace.note(self.now, 0, || "    which is lost".to_owned());
         }
-        let (life, epoch) = (self.members[to].life, self.network.epoch(slot, to));
         let mark = role_mark(self.members[slot].role);
         let connected = self.network.is_connected(slot, to) && !self.network.is_blocked(slot, to);
-        match first {
-            None if connected && self.swarm.has(Fault::Loss) => self.report.fault(Fault::Loss, &[mark]),
-            _ => {}
+        if first.is_none() && connected && self.swarm.has(Fault::Loss) {
+            self.report.fault(Fault::Loss, &[mark]);
         }
-        if let Some(at) = again {
+        if again.is_some() {
             self.report.fault(Fault::Replay, &[mark]);
-            let what = What::Deliver(Box::new(envelope.clone()), slot, epoch);
-            self.queue.push(at, Happening::To { slot: to, life, what });
         }
-        if let Some(at) = first {
-            self.queue.push(at, Happening::To { slot: to, life, what: What::Deliver(Box::new(envelope), slot, epoch) });
+        if first.is_none() {
+            return;
+        }
+        let (life, epoch, frame) = (self.members[to].life, self.network.epoch(slot, to), frames::encode(envelope));
+        for at in [first, again].into_iter().flatten() {
+            self.queue.push(at, Happening::To { slot: to, life, what: What::Deliver(frame.clone(), slot, epoch) });
         }
     }
 
@@ -375,24 +372,6 @@ pub(super) fn by_id(members: &[Member], id: raft::MemberId) -> Option<&Member> {
 /// Whether a log holds this very log up to its last entry.
 fn holds(log: &LogImage, base: Base) -> bool {
     log.at(base.last.index).map_or(log.base.last.index > base.last.index, |at| at == base)
-}
-
-/// How far a step says that entries are committed. A follower passes on the index of a read before it has the entry;
-/// that word is its leader's.
-fn claimed(out: &Output, leads: bool) -> Index {
-    let sent = out.send.iter().filter_map(|envelope| match envelope.message {
-        Message::Append { commit, .. } | Message::Heartbeat { commit, .. } | Message::Commit { commit, .. } => {
-            Some(commit)
-        }
-        Message::ReadIndexReply { index, .. } => index,
-        _ => None,
-    });
-    let read = out.answers.iter().filter_map(|answer| match answer {
-        Answer::Read(_, Ok(index)) if leads => Some(*index),
-        _ => None,
-    });
-    let applied = out.apply.last().map(Entry::index);
-    sent.chain(read).chain(applied).max().unwrap_or(Index::ZERO)
 }
 
 fn clear(out: &mut Output) {

@@ -120,7 +120,7 @@ impl Feature {
 /// The network of one run.
 #[derive(Clone, Debug)]
 pub struct NetworkOptions {
-    /// Messages of one direction stay in order and die with their connection, as on TCP.
+    /// Messages of one lane of one direction stay in order and die with their connection, as on TCP.
     pub ordered: bool,
     /// No message is faster.
     pub delay_min: Micros,

@@ -6,6 +6,7 @@ use super::checks::ledger::Ledger;
 use super::checks::{Verdict, Violation, ensure};
 use super::clients::Clients;
 use super::clock::Clock;
+use super::frames;
 use super::member::{Member, What};
 use super::network::{Network, SLOTS};
 use super::queue::{MILLI, Micros, Queue};
@@ -232,7 +233,7 @@ impl World {
         let commit = if chance.coin() { applied } else { Index::ZERO };
         let recent = usize::try_from(chance.below(RECENT_MAX)).expect("small");
         let boot = member.disk.durable.boot(applied, commit, recent);
-        let config = Config { id: member.id, seed: chance.next(), ..self.swarm.config.clone() };
+        let config = Config { id: member.id, seed: chance.bits(), ..self.swarm.config.clone() };
         self.elections.restarted(member.id, boot.hard_state);
         let held = boot.last.index >= applied;
         ensure("S5", held, || format!("{} has applied {applied}, its log ends at {}", member.id, boot.last))?;
@@ -342,9 +343,10 @@ impl World {
     /// Something happens to a member that runs.
     pub(super) fn handle(&mut self, slot: usize, what: What) -> Verdict {
         match what {
-            What::Deliver(envelope, ..) => {
+            What::Deliver(frame, ..) => {
                 self.report.messages += 1;
-                self.input(slot, Input::Received(*envelope))
+                let envelope = frames::decode(frame).map_err(|what| Violation { check: "codec", what })?;
+                self.input(slot, Input::Received(envelope))
             }
             What::Tick => self.tick(slot),
             What::Flushed(flush) => self.flushed(slot, flush),

@@ -105,16 +105,18 @@ impl Ledger {
         })
     }
 
-    /// `member` says that everything up to `commit` is committed; `durable` tells whether a quorum has an entry.
+    /// `member` says that everything up to `commit` is committed; `durable` tells whether a quorum has an entry,
+    /// `leading` in which term it leads.
     ///
     /// # Errors
-    /// S6 when another entry was committed there, when it does not have the entry itself or when no quorum has it; S9
-    /// when a write is committed twice.
+    /// S6 when another entry was committed there, when it does not have the entry itself, when no quorum has it, or
+    /// when a leader has committed an inherited entry by counting (paper, figure 8); S9 when a write is committed twice.
     pub fn claim(
         &mut self,
         member: MemberId,
         log: &LogImage,
         commit: Index,
+        leading: Option<Term>,
         durable: impl Fn(Base) -> bool,
     ) -> Verdict {
         let known = commit.min(self.last().last.index);
@@ -130,6 +132,8 @@ impl Ledger {
         ensure("S6", claimed.is_some_and(durable), || {
             format!("{member} says that {commit} is committed, but {claimed:?} is not durable on a quorum")
         })?;
+        let own = leading.is_none_or(|term| claimed.is_some_and(|base| base.last.term == term));
+        ensure("S6", own, || format!("{member} leads in {leading:?} and has committed {claimed:?} by counting"))?;
         (self.last().last.index.0 + 1..=commit.0).try_for_each(|index| {
             let logged = log.entry(Index(index)).expect("nothing beyond the committed is cut");
             self.commit(&logged.entry, logged.as_base())

@@ -22,7 +22,7 @@ fn log_of(entries: Vec<Entry>) -> LogImage {
 fn committed() -> (Ledger, LogImage) {
     let log = log_of(vec![entry(1, 1, 10), entry(1, 2, 11)]);
     let mut ledger = Ledger::default();
-    ledger.claim(A, &log, Index(2), |_| true).expect("a quorum has it");
+    ledger.claim(A, &log, Index(2), None, |_| true).expect("a quorum has it");
     (ledger, log)
 }
 
@@ -61,23 +61,30 @@ fn a_leader_without_a_committed_entry_is_refused() {
 #[test]
 fn a_commit_that_no_quorum_holds_is_refused() {
     let log = log_of(vec![entry(1, 1, 10)]);
-    assert_refused(Ledger::default().claim(A, &log, Index(1), |_| false), "S6");
-    assert_refused(Ledger::default().claim(A, &log, Index(2), |_| true), "S6");
+    assert_refused(Ledger::default().claim(A, &log, Index(1), None, |_| false), "S6");
+    assert_refused(Ledger::default().claim(A, &log, Index(2), None, |_| true), "S6");
 }
 
 #[test]
 fn a_commit_of_another_entry_at_the_same_index_is_refused() {
     let (mut ledger, _) = committed();
     let other = log_of(vec![entry(1, 1, 10), entry(2, 2, 12), entry(2, 3, 13)]);
-    assert_refused(ledger.claim(A, &other, Index(2), |_| true), "S6");
-    assert_refused(ledger.claim(A, &other, Index(3), |_| true), "S6");
+    assert_refused(ledger.claim(A, &other, Index(2), None, |_| true), "S6");
+    assert_refused(ledger.claim(A, &other, Index(3), None, |_| true), "S6");
+}
+
+#[test]
+fn an_inherited_entry_that_a_leader_commits_by_counting_is_refused() {
+    let log = log_of(vec![entry(1, 1, 10), entry(3, 2, 11)]);
+    assert_refused(Ledger::default().claim(A, &log, Index(1), Some(Term(3)), |_| true), "S6");
+    Ledger::default().claim(A, &log, Index(2), Some(Term(3)), |_| true).expect("its own entry, and what is before it");
 }
 
 #[test]
 fn a_write_committed_twice_is_refused() {
     let (mut ledger, mut log) = committed();
     log.apply(&write(None, vec![entry(1, 3, 10)])).expect("consecutive");
-    assert_refused(ledger.claim(A, &log, Index(3), |_| true), "S9");
+    assert_refused(ledger.claim(A, &log, Index(3), None, |_| true), "S9");
 }
 
 #[test]
