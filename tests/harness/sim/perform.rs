@@ -84,7 +84,7 @@ impl World {
                 self.elected(slot, *term)?;
             }
             Event::Stream { from, to, reason, .. } => {
-                self.report.reach(&format!("stream {from:?} → {to:?} {reason:?}"))
+                self.report.reach(&format!("stream {from:?} → {to:?} {reason:?}"));
             }
             Event::StreamClosed { reason, .. } => self.report.reach(&format!("stream closed {reason:?}")),
             Event::Refused { why, .. } => self.report.reach(&format!("refused: {why}")),

@@ -21,11 +21,11 @@ impl Rng {
     /// A stream of its own, so that what one part of the world draws does not shift what another one sees.
     #[must_use]
     pub fn fork(&mut self) -> Self {
-        Self::new(self.next())
+        Self::new(self.bits())
     }
 
     /// Sixty-four random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
         let (c, d) = (c ^ a, d ^ b);
@@ -35,7 +35,7 @@ impl Rng {
 
     /// A number below `bound`; zero when `bound` is zero.
     pub fn below(&mut self, bound: u64) -> u64 {
-        let wide = u128::from(self.next()) * u128::from(bound);
+        let wide = u128::from(self.bits()) * u128::from(bound);
         u64::try_from(wide >> 64).expect("the high half of a product of two u64")
     }
 
@@ -51,19 +51,19 @@ impl Rng {
 
     /// A fair coin.
     pub fn coin(&mut self) -> bool {
-        self.next() >> 63 == 1
+        self.bits() >> 63 == 1
     }
 
     /// An exponentially distributed number with this mean, cut at twenty times the mean.
     pub fn exponential(&mut self, mean: u64) -> u64 {
         // -log2 of a uniform number in (0, 1), in 1/65536: whole bits from the leading zeros, the rest by a
         // parabola through the next sixteen bits, right to a hundredth of a bit.
-        let bits = self.next() | 1;
+        let bits = self.bits() | 1;
         let zeros = u64::from(bits.leading_zeros());
         let fraction = ((bits << zeros) >> 47) & 0xffff;
-        let bend = (fraction * (0x1_0000 - fraction) >> 16) * 22_500 >> 16;
+        let bend = (((fraction * (0x1_0000 - fraction)) >> 16) * 22_500) >> 16;
         let log2 = (zeros << 16) + 0x1_0000 - fraction - bend;
-        let wide = u128::from(mean) * u128::from(log2) * 45_426 >> 32; // ln 2 = 45426 / 65536
+        let wide = (u128::from(mean) * u128::from(log2) * 45_426) >> 32; // ln 2 = 45426 / 65536
         u64::try_from(wide).unwrap_or(u64::MAX).min(mean.saturating_mul(20))
     }
 
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn one_seed_gives_one_stream_and_another_seed_another() {
-        let draw = |seed| (0..8).map(|_| 0).scan(Rng::new(seed), |rng, _: u64| Some(rng.next())).collect::<Vec<_>>();
+        let draw = |seed| (0..8).map(|_| 0).scan(Rng::new(seed), |rng, _: u64| Some(rng.bits())).collect::<Vec<_>>();
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
     }

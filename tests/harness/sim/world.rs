@@ -232,7 +232,7 @@ impl World {
         let commit = if chance.coin() { applied } else { Index::ZERO };
         let recent = usize::try_from(chance.below(RECENT_MAX)).expect("small");
         let boot = member.disk.durable.boot(applied, commit, recent);
-        let config = Config { id: member.id, seed: chance.next(), ..self.swarm.config.clone() };
+        let config = Config { id: member.id, seed: chance.bits(), ..self.swarm.config.clone() };
         self.elections.restarted(member.id, boot.hard_state);
         let held = boot.last.index >= applied;
         ensure("S5", held, || format!("{} has applied {applied}, its log ends at {}", member.id, boot.last))?;
