@@ -1,4 +1,4 @@
-//! One member of a Quorate cluster: etcd v3 requests in, a replicated log on disk, snapshots in an object store.
+//! One member of a Quorate cluster: etcd v3 requests in, a replicated log and a store on disk, answers out.
 //!
 //! ```text
 //!   etcd/ (gRPC, HTTP)    admin/, metrics/     transport/ (peers)
@@ -7,6 +7,24 @@
 //!               ┌────────────┼───────────────┬────────────┐
 //!             raft         wal/ thread   apply thread    store (mvcc)
 //! ```
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`command`] | the command line: what to run, and how it ends |
+//! | [`config`] | settings from flags, environment and file, checked once |
+//! | [`bootstrap`] | how a member formats its disk, and joins or forms a cluster |
+//! | [`node`] | the loop that drives the engine, and the handle everybody asks |
+//! | [`transport`] | frames from and to peers |
+//! | [`disk`] | the door to the disk: few calls, in an order a crash cannot harm |
+//! | [`wal`] | hard state and entries, each batch made durable by one sync |
+//! | [`store`] | the state machine's file, and the thread that flushes it |
+//! | [`etcd`] | the etcd v3 services: protobuf in, commands and reads out |
+//! | [`listener`] | one port for gRPC and HTTP, with or without TLS |
+//! | [`http`] | health, version and metrics over plain HTTP |
+//! | [`admin`] | what operators ask of a member |
+//! | [`metrics`] | the member in numbers, computed when they are read |
+//! | [`telemetry`] | log lines and traces |
+//! | [`tls`] | certificates, read again without a restart |
 
 pub mod admin;
 pub mod bootstrap;

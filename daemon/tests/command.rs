@@ -1,7 +1,5 @@
 //! The program as people and supervisors meet it: its words, its exit codes, and one member's whole life.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests stand outside of them, and a panic is how a test fails")]
-
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
@@ -24,28 +22,28 @@ fn program(path: &Path) -> Command {
 }
 
 fn quorate(arguments: &[&str]) -> Output {
-    program(Path::new(QUORATE)).args(arguments).output().unwrap()
+    program(Path::new(QUORATE)).args(arguments).output().expect("the program runs")
 }
 
 fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
+    std::str::from_utf8(bytes).expect("the program writes UTF-8")
 }
 
 /// Ports nobody listens on at this moment.
 fn free_ports<const N: usize>() -> [u16; N] {
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap().port())
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    held.map(|listener| listener.local_addr().expect("it is bound").port())
 }
 
 #[test]
 fn called_etcd_it_tells_etcd_s_version_first() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let etcd = dir.path().join("etcd");
-    symlink(QUORATE, &etcd).unwrap();
-    let told = program(&etcd).arg("--version").output().unwrap();
+    symlink(QUORATE, &etcd).expect("a link");
+    let told = program(&etcd).arg("--version").output().expect("the program runs");
     assert!(text(&told.stdout).starts_with("etcd Version: 3.7."), "{told:?}");
     assert!(told.status.success());
-    let help = program(&etcd).arg("-h").output().unwrap();
+    let help = program(&etcd).arg("-h").output().expect("the program runs");
     assert!(text(&help.stdout).contains("\n  etcd [flags]\n"));
 }
 
@@ -57,7 +55,11 @@ fn a_setting_that_cannot_be_is_refused_before_anything_happens() {
         text(&refused.stderr),
         "--election-timeout[100ms] should be at least as 5 times as --heartbeat-interval[100ms]\n"
     );
-    let shadowed = program(Path::new(QUORATE)).args(["serve", "--name=a"]).env("ETCD_NAME", "a").output().unwrap();
+    let shadowed = program(Path::new(QUORATE))
+        .args(["serve", "--name=a"])
+        .env("ETCD_NAME", "a")
+        .output()
+        .expect("the program runs");
     assert!(text(&shadowed.stderr).contains("is shadowed by corresponding command-line flag"), "{shadowed:?}");
     assert_eq!(shadowed.status.code(), Some(1));
 }
@@ -91,8 +93,8 @@ impl Member {
             .args(extra)
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
+            .expect("the program starts");
+        let lines = BufReader::new(child.stderr.take().expect("it is piped"));
         Self { child, log: Vec::new(), lines, client, admin }
     }
 
@@ -101,11 +103,11 @@ impl Member {
         let began = Instant::now();
         loop {
             let mut line = String::new();
-            let bytes = self.lines.read_line(&mut line).unwrap();
+            let bytes = self.lines.read_line(&mut line).expect("a readable line");
             assert!(bytes > 0 && began.elapsed() < START_MAX, "never said {words:?}: {:#?}", self.log);
             self.log.push(line);
             if self.log.last().is_some_and(|line| line.contains(words)) {
-                return self.log.last().unwrap();
+                return self.log.last().expect("just pushed");
             }
         }
     }
@@ -113,14 +115,14 @@ impl Member {
     fn terminate(&mut self) -> (Option<i32>, Duration) {
         let began = Instant::now();
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        (self.child.wait().unwrap().code(), began.elapsed())
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is ours");
+        (self.child.wait().expect("it is ours").code(), began.elapsed())
     }
 }
 
 #[test]
 fn a_member_gets_ready_tells_its_status_and_ends_when_asked() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let data = dir.path().join("data");
     let mut member = Member::start(&data, &["--max-wals=9"]);
     let note = member.says("without a meaning here").to_owned();
@@ -135,7 +137,8 @@ fn a_member_gets_ready_tells_its_status_and_ends_when_asked() {
     let status = quorate(&["status", &admin]);
     assert!(text(&status.stdout).contains("\nsolo    leader"), "{status:?}");
     assert!(status.status.success());
-    let json: serde_json::Value = serde_json::from_slice(&quorate(&["status", &admin, "-w", "json"]).stdout).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_slice(&quorate(&["status", &admin, "-w", "json"]).stdout).expect("the status is JSON");
     assert_eq!(json["members"][0]["status"]["role"], "leader");
     assert_eq!(json["replication"]["followers"], serde_json::json!([]));
 
@@ -151,45 +154,54 @@ fn a_member_gets_ready_tells_its_status_and_ends_when_asked() {
     let (code, took) = member.terminate();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_millis(1500), "{took:?}");
-    let dump = quorate(&["dump-log", data.to_str().unwrap()]);
+    let dump = quorate(&["dump-log", data.to_str().expect("a plain path")]);
     assert!(text(&dump.stdout).contains(" noop "), "{dump:?}");
     assert!(TcpListener::bind(("127.0.0.1", member.client)).is_ok(), "its port is free again");
 }
 
 #[test]
 fn a_data_directory_in_use_is_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let data = dir.path().join("data");
     let mut first = Member::start(&data, &[]);
     first.says("ready to serve client requests");
     let mut second = Member::start(&data, &[]);
     let refusal = second.says("could not start");
     assert!(refusal.contains("is in use by another process"), "{refusal}");
-    assert_eq!(second.child.wait().unwrap().code(), Some(1));
+    assert_eq!(second.child.wait().expect("it is ours").code(), Some(1));
 }
 
 #[test]
 fn dev_shows_a_cluster_and_leaves_nothing_behind() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let [port] = free_ports();
     let base = port.min(60_000).to_string();
-    let arguments = ["dev", "--members=3", "--clients=2", "--base-port", &base, "--dir", dir.path().to_str().unwrap()];
-    let mut dev = program(Path::new(QUORATE)).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let arguments = [
+        "dev",
+        "--members=3",
+        "--clients=2",
+        "--base-port",
+        &base,
+        "--dir",
+        dir.path().to_str().expect("a plain path"),
+    ];
+    let mut dev =
+        program(Path::new(QUORATE)).args(arguments).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut lines = BufReader::new(dev.stdout.take().expect("it is piped")).lines();
     let mut told = Vec::new();
     let began = Instant::now();
     let streams = |told: &[String]| told.iter().filter(|line| line.contains("stream replicate")).count();
     while streams(&told) < 2 {
         assert!(began.elapsed() < START_MAX, "{told:#?}");
-        told.push(lines.next().unwrap().unwrap());
+        told.push(lines.next().expect("it runs on").expect("a readable line"));
     }
     assert!(told.iter().any(|line| line.starts_with("endpoints: http://127.0.0.1:")), "{told:#?}");
     assert!(told.iter().any(|line| line.contains(" leader term ")), "{told:#?}");
     let pid = rustix::process::Pid::from_child(&dev);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    assert!(dev.wait().unwrap().success());
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is ours");
+    assert!(dev.wait().expect("it is ours").success());
     for member in 0..3 {
-        let client = base.parse::<u16>().unwrap() + member * 10;
+        let client = base.parse::<u16>().expect("made from one") + member * 10;
         assert!(TcpListener::bind(("127.0.0.1", client)).is_ok(), "m{} is still there", member + 1);
     }
 }

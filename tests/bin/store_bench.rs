@@ -6,7 +6,7 @@
 //! ```
 
 use bytes::Bytes;
-use mvcc::{Apply, Body, Command, Fault, KeyRange, Put, RangeRequest, RequestId, Revision, Store};
+use mvcc::{Apply, Body, Command, Fault, Flushed, KeyRange, Put, RangeRequest, RequestId, Revision, Store};
 use quorate::disk::RealDisk;
 use quorate::store::{Keeper, KeeperEvents, Options, Pace, RedbBackend};
 use std::path::Path;
@@ -21,7 +21,7 @@ const BATCH: u64 = 64;
 struct Quiet;
 
 impl KeeperEvents for Quiet {
-    fn durable(&mut self, _applied: u64) {}
+    fn flushed(&mut self, _round: Flushed, _took: Duration) {}
     fn fault(&mut self, fault: Fault) {
         eprintln!("storage failed: {fault}");
     }
@@ -194,7 +194,7 @@ fn run(directory: &Path, keys: u64) -> Result<(), Box<dyn std::error::Error>> {
     );
     bench.put_all("put, overwriting any, after the sweep", keys, |numbers, _| any(numbers));
     let Bench { store, keeper, .. } = bench;
-    keeper.stop();
+    drop(keeper);
     drop(store);
     drop(disk);
     let disk = RealDisk::open(directory)?;

@@ -82,7 +82,7 @@ impl TlsCluster {
         let (held, folder) = (tests::cluster::Ports::take()?, TempDir::with_prefix("quorate-test-")?);
         let urls: Vec<String> = (0..3).map(|n| format!("m{n}=https://127.0.0.1:{}", held.port(n * 3 + 1))).collect();
         let mut cluster =
-            Self { ports: (0..3).map(|n| held.port(n * 3)).collect(), children: Vec::new(), folder, held: held };
+            Self { ports: (0..3).map(|n| held.port(n * 3)).collect(), children: Vec::new(), folder, held };
         for n in 0..3 {
             let child = cluster.member(authority, n, &urls.join(","))?;
             cluster.children.push(child);

@@ -1,4 +1,4 @@
-//! The thread that applies committed entries to the store, and the one that flushes it.
+//! The thread that applies committed entries to the store, which its [`Keeper`] flushes meanwhile.
 //!
 //! * Entries are taken as many as there are, and what they led to goes back in one completion: wake-ups are few when
 //!   there is much to do.
@@ -9,7 +9,8 @@
 use super::completion::{Completion, Outcome};
 use super::{Applied, Inbox};
 use crate::metrics::Stages;
-use mvcc::{Apply, Command, Fault, Store};
+use crate::store::{Keeper, KeeperEvents, Pace};
+use mvcc::{Apply, Command, Fault, Flushed, Store};
 use raft::{Entry, EntryKind, LogId, MemberId};
 use std::collections::VecDeque;
 use std::io;
@@ -21,32 +22,17 @@ use tracing::error;
 
 /// Entries between two completions: clients at the front of a long queue hear early. About a millisecond of work.
 const COMPLETION_ENTRIES: usize = 256;
-/// Rows that have not reached the disk yet and may be lost without harm, since the log has them: more of them make
-/// fewer, larger commits of the store, and a longer replay.
-const FLUSH_BYTES: usize = 16 << 20;
-/// When even this much waits, applying waits for the disk.
-const FLUSH_BYTES_MAX: usize = 64 << 20;
-/// The longest that anything waits for its flush.
-const FLUSH_EVERY: Duration = Duration::from_secs(2);
-/// How often the flusher looks whether enough has gathered.
-const FLUSH_LOOK: Duration = Duration::from_millis(100);
-/// What is flushed at the end, so that a stop takes little time: more than this is replayed from the log instead.
-const FLUSH_BYTES_AT_END: usize = 1 << 20;
-/// Rows swept after a compaction in one flush, so that no flush takes long.
-const SWEEP_ROWS: usize = 10_000;
 
-/// The way to the thread. Ends it when dropped, after what is queued has been applied and flushed.
+/// The way to the thread. Ends it when dropped, after what is queued has been applied, and the store's keeper with it.
 pub(super) struct Applying {
     queue: Arc<Queue>,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
 struct Queue {
     inner: Mutex<Inner>,
     arrived: Condvar,
-    /// The flusher waits on this one.
-    ended: Condvar,
 }
 
 #[derive(Default)]
@@ -59,25 +45,18 @@ struct Inner {
 impl Applying {
     pub(super) fn start(me: MemberId, store: Arc<Store>, inbox: Arc<Inbox>, stages: Arc<Stages>) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
-        let (ours, theirs) = (queue.clone(), queue.clone());
-        let applier = Applier { me, store: store.clone(), inbox: inbox.clone(), stages: stages.clone() };
+        let theirs = queue.clone();
+        let flushes = Flushes { inbox: inbox.clone(), stages: stages.clone() };
+        let keeper = Keeper::start(store.clone(), Pace::default(), flushes)?;
+        let applier = Applier { me, store, keeper, inbox, stages };
         let apply = move || {
-            if let Err(fault) = applier.run(&ours) {
+            if let Err(fault) = applier.run(&theirs) {
                 error!(%fault, "the store failed: this member stops");
                 applier.inbox.complete(Completion::Failed(format!("the store failed: {fault}")));
             }
         };
-        let flush = move || {
-            if let Err(fault) = flush(&theirs, &store, &stages) {
-                error!(%fault, "the store cannot be made durable: this member stops");
-                inbox.complete(Completion::Failed(format!("the store cannot be made durable: {fault}")));
-            }
-        };
-        let threads = vec![
-            thread::Builder::new().name("apply".to_owned()).spawn(apply)?,
-            thread::Builder::new().name("flush".to_owned()).spawn(flush)?,
-        ];
-        Ok(Self { queue, threads })
+        let thread = thread::Builder::new().name("apply".to_owned()).spawn(apply)?;
+        Ok(Self { queue, thread: Some(thread) })
     }
 
     /// Hands committed entries over, in order. Never waits.
@@ -96,8 +75,7 @@ impl Drop for Applying {
     fn drop(&mut self) {
         self.queue.lock().closed = true;
         self.queue.arrived.notify_one();
-        self.queue.ended.notify_all();
-        for thread in self.threads.drain(..) {
+        if let Some(thread) = self.thread.take() {
             // A thread that panicked has said so itself; the store is then as after a crash.
             thread.join().ok();
         }
@@ -127,6 +105,7 @@ impl Queue {
 struct Applier {
     me: MemberId,
     store: Arc<Store>,
+    keeper: Keeper,
     inbox: Arc<Inbox>,
     stages: Arc<Stages>,
 }
@@ -142,9 +121,7 @@ impl Applier {
                 self.inbox.complete(completion);
             }
             entries.clear();
-            if self.store.buffered_bytes() > FLUSH_BYTES_MAX {
-                self.store.flush(SWEEP_ROWS)?;
-            }
+            self.keeper.make_room();
         }
         Ok(())
     }
@@ -192,26 +169,19 @@ impl Applier {
     }
 }
 
-/// Flushes the store now and then, and once more at the end if that is quickly done.
-fn flush(queue: &Queue, store: &Store, stages: &Stages) -> Result<(), Fault> {
-    let looks = FLUSH_EVERY.as_millis() / FLUSH_LOOK.as_millis();
-    let (mut look, mut sweeping, mut closed) = (0, false, false);
-    while !closed {
-        let inner = queue.lock();
-        if !inner.closed {
-            drop(queue.ended.wait_timeout(inner, FLUSH_LOOK).expect("nothing panics while it holds the queue"));
-        }
-        closed = queue.lock().closed;
-        if closed && store.buffered_bytes() > FLUSH_BYTES_AT_END {
-            return Ok(());
-        }
-        look += 1;
-        if sweeping || closed || look >= looks || store.buffered_bytes() > FLUSH_BYTES {
-            look = 0;
-            let timer = stages.flush.start_timer();
-            sweeping = store.flush(SWEEP_ROWS)?.sweep_pending;
-            timer.observe_duration();
-        }
+/// What becomes of the keeper's news.
+struct Flushes {
+    inbox: Arc<Inbox>,
+    stages: Arc<Stages>,
+}
+
+impl KeeperEvents for Flushes {
+    fn flushed(&mut self, _round: Flushed, took: Duration) {
+        self.stages.flush.observe(took.as_secs_f64());
     }
-    Ok(())
+
+    fn fault(&mut self, fault: Fault) {
+        error!(%fault, "the store cannot be made durable: this member stops");
+        self.inbox.complete(Completion::Failed(format!("the store cannot be made durable: {fault}")));
+    }
 }

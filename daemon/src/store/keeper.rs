@@ -4,9 +4,10 @@
 //! * Sweeping takes a slice of every round; with nothing else to do it takes rounds of its own, with pauses.
 //! * When the buffer is full the apply thread waits in [`Keeper::make_room`]: memory stays bounded, and the wait is
 //!   counted.
+//! * A stop flushes what is quickly written; more than that is left to the log, which replays it.
 //! * A fault ends the thread and is told once; whoever waits is let go, as the member is about to stop.
 
-use mvcc::{Fault, Store};
+use mvcc::{Fault, Flushed, Store};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -16,12 +17,15 @@ use std::{io, thread};
 /// When to flush.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// A buffer of this size is flushed at once. Larger ones make commits cheaper for each row, and take memory.
+    /// A buffer of this size is flushed at once. Larger ones make commits cheaper for each row, and take memory and a
+    /// longer replay.
     pub flush_bytes: usize,
     /// Rows wait no longer than this. It bounds what a restart replays of a store that is seldom written.
     pub flush_interval: Duration,
     /// Applying waits while the buffers take more: one being filled, one being flushed, and a batch on top.
     pub buffer_bytes_max: usize,
+    /// A larger buffer is not flushed at the end, so that a stop takes little time.
+    pub flush_bytes_at_stop: usize,
     /// Rows swept in one round. Each costs about as much as writing one.
     pub sweep_rows: usize,
 }
@@ -29,9 +33,10 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            flush_bytes: 8 << 20,
-            flush_interval: Duration::from_secs(5),
-            buffer_bytes_max: 32 << 20,
+            flush_bytes: 16 << 20,
+            flush_interval: Duration::from_secs(2),
+            buffer_bytes_max: 64 << 20,
+            flush_bytes_at_stop: 1 << 20,
             sweep_rows: 10_000,
         }
     }
@@ -46,13 +51,13 @@ const SWEEP_REST_MIN: Duration = Duration::from_millis(20);
 
 /// What the keeper tells.
 pub trait KeeperEvents: Send {
-    /// Replay now starts after this index: the log before it is not needed by the store.
-    fn durable(&mut self, applied: u64);
+    /// A round is over: how far it came and how long it took. Replay now starts after `round.applied`.
+    fn flushed(&mut self, round: Flushed, took: Duration);
     /// The storage failed. Nothing more will be flushed; the member has to stop.
     fn fault(&mut self, fault: Fault);
 }
 
-/// Keeps a store flushed. Stopping, or dropping it, flushes a last time.
+/// Keeps a store flushed. Dropping it flushes a last time, if that is quickly done, and ends the thread.
 pub struct Keeper {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -77,7 +82,7 @@ enum Wanted {
     Idle,
     /// A flush now.
     Flush,
-    /// A last flush, then the end.
+    /// A last flush if it is a small one, then the end.
     Stop,
     /// It has ended.
     Ended,
@@ -135,13 +140,10 @@ impl Keeper {
     pub fn flush_soon(&self) {
         self.shared.want_flush();
     }
+}
 
-    /// Flushes a last time and ends the thread.
-    pub fn stop(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
+impl Drop for Keeper {
+    fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         {
             let mut wanted = self.shared.wanted();
@@ -156,22 +158,21 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
 impl Shared {
     fn run(&self, mut events: impl KeeperEvents) {
         let mut rest = self.pace.flush_interval;
         loop {
             let stop = self.wait(rest) == Wanted::Stop;
+            if stop && self.store.buffered_bytes() > self.pace.flush_bytes_at_stop {
+                self.ended();
+                return;
+            }
             let began = Instant::now();
             match self.store.flush(self.pace.sweep_rows) {
-                Ok(flushed) => {
-                    events.durable(flushed.applied);
-                    rest = self.rest(flushed.sweep_pending, began.elapsed());
+                Ok(round) => {
+                    let took = began.elapsed();
+                    events.flushed(round, took);
+                    rest = self.rest(round.sweep_pending, took);
                 }
                 Err(fault) => {
                     self.ended();

@@ -13,8 +13,8 @@ enum Told {
 }
 
 impl KeeperEvents for Sender<Told> {
-    fn durable(&mut self, applied: u64) {
-        let _ = self.send(Told::Durable(applied)); // the test may be over
+    fn flushed(&mut self, round: Flushed, _took: Duration) {
+        let _ = self.send(Told::Durable(round.applied)); // the test may be over
     }
 
     fn fault(&mut self, fault: Fault) {
@@ -67,7 +67,13 @@ fn kept(pace: Pace) -> (Arc<Gated>, Arc<Store>, Keeper, Receiver<Told>) {
 }
 
 fn by_size() -> Pace {
-    Pace { flush_bytes: 10_000, buffer_bytes_max: 40_000, flush_interval: PATIENCE * 10, sweep_rows: 100 }
+    Pace {
+        flush_bytes: 10_000,
+        buffer_bytes_max: 40_000,
+        flush_interval: PATIENCE * 10,
+        flush_bytes_at_stop: 1_000,
+        sweep_rows: 100,
+    }
 }
 
 fn put(store: &Store) {
@@ -125,9 +131,20 @@ fn applying_waits_while_the_buffers_are_full_and_goes_on_afterwards() {
 fn stopping_flushes_what_is_left() {
     let (_backend, store, keeper, events) = kept(by_size());
     put(&store);
-    keeper.stop();
+    drop(keeper);
     assert!(matches!(events.try_recv(), Ok(Told::Durable(1))));
     assert_eq!(store.durable(), 1);
+}
+
+#[test]
+fn stopping_leaves_a_large_buffer_to_the_log() {
+    let (_backend, store, keeper, events) = kept(by_size());
+    while store.buffered_bytes() <= by_size().flush_bytes_at_stop {
+        put(&store);
+    }
+    drop(keeper);
+    assert!(events.try_recv().is_err(), "no round");
+    assert_eq!(store.durable(), 0);
 }
 
 #[test]
@@ -140,6 +157,6 @@ fn a_fault_is_told_once_and_nobody_waits_for_a_dead_keeper() {
     keeper.make_room();
     assert!(matches!(events.recv_timeout(PATIENCE), Ok(Told::Fault(text)) if text.contains("the disk is gone")));
     keeper.make_room();
-    keeper.stop();
+    drop(keeper);
     assert!(events.recv().is_err(), "nothing more is told");
 }

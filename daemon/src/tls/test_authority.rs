@@ -26,14 +26,14 @@ pub(crate) struct Leaf {
 
 impl Leaf {
     pub(crate) fn der(&self) -> CertificateDer<'static> {
-        CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap()
+        CertificateDer::from_pem_slice(self.cert.as_bytes()).expect("made here")
     }
 
     /// Writes `NAME.crt` and `NAME.key`, replacing what is there.
     pub(crate) fn save(&self, dir: &Path, name: &str) -> KeyPair {
         let pair = KeyPair { cert_file: dir.join(format!("{name}.crt")), key_file: dir.join(format!("{name}.key")) };
-        fs::write(&pair.cert_file, &self.cert).unwrap();
-        fs::write(&pair.key_file, &self.key).unwrap();
+        fs::write(&pair.cert_file, &self.cert).expect("a writable folder");
+        fs::write(&pair.key_file, &self.key).expect("a writable folder");
         pair
     }
 }
@@ -44,15 +44,15 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = SigningPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
+        let key = SigningPair::generate().expect("the provider makes keys");
+        let pem = params.self_signed(&key).expect("an authority may sign").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
     /// Writes `NAME.ca`.
     pub(crate) fn save(&self, dir: &Path, name: &str) -> PathBuf {
         let path = dir.join(format!("{name}.ca"));
-        fs::write(&path, &self.pem).unwrap();
+        fs::write(&path, &self.pem).expect("a writable folder");
         path
     }
 
@@ -73,13 +73,13 @@ impl Authority {
 
     fn issue(&self, cn: &str, hosts: &[&str], until: SystemTime, serial: u64) -> Leaf {
         let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
-        let mut params = CertificateParams::new(hosts).unwrap();
+        let mut params = CertificateParams::new(hosts).expect("names of hosts");
         params.distinguished_name.push(DnType::CommonName, cn);
         params.serial_number = Some(SerialNumber::from(serial));
         params.not_before = (SystemTime::now() - 2 * DAY).into();
         params.not_after = until.into();
-        let key = SigningPair::generate().unwrap();
-        let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let key = SigningPair::generate().expect("the provider makes keys");
+        let cert = params.signed_by(&key, &self.issuer).expect("an authority may sign").pem();
         Leaf { cert, key: key.serialize_pem() }
     }
 
@@ -100,7 +100,7 @@ impl Authority {
             revoked_certs: vec![revoked],
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        params.signed_by(&self.issuer).unwrap().pem().unwrap()
+        params.signed_by(&self.issuer).expect("an authority may sign").pem().expect("a list is PEM")
     }
 }
 
