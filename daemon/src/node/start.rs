@@ -182,7 +182,9 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         LogStart::Joined(known) => Company::of(known),
         LogStart::Founded(_) | LogStart::Exists => Company::default(),
     };
-    gate.open(Id(identity.member.0), known_cluster(identity.cluster, at, membership));
+    let known = known_cluster(identity.cluster, at, membership);
+    admitted.refuse_wrong_place(&settings, &known, &gate, tls.client.as_ref()).await?;
+    gate.open(Id(identity.member.0), known);
     info!(member = %Id(identity.member.0), cluster = %identity.cluster, boot = identity.boot, "starting");
 
     let shared = Arc::new(Shared::new(identity.clone(), store.clone(), inbox.clone()));
