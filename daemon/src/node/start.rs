@@ -413,6 +413,7 @@ impl Engine {
             install_wanted: None,
             leader_changes: 0,
             refused_messages: 0,
+            departure: None,
             stop: None,
         }
     }
