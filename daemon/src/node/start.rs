@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::spans::Spans;
 use super::turn::Node;
 use super::waiters::Waiters;
-use super::{Handle, Inbox, quota};
+use super::{Handle, Inbox, compactor, quota};
 use crate::bootstrap::{
     Admitted, BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_REMOVED, Formatted, Identity, LogStart,
 };
@@ -207,7 +207,10 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     });
     let handle = Handle::new(shared);
     let quota_bytes = settings.limits.quota_bytes;
-    let mut helpers = vec![tokio::spawn(publish(handle.clone(), settings))];
+    let mut helpers = vec![
+        tokio::spawn(compactor::run(handle.clone(), settings.compaction.auto)),
+        tokio::spawn(publish(handle.clone(), settings)),
+    ];
     helpers.extend(quota_bytes.map(|bytes| tokio::spawn(quota::watch(handle.clone(), bytes))));
     Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, quota_bytes })
 }
