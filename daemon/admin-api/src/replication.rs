@@ -121,7 +121,8 @@ pub struct Follower {
     pub lag_bytes: u64,
     /// The age of the oldest of them; 0 when there is none.
     pub lag_seconds: f64,
-    /// Bytes and seconds are estimates: the entries are older than this leader's record of them.
+    /// Bytes and seconds are estimates: the entries are older than this leader's record of them. Or all three are
+    /// upper bounds: the follower has not been heard since the election.
     #[serde(default)]
     pub lag_approximate: bool,
     /// Appends sent and not acknowledged.

@@ -112,7 +112,8 @@ pub struct Lag {
     pub bytes: u64,
     /// The age of the oldest of them; zero when there is none.
     pub age: Duration,
-    /// Bytes or age are estimates: the entries are older than this leader's record of them.
+    /// Bytes or age are estimates, because the entries are older than this leader's record of them; or all three are
+    /// upper bounds, because the follower has not said yet what it has (it has been away since the election).
     pub approximate: bool,
 }
 

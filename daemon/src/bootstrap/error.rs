@@ -39,6 +39,18 @@ pub enum BootstrapError {
         /// Theirs.
         cluster: ClusterId,
     },
+    /// The data directory is another cluster's, in the place of a member of the one the settings name.
+    #[error(
+        "the data directory belongs to cluster {mine}, and peer {peer:?} to cluster {theirs}, which has a member with these peer URLs: put that member's own data directory back, or name this one's cluster"
+    )]
+    OtherCluster {
+        /// The data directory's.
+        mine: ClusterId,
+        /// Who said so, by the name in the settings.
+        peer: String,
+        /// The peer's.
+        theirs: ClusterId,
+    },
     /// The cluster has no member with this member's peer URLs.
     #[error("cluster {cluster} has no member with the peer URLs {urls:?}; add it there first")]
     NotAdded {
@@ -74,6 +86,7 @@ impl BootstrapError {
             Self::DiskReplaced => EXIT_DISK_REPLACED,
             Self::Removed => EXIT_REMOVED,
             Self::FormedWithoutMe { .. }
+            | Self::OtherCluster { .. }
             | Self::NotAdded { .. }
             | Self::BindRefused(_)
             | Self::OtherName { .. }

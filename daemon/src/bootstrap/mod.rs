@@ -8,11 +8,13 @@
 //!
 //! * A disk gets a random storage id once, and the cluster binds the member id to it. Whoever comes with the same
 //!   name or id and another disk is refused: its votes and acknowledgements would be forgotten ones.
-//! * A cluster is formed only while disks are empty; afterwards the settings about forming are not looked at.
+//! * A cluster is formed only while disks are empty; afterwards the settings about forming are looked at only to
+//!   refuse a data directory that was put in the place of another cluster's member.
 
 mod ask;
 mod error;
 mod file;
+mod foreign;
 mod form;
 mod ids;
 mod node_info;
@@ -202,6 +204,26 @@ impl Formatted {
 }
 
 impl Admitted {
+    /// Refuses a data directory that was put where another cluster has a member. `known` is what its log says; a
+    /// member that is new has none, and was judged when it was admitted.
+    ///
+    /// # Errors
+    /// A peer that the settings name says so.
+    pub async fn refuse_wrong_place(
+        &self,
+        settings: &Settings,
+        known: &KnownCluster,
+        gate: &Gate,
+        tls: Option<&ClientTls>,
+    ) -> Result<(), BootstrapError> {
+        if self.log != LogStart::Exists {
+            return Ok(());
+        }
+        let strangers = foreign::strangers(&settings.bootstrap.members, known);
+        let heard = ask::introductions(&strangers, &gate.introduction(), tls).await;
+        foreign::weigh(self.identity.cluster, &self.info.peer_urls, &heard)
+    }
+
     /// The log has been created and is durable: from now on it must be there.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use super::address::Address;
 use super::problem::Problem;
 use super::raw::Raw;
 use super::settings::{
-    Advertise, Auth, AutoCompaction, Compaction, CorruptionCheck, HttpAccess, Keepalive, Limits, Listen, Log,
-    LogFormat, LogLevel, LogOutput, Settings, Slow, Snapshot, Timing, Tracing,
+    Advertise, Auth, AutoCompaction, Compaction, CorruptionCheck, Keepalive, Limits, Listen, Log, LogFormat, LogLevel,
+    LogOutput, Settings, Slow, Snapshot, Timing, Tracing,
 };
 use super::{Mode, check_cluster, check_features, check_tls, value};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,7 @@ pub(super) fn check(raw: &Raw, mode: Mode, formed: &dyn Fn(&Path) -> bool) -> Re
     let listen = listen(raw, mode)?;
     let advertise = advertise(raw)?;
     let features = check_features::features(raw)?;
+    refuse_chosen_hosts(raw)?;
     let client_tls = check_tls::client(raw, &data_dir, &listen)?;
     let peer_tls = check_tls::peer(raw, &data_dir, &listen, &advertise)?;
     let bootstrap = check_cluster::bootstrap(raw, &name, &advertise)?;
@@ -67,9 +68,7 @@ pub(super) fn check(raw: &Raw, mode: Mode, formed: &dyn Fn(&Path) -> bool) -> Re
             apply: raw.duration("warning-apply-duration"),
             unary: raw.duration("warning-unary-request-duration"),
         },
-        http_access: HttpAccess { origins: any_or(raw.list("cors")), hosts: any_or(raw.list("host-whitelist")) },
         strict_reconfig_check: raw.bool("strict-reconfig-check"),
-        unsafe_no_fsync: raw.bool("unsafe-no-fsync"),
         metrics_extensive: raw.text("metrics") == "extensive",
         log: log(raw)?,
         tracing: tracing(raw, &name)?,
@@ -229,8 +228,15 @@ fn auth(raw: &Raw) -> Result<Auth, Problem> {
     Ok(Auth { token_ttl: Duration::from_secs(raw.number("auth-token-ttl")), bcrypt_cost: raw.number("bcrypt-cost") })
 }
 
-fn any_or(list: Vec<String>) -> Option<Vec<String>> {
-    Some(list).filter(|list| !list.is_empty() && !list.iter().any(|word| word == "*"))
+/// Nobody looks at the `Host` of a request: whoever counts on it must know.
+fn refuse_chosen_hosts(raw: &Raw) -> Result<(), Problem> {
+    let hosts = raw.list("host-whitelist");
+    match hosts.is_empty() || hosts.iter().any(|host| host == "*") {
+        true => Ok(()),
+        false => {
+            Err(raw.refuse("host-whitelist", "must be empty or *: the host that a request names is not looked at"))
+        }
+    }
 }
 
 fn log(raw: &Raw) -> Result<Log, Problem> {
@@ -284,9 +290,6 @@ fn notes(raw: &Raw, settings: &Settings) -> Vec<String> {
     let without: Vec<_> = raw.without_meaning().map(|(name, why)| format!("--{name} ({why})")).collect();
     if !without.is_empty() {
         notes.push(format!("accepted, and without a meaning here: {}", without.join(", ")));
-    }
-    if settings.unsafe_no_fsync {
-        notes.push("--unsafe-no-fsync: a power cut will lose acknowledged writes".to_owned());
     }
     if settings.client_tls.is_some() {
         let plain = settings.listen.client.iter().filter(|url| !url.tls());

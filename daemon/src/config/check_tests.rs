@@ -40,7 +40,6 @@ fn nothing_said_is_a_member_alone_on_the_usual_ports() {
     assert_eq!(alone.keepalive.interval, Some(Duration::from_secs(7200)));
     assert_eq!(alone.compaction.auto, AutoCompaction::Off);
     assert_eq!((alone.client_tls, alone.peer_tls, alone.tracing), (None, None, None));
-    assert_eq!(alone.http_access, HttpAccess { origins: None, hosts: None });
 }
 
 #[test]
@@ -285,14 +284,20 @@ fn a_name_has_no_sign_that_a_list_of_members_needs() {
 }
 
 #[test]
+fn a_choice_of_hosts_that_nobody_would_enforce_is_refused() {
+    assert!(refused(&["--host-whitelist=example.com"]).contains("must be empty or *"));
+    assert!(run(Mode::Quorate, &["--host-whitelist=*"]).is_ok());
+}
+
+#[test]
 fn what_has_no_meaning_is_said_once() {
     let notes = run(Mode::Quorate, &["--max-wals=3", "--backend-batch-limit=7", "--unsafe-no-fsync"]).unwrap().notes;
     assert_eq!(
         notes,
         [
             "accepted, and without a meaning here: --max-wals (log segments are recycled as soon as they are not needed), \
-             --backend-batch-limit (the store is another one and has no such setting)",
-            "--unsafe-no-fsync: a power cut will lose acknowledged writes"
+             --backend-batch-limit (the store is another one and has no such setting), \
+             --unsafe-no-fsync (every write still waits for the disk)"
         ]
     );
 }

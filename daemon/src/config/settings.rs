@@ -14,7 +14,7 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where the write-ahead log lives, if not in the data directory.
     pub wal_dir: Option<PathBuf>,
-    /// How the cluster is formed; looked at only while the data directory is empty.
+    /// How the cluster is formed. Once there is data, it only tells whose place this is.
     pub bootstrap: Bootstrap,
     /// What this process listens on.
     pub listen: Listen,
@@ -42,12 +42,8 @@ pub struct Settings {
     pub client_tls: Option<Tls>,
     /// TLS between members; none is plain text.
     pub peer_tls: Option<Tls>,
-    /// Which browsers and host names the HTTP endpoints answer.
-    pub http_access: HttpAccess,
     /// Refuse changes of membership that would cost the quorum.
     pub strict_reconfig_check: bool,
-    /// Never wait for the disk. A power cut loses acknowledged writes; for tests only.
-    pub unsafe_no_fsync: bool,
     /// Also export histograms of every gRPC call.
     pub metrics_extensive: bool,
     /// What is logged, how and where.
@@ -208,15 +204,6 @@ pub struct Slow {
     pub apply: Duration,
     /// Answering one unary request.
     pub unary: Duration,
-}
-
-/// Which browsers and host names the HTTP endpoints answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpAccess {
-    /// Origins; none is any.
-    pub origins: Option<Vec<String>>,
-    /// Values of `Host` without TLS; none is any.
-    pub hosts: Option<Vec<String>>,
 }
 
 /// The oldest or newest TLS version spoken.

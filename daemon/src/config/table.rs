@@ -31,6 +31,12 @@ const fn flag(group: Group, name: &'static str, kind: Kind, default: &'static st
 const NO_BBOLT: &str = "the store is another one and has no such setting";
 const NO_DISCOVERY: &str = "name the members in --initial-cluster";
 const OWN_TRANSPORT: &str = "peer connections notice a silent peer by heartbeats";
+const WHOLE_LOG: &str = "the log is kept whole, from its first entry";
+const NO_WATCH: &str = "watches are not served";
+const NO_AUTH: &str = "there are no users: access is controlled by client certificates";
+const METRICS_TELL: &str = "slow requests show in the histograms of the metrics, not in the log";
+const OWN_SWEEP: &str = "compacted revisions are swept in the background, in steps of the store's own";
+const NOT_COMPARED: &str = "the members' states are never compared; etcdctl endpoint hashkv does so by hand";
 const OWN_LOG: &str = "log segments are recycled as soon as they are not needed";
 
 /// Every flag there is.
@@ -57,14 +63,16 @@ pub(super) const FLAGS: &[Flag] = &[
         U64_FROM_1,
         "10000",
         "Number of committed transactions to trigger a snapshot to disk.",
-    ),
+    )
+    .accepted(WHOLE_LOG),
     flag(
         Member,
         "snapshot-catchup-entries",
         U64,
         "5000",
         "Number of entries kept behind a snapshot for followers that are a little behind.",
-    ),
+    )
+    .accepted(WHOLE_LOG),
     flag(Member, "heartbeat-interval", HEARTBEAT_MS, "100", "Time (in milliseconds) of a heartbeat interval."),
     flag(
         Member,
@@ -79,7 +87,8 @@ pub(super) const FLAGS: &[Flag] = &[
         Bool,
         "true",
         "Whether to start with most of the first election timeout already passed.",
-    ),
+    )
+    .accepted("a member that starts waits for a leader for a whole election timeout"),
     flag(Member, "listen-peer-urls", Urls, "http://localhost:2380", "List of URLs to listen on for peer traffic."),
     flag(
         Member,
@@ -169,15 +178,18 @@ pub(super) const FLAGS: &[Flag] = &[
         TIME_ABOVE_0,
         "10m",
         "Duration of periodical watch progress notification.",
-    ),
-    flag(Member, "warning-apply-duration", TIME, "100ms", "A warning is logged if applying an entry takes longer."),
+    )
+    .accepted(NO_WATCH),
+    flag(Member, "warning-apply-duration", TIME, "100ms", "A warning is logged if applying an entry takes longer.")
+        .accepted(METRICS_TELL),
     flag(
         Member,
         "warning-unary-request-duration",
         TIME,
         "300ms",
         "A warning is logged if a unary request takes longer.",
-    ),
+    )
+    .accepted(METRICS_TELL),
     flag(
         Clustering,
         "initial-advertise-peer-urls",
@@ -238,7 +250,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "true",
         "Reject reconfiguration requests that would cause quorum loss.",
     ),
-    flag(Clustering, "pre-vote", Bool, "true", "Enable to run an additional Raft election phase."),
+    flag(Clustering, "pre-vote", Bool, "true", "Enable to run an additional Raft election phase.")
+        .accepted("it is always on"),
     flag(
         Clustering,
         "auto-compaction-retention",
@@ -259,8 +272,9 @@ pub(super) const FLAGS: &[Flag] = &[
         U32,
         "1000",
         "Maximum revisions deleted in each compaction batch (0 is the default).",
-    ),
-    flag(Clustering, "compaction-sleep-interval", TIME, "10ms", "Rest between compaction batches."),
+    )
+    .accepted(OWN_SWEEP),
+    flag(Clustering, "compaction-sleep-interval", TIME, "10ms", "Rest between compaction batches.").accepted(OWN_SWEEP),
     flag(Clustering, "max-learners", U32_FROM_1, "1", "Maximum number of learners in the cluster."),
     flag(Clustering, "downgrade-check-time", TIME, "5s", "Time between downgrade checks.")
         .accepted("downgrades of etcd's versions do not exist here"),
@@ -358,7 +372,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "",
         "Maximum TLS version supported: TLS1.2, TLS1.3 (empty is the newest).",
     ),
-    flag(Security, "cors", List, "*", "Comma-separated white list of origins for CORS (empty or * means allow all)."),
+    flag(Security, "cors", List, "*", "Comma-separated white list of origins for CORS (empty or * means allow all).")
+        .accepted("no page of another origin is allowed to read an answer"),
     flag(
         Security,
         "host-whitelist",
@@ -366,16 +381,18 @@ pub(super) const FLAGS: &[Flag] = &[
         "*",
         "Acceptable hostnames from HTTP client requests, if server is not secure (empty or * means allow all).",
     ),
-    flag(Auth, "auth-token", Text, "simple", "Type of auth tokens: simple."),
-    flag(Auth, "auth-token-ttl", U32_FROM_1, "300", "Time (in seconds) an auth token lives after its last use."),
-    flag(Auth, "bcrypt-cost", number(4, 31), "10", "Cost of the bcrypt hash of passwords, 4 to 31."),
+    flag(Auth, "auth-token", Text, "simple", "Type of auth tokens: simple.").accepted(NO_AUTH),
+    flag(Auth, "auth-token-ttl", U32_FROM_1, "300", "Time (in seconds) an auth token lives after its last use.")
+        .accepted(NO_AUTH),
+    flag(Auth, "bcrypt-cost", number(4, 31), "10", "Cost of the bcrypt hash of passwords, 4 to 31.").accepted(NO_AUTH),
     flag(
         Monitoring,
         "metrics",
         Choice(&["basic", "extensive"]),
         "basic",
         "Set level of detail for exported metrics: extensive includes gRPC histograms.",
-    ),
+    )
+    .accepted("calls are counted by method and code, without histograms"),
     flag(
         Monitoring,
         "listen-metrics-urls",
@@ -391,14 +408,16 @@ pub(super) const FLAGS: &[Flag] = &[
         TIME,
         "0s",
         "Duration of time between cluster corruption check passes (0 is never).",
-    ),
+    )
+    .accepted(NOT_COMPARED),
     flag(
         Monitoring,
         "compact-hash-check-time",
         TIME_ABOVE_0,
         "1m",
         "Duration of time between checks of followers' compaction hashes.",
-    ),
+    )
+    .accepted(NOT_COMPARED),
     flag(Logging, "logger", Choice(&["zap"]), "zap", "Only zap, whose form our lines have.")
         .accepted("there is one logger"),
     flag(
@@ -457,14 +476,16 @@ pub(super) const FLAGS: &[Flag] = &[
         Bool,
         "false",
         "Compare state with the other members before serving.",
-    ),
+    )
+    .accepted(NOT_COMPARED),
     flag(
         Features,
         "experimental-compact-hash-check-enabled",
         Bool,
         "false",
         "Compare compaction hashes with followers.",
-    ),
+    )
+    .accepted(NOT_COMPARED),
     flag(Features, "experimental-watch-progress-notify-interval", TIME_ABOVE_0, "10m", "")
         .alias("watch-progress-notify-interval"),
     flag(Features, "experimental-corrupt-check-time", TIME, "0s", "").alias("corrupt-check-time"),
@@ -490,7 +511,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "false",
         "Make a one-member cluster of what is on this disk. What others had and this one had not is lost.",
     ),
-    flag(Unsafe, "unsafe-no-fsync", Bool, "false", "Never wait for the disk. A power cut loses acknowledged writes."),
+    flag(Unsafe, "unsafe-no-fsync", Bool, "false", "Never wait for the disk.")
+        .accepted("every write still waits for the disk"),
 ];
 
 /// The flag of this name; an alias leads to the one it stands for.

@@ -110,7 +110,8 @@ impl Api {
     async fn refuse_unless_healthy(&self, leaving: Option<MemberId>) -> Result<(), Refusal> {
         let status = self.node.inspect().await.ok_or(Refusal::Stopped)?;
         let voters: Vec<_> = status.raft.followers.iter().filter(|follower| !follower.learner).collect();
-        let silent = |member: &&&raft::FollowerStatus| member.silent_for.is_some_and(|silence| silence > SILENCE_MAX);
+        // One that this leader has never heard is as silent as one it has not heard for long.
+        let silent = |member: &&&raft::FollowerStatus| member.silent_for.is_none_or(|silence| silence > SILENCE_MAX);
         let healthy = match leaving {
             None => !voters.iter().any(|voter| silent(&voter)),
             // Taking out a voter that is gone costs no quorum.

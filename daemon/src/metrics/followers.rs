@@ -22,9 +22,11 @@ const GAUGES: [(&str, &str, Number); 15] = [
     ("quorate_follower_lag_seconds", "The age of the oldest of those entries, by the leader's clock.", |follower| {
         follower.lag.age.as_secs_f64()
     }),
-    ("quorate_follower_lag_approximate", "Whether bytes and seconds are estimates.", |follower| {
-        f64::from(u8::from(follower.lag.approximate))
-    }),
+    (
+        "quorate_follower_lag_approximate",
+        "Whether bytes and seconds are estimates, or the whole lag an upper bound: the follower has not been heard since the election.",
+        |follower| f64::from(u8::from(follower.lag.approximate)),
+    ),
     ("quorate_follower_match_index", "The last entry the follower is known to share, durably.", |follower| {
         as_f64(follower.matched.index.0)
     }),

@@ -1,17 +1,22 @@
 //! Keeping everybody else in step with the membership: the links, the gate, and what handles show.
 
-use super::Node;
 use super::shared::Configured;
+use super::{Node, Stop};
 use crate::bootstrap::{ClusterId, NodeInfo};
 use crate::transport::hello::KnownCluster;
 use admin_api::Id;
-use raft::{Index, MemberId, Membership, Time};
+use raft::{Index, MemberId, Membership, RoleName, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tracing::warn;
 
 /// How long a member that has left keeps its link: long enough to be told, and for its last acknowledgements.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long a member that has been removed goes on at least: what it has said, the answer to whoever removed it among
+/// it, is then sent.
+const DEPART_MIN: Duration = Duration::from_millis(200);
+/// How long it goes on at most, for a successor to take over and for answers it waits for itself.
+const DEPART_MAX: Duration = Duration::from_secs(3);
 /// Members that call and are in no configuration here yet. Only a member of the same cluster passes the gate.
 const GUESTS_MAX: usize = 16;
 
@@ -23,6 +28,20 @@ pub(super) struct Company {
     /// They left, and are linked to until then.
     leaving: BTreeMap<MemberId, (NodeInfo, Time)>,
     members: BTreeMap<MemberId, NodeInfo>,
+}
+
+/// The last moments of a member that has been removed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Departure {
+    earliest: Time,
+    latest: Time,
+}
+
+impl Departure {
+    /// When it is to be looked at again.
+    pub(super) fn due(self, now: Time) -> Time {
+        if now < self.earliest { self.earliest } else { self.latest }
+    }
 }
 
 impl Company {
@@ -80,6 +99,21 @@ impl Node {
         self.company.leaving.retain(|_, (_, until)| *until > now);
         if self.company.leaving.len() < before {
             self.link();
+        }
+    }
+
+    /// This member has been removed: it ends as soon as nobody depends on it.
+    pub(super) fn depart(&mut self) {
+        let (earliest, latest) = (self.now.mono.after(DEPART_MIN), self.now.mono.after(DEPART_MAX));
+        self.departure.get_or_insert(Departure { earliest, latest });
+    }
+
+    /// Ends a member that has been removed, has handed over and owes nobody an answer; or whose time is up.
+    pub(super) fn settle_departure(&mut self) {
+        let Some(Departure { earliest, latest }) = self.departure else { return };
+        let owing = self.raft.brief().role == RoleName::Leader || self.calls.len() > 0;
+        if self.now.mono >= if owing { latest } else { earliest } {
+            self.stop.get_or_insert(Stop::Removed);
         }
     }
 

@@ -12,6 +12,7 @@
 mod applier;
 mod calls;
 mod clock;
+mod compactor;
 mod completion;
 mod failure;
 mod follow;

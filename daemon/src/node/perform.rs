@@ -2,7 +2,7 @@
 //! Whoever asks "when does it sync?" finds the answer here: after it has been sent to the followers.
 
 use super::waiters::Place;
-use super::{Node, ProposeFailure, Stop};
+use super::{Node, ProposeFailure};
 use crate::transport::{CallReply, NotTaken, NotTakenReason};
 use crate::wal::WalRequest;
 use admin_api::Id;
@@ -149,7 +149,7 @@ impl Node {
             }
             Event::Removed { at } => {
                 warn!(%at, "this member has been removed from the cluster");
-                self.stop = Some(Stop::Removed);
+                self.depart();
             }
             Event::Stream { peer, from, to, reason } => info!(peer = %Id(peer.0), ?from, ?to, ?reason, "stream"),
             Event::StreamClosed { peer, reason } => debug!(peer = %Id(peer.0), ?reason, "stream closed"),

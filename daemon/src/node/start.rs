@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::spans::Spans;
 use super::turn::Node;
 use super::waiters::Waiters;
-use super::{Handle, Inbox, quota};
+use super::{Handle, Inbox, compactor, quota};
 use crate::bootstrap::{
     Admitted, BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_REMOVED, Formatted, Identity, LogStart,
 };
@@ -182,7 +182,9 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         LogStart::Joined(known) => Company::of(known),
         LogStart::Founded(_) | LogStart::Exists => Company::default(),
     };
-    gate.open(Id(identity.member.0), known_cluster(identity.cluster, at, membership));
+    let known = known_cluster(identity.cluster, at, membership);
+    admitted.refuse_wrong_place(&settings, &known, &gate, tls.client.as_ref()).await?;
+    gate.open(Id(identity.member.0), known);
     info!(member = %Id(identity.member.0), cluster = %identity.cluster, boot = identity.boot, "starting");
 
     let shared = Arc::new(Shared::new(identity.clone(), store.clone(), inbox.clone()));
@@ -205,7 +207,10 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     });
     let handle = Handle::new(shared);
     let quota_bytes = settings.limits.quota_bytes;
-    let mut helpers = vec![tokio::spawn(publish(handle.clone(), settings))];
+    let mut helpers = vec![
+        tokio::spawn(compactor::run(handle.clone(), settings.compaction.auto)),
+        tokio::spawn(publish(handle.clone(), settings)),
+    ];
     helpers.extend(quota_bytes.map(|bytes| tokio::spawn(quota::watch(handle.clone(), bytes))));
     Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, quota_bytes })
 }
@@ -411,6 +416,7 @@ impl Engine {
             install_wanted: None,
             leader_changes: 0,
             refused_messages: 0,
+            departure: None,
             stop: None,
         }
     }

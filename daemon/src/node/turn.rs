@@ -4,7 +4,7 @@ use super::applier::Applying;
 use super::calls::{Caller, Calls};
 use super::clock::Clock;
 use super::completion::Completion;
-use super::follow::Company;
+use super::follow::{Company, Departure};
 use super::inbox::Batch;
 use super::log::DiskLog;
 use super::perform::PEER_TOKENS;
@@ -73,6 +73,8 @@ pub(super) struct Node {
     pub(super) install_wanted: Option<LogId>,
     pub(super) leader_changes: u64,
     pub(super) refused_messages: u64,
+    /// This member has been removed, and ends soon.
+    pub(super) departure: Option<Departure>,
     pub(super) stop: Option<Stop>,
 }
 
@@ -107,7 +109,7 @@ impl Node {
         if self.has_requests() || self.has_leaving() {
             deadline = deadline.min(self.sweep_at);
         }
-        deadline
+        self.departure.map_or(deadline, |departure| deadline.min(departure.due(self.now.mono)))
     }
 
     fn turn(&mut self, batch: &mut Batch) {
@@ -147,6 +149,7 @@ impl Node {
             self.see_off();
             self.sweep_at = self.now.mono.after(SWEEP_EVERY);
         }
+        self.settle_departure();
         self.shared.publish(&self.raft.brief());
     }
 

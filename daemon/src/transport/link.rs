@@ -159,7 +159,10 @@ fn backoff(failures: u32) -> Duration {
 fn report(link: &Link, inbox: &Inbox, error: &LinkError, failures: u32) {
     match error {
         LinkError::Refused(refusal) => {
-            if failures == 0 {
+            // Members that start together find each other before either serves: nothing is wrong then.
+            if *refusal == Refusal::NotReady {
+                debug!(peer = %Id(link.peer.0), %refusal, "the peer is not ready");
+            } else if failures == 0 {
                 warn!(peer = %Id(link.peer.0), %refusal, "the peer refuses this member");
             }
             inbox.peer_now(PeerEvent::Refused { peer: link.peer, refusal: *refusal });

@@ -2,7 +2,8 @@
 //!
 //! * One ring for a whole leader's reign, one sample for each appended batch: its last entry, the running sum of
 //!   record bytes, and when it was appended. Any number of followers are measured against it.
-//! * Entries are always exact. Bytes and age are exact unless flagged; flagged they are estimates.
+//! * Entries are always exact for the place asked about. Bytes and age are exact unless flagged; flagged they are
+//!   estimates. Whether a follower is known to be at that place is for its stream to say.
 //! * The ring is capped. When it is full, neighbours in its older half merge: the later one's place and sum, the
 //!   earlier one's time. What was merged, inherited or forgotten is flagged.
 //! * An acknowledgement may fall inside a batch. The running sum of each of the newest entries is kept as well, so

@@ -5,8 +5,8 @@ use super::phase::Phase;
 use super::send::View;
 use super::window::Limit;
 use crate::log::Log;
-use crate::status::{FollowerStatus, PausedReason};
-use crate::types::{Index, Time};
+use crate::status::{FollowerStatus, Lag, PausedReason};
+use crate::types::{Index, LogId, Time};
 
 impl Stream {
     /// The follower as the leader sees it; connected or not.
@@ -22,7 +22,7 @@ impl Stream {
             paused: self.paused(now, view.log),
             matched: self.matched,
             next: self.next(),
-            lag: view.lag.lag(now, self.matched.index),
+            lag: self.lag(now, view),
             applied: self.applied,
             in_flight_messages,
             in_flight_bytes,
@@ -34,6 +34,13 @@ impl Stream {
             rejections: self.rejections,
             resets: self.resets.clone(),
         }
+    }
+
+    /// Until the match point is found, nothing is known of what the follower has: all of the log is a bound, no figure.
+    fn lag(&self, now: Time, view: &View<'_>) -> Lag {
+        let lag = view.lag.lag(now, self.matched.index);
+        let unknown = self.matched == LogId::ZERO && matches!(self.phase, Phase::Probe { .. });
+        Lag { approximate: lag.approximate || (unknown && lag.entries > 0), ..lag }
     }
 
     fn next(&self) -> Index {
