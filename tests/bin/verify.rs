@@ -101,6 +101,7 @@ fn main() -> ExitCode {
         eprintln!("there is no step {unknown:?}: cargo verify --list");
         return ExitCode::from(2);
     }
+    tests::packages::provide();
     let mut passed = 0;
     for step in STEPS.iter().filter(|step| wanted.is_empty() || wanted.iter().any(|word| word == step.name)) {
         match run(step) {

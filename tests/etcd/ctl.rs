@@ -4,7 +4,7 @@ use crate::{ctl, ctl_fails};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use tests::cluster::{Cluster, Flavor};
 
 fn json(cluster: &Cluster, arguments: &[&str]) -> Result<Value> {
@@ -44,11 +44,8 @@ fn keys_and_values() -> Result<()> {
 }
 
 fn txn(cluster: &Cluster, script: &str) -> Result<String> {
-    let program = ["/usr/bin/etcdctl"].into_iter().find(|path| std::path::Path::new(path).exists());
-    let program = program.map_or_else(tests::peer::etcdctl, |path| Ok(path.into()))?;
-    let mut child = Command::new(program)
+    let mut child = tests::cluster::etcdctl_command()?
         .args(["txn"])
-        .env("ETCDCTL_API", "3")
         .env("ETCDCTL_ENDPOINTS", cluster.endpoints())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -40,8 +40,8 @@ impl Authority {
 
 /// Runs etcdctl over TLS, with the certificate `name` if one is given.
 fn ctl(port: u16, ca: &Path, from: Option<(&Authority, &str)>, arguments: &[&str]) -> Result<Output> {
-    let mut command = Command::new("etcdctl");
-    command.env("ETCDCTL_API", "3").args(["--command-timeout=3s", "--dial-timeout=2s"]);
+    let mut command = tests::cluster::etcdctl_command()?;
+    command.args(["--command-timeout=3s", "--dial-timeout=2s"]);
     command.arg(format!("--endpoints=https://127.0.0.1:{port}")).arg(format!("--cacert={}", ca.display()));
     if let Some((authority, name)) = from {
         command.arg(format!("--cert={}", authority.path(&format!("{name}.pem")).display()));

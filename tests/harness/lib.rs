@@ -12,6 +12,7 @@
 pub mod client;
 pub mod cluster;
 pub mod history;
+pub mod packages;
 pub mod peer;
 pub mod sim;
 pub mod tree;

@@ -215,7 +215,9 @@ impl fmt::Display for Message {
             Self::ReadIndexReply { question, index: Some(index) } => {
                 write!(f, "ReadIndexReply q{} index={index}", question & QUESTION_COUNT)
             }
-            Self::ReadIndexReply { question, index: None } => write!(f, "ReadIndexReply q{} refused", question & QUESTION_COUNT),
+            Self::ReadIndexReply { question, index: None } => {
+                write!(f, "ReadIndexReply q{} refused", question & QUESTION_COUNT)
+            }
             Self::TimeoutNow { last } => write!(f, "TimeoutNow last={last}"),
             Self::Snapshot { offer, .. } => write!(f, "Snapshot {}", offer.last),
             Self::Removed { at } => write!(f, "Removed at={at}"),

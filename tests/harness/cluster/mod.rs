@@ -218,16 +218,24 @@ impl Cluster {
     }
 }
 
-/// Debian's etcdctl where there is one, else the one built beside the etcd we compare with.
+/// Runs the real etcdctl against these endpoints.
 ///
 /// # Errors
 /// When it cannot be run.
 pub fn etcdctl(endpoints: &str, arguments: &[&str]) -> Result<Output> {
+    etcdctl_command()?.env("ETCDCTL_ENDPOINTS", endpoints).args(arguments).output().context("run etcdctl")
+}
+
+/// Debian's etcdctl where there is one, else the one built beside the etcd we compare with.
+///
+/// # Errors
+/// When there is none and it cannot be built.
+pub fn etcdctl_command() -> Result<Command> {
     let packaged = Path::new("/usr/bin/etcdctl");
     let program = if packaged.exists() { packaged.to_path_buf() } else { peer::etcdctl()? };
     let mut command = Command::new(program);
-    command.env("ETCDCTL_API", "3").env("ETCDCTL_ENDPOINTS", endpoints).args(arguments);
-    command.output().context("run etcdctl")
+    command.env("ETCDCTL_API", "3");
+    Ok(command)
 }
 
 /// Waits until `look` sees something.

@@ -1,0 +1,37 @@
+//! Debian's packages that tests use. As root on Debian what is missing is installed; elsewhere it is named once, and
+//! the tests that need it fall back or say that they are skipped.
+
+use std::path::Path;
+use std::process::Command;
+
+/// A program, and the package that has it.
+const NEEDED: &[(&str, &str)] =
+    &[("etcdctl", "etcd-client"), ("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux")];
+
+/// Sees to it that the programs are there, as far as this process may.
+pub fn provide() {
+    let missing: Vec<&str> =
+        NEEDED.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let may_install = rustix::process::geteuid().is_root() && is_there("apt-get");
+    if !may_install || !install(&missing) {
+        eprintln!("not installed: {}; tests fall back on their own builds or are skipped", missing.join(" "));
+    }
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|folder| Path::new(folder).join(program).exists())
+}
+
+fn install(packages: &[&str]) -> bool {
+    eprintln!("installing {}", packages.join(" "));
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(["-qq", "-o", "Dpkg::Use-Pty=0"]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        command.status().is_ok_and(|status| status.success())
+    };
+    run(&["update"]) && run(&[&["install", "--no-install-recommends", "--yes"], packages].concat())
+}
