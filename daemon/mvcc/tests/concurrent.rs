@@ -8,11 +8,24 @@ use mvcc::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// More than one read visits under one hold of the lock.
 const KEYS: u64 = 900;
 const TURNS: u64 = 120;
+/// What the readers and the hasher must have managed beside the writes before these end.
+const READS_MIN: u64 = 10;
+/// They manage it in well under a second on an idle machine; a busy one may take much of this.
+const WORK_WITHIN: Duration = Duration::from_secs(60);
+
+/// Ends the loops beside the writer also when it panics: a scope waits for its threads.
+struct EndOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 fn command(body: Body) -> Command {
     Command { id: RequestId::default(), body }
@@ -86,8 +99,11 @@ fn a_long_read_shows_one_state_beside_writes_flushes_and_compaction() {
                 hashes.fetch_add(1, Ordering::Relaxed);
             }
         });
-        let mut index = 1;
-        for number in 2..TURNS {
+        let _end = EndOnDrop(&done);
+        let worked = || reads.load(Ordering::Relaxed) > READS_MIN && hashes.load(Ordering::Relaxed) > 0;
+        let (mut index, began) = (1, Instant::now());
+        for number in (2..).take_while(|number| *number < TURNS || !worked()) {
+            assert!(began.elapsed() < WORK_WITHIN, "the readers are at work");
             index += 2;
             thread::sleep(Duration::from_millis(2)); // an applier that never rests leaves readers no lock
             apply(index - 1, &turn(number));
@@ -96,7 +112,5 @@ fn a_long_read_shows_one_state_beside_writes_flushes_and_compaction() {
             let refused = store.apply(&[Apply { index, command: &compact, answered: false }]).expect("no fault");
             assert!(refused[0].is_ok() || number < 3, "{refused:?}");
         }
-        done.store(true, Ordering::Relaxed);
     });
-    assert!(reads.into_inner() > 10 && hashes.into_inner() > 0, "the readers were at work");
 }
