@@ -164,7 +164,7 @@ mod tests {
         disk.full = true;
         let state = HardState { term: Term(2), vote: Some(MemberId(1)) };
         disk.submit(Persist { hard_state: Some(state), append: vec![], ..write(1) }).expect("in order");
-        disk.submit(write(2)).expect("in order");
+        disk.submit(Persist { io: IoId(2), ..write(1) }).expect("in order");
         assert!(disk.start_flush());
         assert_eq!(disk.end_flush(), Some(IoId(1)));
         assert!(!disk.start_flush());
