@@ -127,6 +127,15 @@ fn a_leader_counts_itself_from_the_moment_its_disk_has_the_entry() {
 }
 
 #[test]
+fn the_lag_of_a_follower_that_has_not_said_what_it_has_is_a_bound() {
+    let mut leader = Alone::new(3, &[]).elected(2);
+    leader.ack(2, LogId::new(1, 1));
+    let followers = leader.raft.status(leader.now.mono).followers;
+    let said: Vec<_> = followers.iter().map(|follower| (follower.lag.entries, follower.lag.approximate)).collect();
+    assert_eq!(said, [(0, false), (1, true)], "the second has never been heard");
+}
+
+#[test]
 fn what_others_have_committed_is_applied_when_it_is_durable_here() {
     let mut leader = Alone::new(3, &[]).elected(3);
     leader.ack(2, LogId::new(1, 1));
