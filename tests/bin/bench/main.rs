@@ -4,14 +4,16 @@
 //! ```text
 //!   cargo run --release -p tests --bin bench            every load, both
 //!   cargo run --release -p tests --bin bench -- put     the loads whose name contains "put"
+//!   cargo run --release -p tests --bin bench -- --catch-up   a follower that was away comes back
 //! ```
 //!
 //! The figures are ratios within one run: machines differ, and so do two runs on a shared one.
 
+mod catch_up;
 mod load;
 mod table;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 use load::{LOADS, Load, Measured};
 use std::thread;
@@ -20,6 +22,9 @@ use tests::cluster::{Cluster, Flavor};
 
 /// Lets dirty pages and background work of one load settle, so that the next does not pay for it.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// What is written while the follower is away.
+const CATCH_UP_LOAD: &str = "put, 256 clients";
 
 #[derive(Parser)]
 struct Arguments {
@@ -31,6 +36,9 @@ struct Arguments {
     /// Requests of each load, in percent of the usual.
     #[arg(long, default_value_t = 100)]
     percent: u64,
+    /// Measure how fast a follower that was away catches up, instead of the loads.
+    #[arg(long)]
+    catch_up: bool,
     /// Further flags for our members.
     #[arg(long)]
     flag: Vec<String>,
@@ -41,10 +49,28 @@ fn main() -> Result<()> {
     let chosen = |load: &&Load| arguments.filter.as_ref().is_none_or(|filter| load.name.contains(filter.as_str()));
     let loads: Vec<&Load> = LOADS.iter().filter(chosen).collect();
     let flags: Vec<&str> = arguments.flag.iter().map(String::as_str).collect();
+    if arguments.catch_up {
+        return catch_up(&flags, arguments.ours, arguments.percent);
+    }
     let ours = run_all(Flavor::Quorate, &flags, &loads, arguments.percent)?;
     let theirs = if arguments.ours { Vec::new() } else { run_all(Flavor::Etcd, &[], &loads, arguments.percent)? };
     println!("{}", table::machine());
     print!("{}", table::render(&loads, &ours, &theirs));
+    Ok(())
+}
+
+fn catch_up(flags: &[&str], ours_only: bool, percent: u64) -> Result<()> {
+    let load = LOADS.iter().find(|load| load.name == CATCH_UP_LOAD).context("the load is one of the list")?;
+    println!("{}", table::machine());
+    let folder = tempfile::tempdir()?;
+    println!(
+        "disk: {:.0} MiB/s in synced writes of 1 MiB",
+        catch_up::disk_bytes_per_second(folder.path())? / f64::from(1 << 20)
+    );
+    println!("{}", catch_up::render("quorate", &catch_up::measure(Flavor::Quorate, flags, load, percent)?));
+    if !ours_only {
+        println!("{}", catch_up::render("etcd", &catch_up::measure(Flavor::Etcd, &[], load, percent)?));
+    }
     Ok(())
 }
 

@@ -1,0 +1,73 @@
+//! How fast a follower that was away catches up, next to what the disk can do in the same minute.
+
+use crate::load::Load;
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tests::cluster::{Cluster, Flavor, etcdctl, eventually};
+
+/// A follower with nothing wrong catches up in a small part of this.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
+
+/// As much as the follower writes at once.
+const DISK_WRITE_BYTES: usize = 1 << 20;
+
+/// How often the disk is asked to.
+const DISK_WRITES: u32 = 128;
+
+/// What was seen.
+pub(crate) struct CaughtUp {
+    /// Entries that the follower had missed.
+    entries: u64,
+    /// From its start to having applied them.
+    took: Duration,
+}
+
+/// Takes a follower away, writes with `load`, and brings it back.
+pub(crate) fn measure(flavor: Flavor, flags: &[&str], load: &Load, percent: u64) -> Result<CaughtUp> {
+    let mut cluster = Cluster::start(flavor, 3, flags)?;
+    let away = (cluster.leader()? + 1) % 3;
+    let before = applied(&cluster.members[away].client)?;
+    cluster.members[away].kill()?;
+    load.run(&cluster, percent)?;
+    let leader = cluster.leader()?;
+    let goal = applied(&cluster.members[leader].client)?;
+    let begun = Instant::now();
+    cluster.members[away].spawn()?;
+    let client = cluster.members[away].client.clone();
+    eventually("caught-up follower", CAUGHT_UP_WITHIN, || (applied(&client).ok()? >= goal).then_some(()))?;
+    Ok(CaughtUp { entries: goal - before, took: begun.elapsed() })
+}
+
+fn applied(endpoint: &str) -> Result<u64> {
+    let output = etcdctl(endpoint, &["--dial-timeout=200ms", "endpoint", "status", "-w", "json"])?;
+    let said: Value = serde_json::from_slice(&output.stdout)?;
+    said[0]["Status"]["raftAppliedIndex"].as_u64().context("a status has an applied index")
+}
+
+/// Bytes per second that reach the disk in writes of one mebibyte, each synced: the most that durable appends can be.
+///
+/// # Errors
+/// When the folder cannot be written to.
+pub(crate) fn disk_bytes_per_second(folder: &Path) -> Result<f64> {
+    let (path, chunk) = (folder.join("disk-speed"), vec![0x5a; DISK_WRITE_BYTES]);
+    let mut file = File::create(&path)?;
+    let begun = Instant::now();
+    for _ in 0..DISK_WRITES {
+        file.write_all(&chunk)?;
+        file.sync_data()?;
+    }
+    let rate = f64::from(DISK_WRITES) * DISK_WRITE_BYTES as f64 / begun.elapsed().as_secs_f64();
+    std::fs::remove_file(path)?;
+    Ok(rate)
+}
+
+/// One line of it.
+pub(crate) fn render(name: &str, seen: &CaughtUp) -> String {
+    let seconds = seen.took.as_secs_f64();
+    let rate = seen.entries as f64 / seconds;
+    format!("{name}: {} entries in {seconds:.2} s from the start of the process, {rate:.0} entries/s", seen.entries)
+}
