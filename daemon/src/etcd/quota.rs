@@ -6,7 +6,6 @@
 use super::Api;
 use super::status::Refusal;
 use mvcc::{Alarm, AlarmAction, AlarmChange, AlarmKind, Body, Store};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use tracing::warn;
@@ -28,6 +27,15 @@ pub(super) struct Quota {
     /// When to look next, in milliseconds since `began`.
     look_at: AtomicU64,
     began: Instant,
+}
+
+/// The alarm is being raised for as long as this lives.
+struct Raising<'a>(&'a AtomicBool);
+
+impl Drop for Raising<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 impl Default for Quota {
@@ -59,6 +67,12 @@ impl Quota {
         fits
     }
 
+    /// Whether nobody is raising the alarm; what is given ends with the raising, also when the client goes away
+    /// meanwhile.
+    fn begin_raising(&self) -> Option<Raising<'_>> {
+        (!self.raising.swap(true, Ordering::AcqRel)).then_some(Raising(&self.raising))
+    }
+
     fn look(&self, store: &Store) {
         self.used.store(store.size().in_use, Ordering::Relaxed);
     }
@@ -73,28 +87,30 @@ impl Quota {
 }
 
 impl Api {
-    /// Refuses a write of `bytes` of keys and values that would pass the quota, and raises the alarm.
-    pub(super) fn admit_space(self: &Arc<Self>, bytes: usize) -> Result<(), Refusal> {
+    /// Refuses a write of `bytes` of keys and values that would pass the quota. The alarm is raised before the refusal
+    /// is told, as etcd does it: whoever was refused finds it in the list. Of requests refused meanwhile the first
+    /// raises it for all.
+    pub(super) async fn admit_space(&self, bytes: usize) -> Result<(), Refusal> {
         let Some(quota) = self.limits.quota_bytes else { return Ok(()) };
         if self.quota.admits((bytes + KEY_OVERHEAD_BYTES) as u64, quota, self.node.store()) {
             return Ok(());
         }
-        if !self.quota.raising.swap(true, Ordering::AcqRel) {
-            tokio::spawn(Arc::clone(self).raise_no_space());
+        if let Some(_raising) = self.quota.begin_raising() {
+            self.raise_no_space().await;
         }
         Err(Refusal::NoSpace)
     }
 
-    async fn raise_no_space(self: Arc<Self>) {
+    async fn raise_no_space(&self) {
         let alarm = Alarm { kind: AlarmKind::NoSpace, member: self.node.identity().member.0 };
-        if !self.node.store().alarms().contains(&alarm) {
-            warn!(quota_bytes = self.limits.quota_bytes, "the space quota is used up: puts are refused from now on");
-            let raise = Body::Alarm(AlarmChange { action: AlarmAction::Activate, alarm });
-            if let Err(error) = self.node.propose(raise).await {
-                warn!(%error, "could not raise the alarm, the next put will try again");
-            }
+        if self.node.store().alarms().contains(&alarm) {
+            return;
         }
-        self.quota.raising.store(false, Ordering::Release);
+        warn!(quota_bytes = self.limits.quota_bytes, "the space quota is used up: puts are refused from now on");
+        let raise = Body::Alarm(AlarmChange { action: AlarmAction::Activate, alarm });
+        if let Err(error) = self.node.propose(raise).await {
+            warn!(%error, "could not raise the alarm, the next put will try again");
+        }
     }
 }
 
@@ -116,6 +132,7 @@ fn op_bytes(op: &mvcc::Op) -> usize {
 mod tests {
     use super::*;
     use mvcc::MemoryBackend;
+    use std::sync::Arc;
 
     /// A quota whose next look by the clock never comes, and which believes that so much is used.
     fn believing(used: u64) -> Quota {
