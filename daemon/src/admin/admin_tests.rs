@@ -6,7 +6,7 @@ use crate::bootstrap::{ClusterId, NodeInfo};
 use crate::http::Pages;
 use crate::node::solo::{MEMBER, Solo};
 use crate::node::{MemberView, MembersView};
-use admin_api::{Id, MemberStatus, Members, Problem, SafeToStop, UnsafeReason};
+use admin_api::{BackupWanted, Backups, Id, MemberStatus, Members, Problem, SafeToStop, UnsafeReason};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -37,6 +37,20 @@ async fn a_member_tells_who_it_is_and_where_it_stands() {
     let (_, members) = ask::<Members>(&solo, Method::GET, "/v1/members", "").await;
     assert_eq!(members.members.len(), 1);
     assert!(members.members[0].voter);
+}
+
+#[tokio::test]
+async fn a_snapshot_is_asked_for_where_somebody_stages() {
+    let solo = Solo::start();
+    let (code, problem) = ask::<Problem>(&solo, Method::POST, "/v1/backups", "").await;
+    assert_eq!(code, StatusCode::PRECONDITION_FAILED, "{}", problem.message);
+    let delegated = mvcc::Body::Staging(mvcc::Staging::Delegated { member: MEMBER });
+    solo.handle().propose(delegated).await.unwrap();
+    let (code, wanted) = ask::<BackupWanted>(&solo, Method::POST, "/v1/backups", "").await;
+    assert_eq!(code, StatusCode::OK);
+    let (_, backups) = ask::<Backups>(&solo, Method::GET, "/v1/backups", "").await;
+    assert_eq!((backups.stager, backups.wanted_index), (Some(Id(MEMBER)), wanted.index));
+    assert!(backups.backups.is_empty());
 }
 
 #[tokio::test]

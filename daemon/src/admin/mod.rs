@@ -1,14 +1,16 @@
 //! The admin endpoint: what operators and the command line ask of a member, in the words of `admin-api`.
 //!
 //! ```text
-//!   /v1/status  /v1/members                 what this member knows
+//!   /v1/status  /v1/members  /v1/backups    what this member knows
 //!   /v1/replication  /v1/safe-to-stop       what only a leader that hears its quorum can tell
+//!   POST /v1/backups                        a snapshot into object storage, now
 //!   POST /v1/members  /v1/transfer-leader   what changes the cluster; passed on to the leader
 //!   everything else                         health, version and metrics, as on the client port
 //! ```
 //!
 //! What the caller has not seen it cannot change: every change names the configuration it expects.
 
+mod backups;
 mod change;
 mod problem;
 mod safe;
@@ -22,7 +24,7 @@ use crate::http::Pages;
 use crate::listener::{App, Peer};
 use crate::node::{Handle, Inspection};
 use admin_api::{
-    ChangeMembers, Id, LeaderTransferred, PATH_MEMBERS, PATH_REPLICATION, PATH_SAFE_TO_STOP, PATH_STATUS,
+    ChangeMembers, Id, LeaderTransferred, PATH_BACKUPS, PATH_MEMBERS, PATH_REPLICATION, PATH_SAFE_TO_STOP, PATH_STATUS,
     PATH_TRANSFER_LEADER, TransferLeader,
 };
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -72,11 +74,14 @@ impl Admin {
                 shared.leading().await.and_then(|seen| json(&view::replication(&seen, &shared.node.members())))
             }
             (&Method::GET, PATH_SAFE_TO_STOP) => shared.safe_to_stop(request.uri().query().unwrap_or_default()).await,
+            (&Method::GET, PATH_BACKUPS) => json(&backups::list(&shared.node)),
+            (&Method::POST, PATH_BACKUPS) => backups::want(&shared.node).await.and_then(|wanted| json(&wanted)),
             (&Method::POST, PATH_MEMBERS) => shared.change(request).await,
             (&Method::POST, PATH_TRANSFER_LEADER) => shared.transfer(request).await,
-            (_, PATH_STATUS | PATH_MEMBERS | PATH_REPLICATION | PATH_SAFE_TO_STOP | PATH_TRANSFER_LEADER) => {
-                Err(Refusal::method())
-            }
+            (
+                _,
+                PATH_STATUS | PATH_MEMBERS | PATH_REPLICATION | PATH_SAFE_TO_STOP | PATH_TRANSFER_LEADER | PATH_BACKUPS,
+            ) => Err(Refusal::method()),
             _ => return shared.pages.answer(&request).await,
         };
         answered.unwrap_or_else(Refusal::into_response)

@@ -2,7 +2,7 @@
 
 use super::respond;
 use crate::etcd::grpc::Body;
-use crate::node::{ChangeFailure, ReadFailure, TransferFailure};
+use crate::node::{ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
 use admin_api::{Id, Problem};
 use http::{Response, StatusCode};
 use raft::{MemberId, MembershipError, TransferError};
@@ -29,6 +29,10 @@ impl Refusal {
 
     pub(super) fn no_such_member(member: MemberId) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("{} is not a member", Id(member.0)))
+    }
+
+    pub(super) fn no_backups() -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "no member stages snapshots: set --backup-store")
     }
 
     pub(super) fn broken(message: impl Into<String>) -> Self {
@@ -58,6 +62,13 @@ impl From<ReadFailure> for Refusal {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string())
             }
         }
+    }
+}
+
+impl From<ProposeFailure> for Refusal {
+    /// Asking for a snapshot twice is no harm, so an unknown outcome is one to try again.
+    fn from(failure: ProposeFailure) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string())
     }
 }
 

@@ -16,7 +16,8 @@ use crate::bootstrap::{
 };
 use crate::config::Settings;
 use crate::disk::{ClaimError, RealDisk};
-use crate::metrics::{MemberCollector, Stages};
+use crate::metrics::{BackupCollector, MemberCollector, Stages};
+use crate::stage;
 use crate::tls::{ClientTls, ServerTls, TlsProblem};
 use crate::transport::gate::Gate;
 use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
@@ -149,6 +150,7 @@ pub struct Running {
     directory: Arc<Directory>,
     listener: Arc<ListenerStats>,
     stages: Arc<Stages>,
+    staging: Arc<stage::Report>,
     quota_bytes: Option<u64>,
 }
 
@@ -206,13 +208,15 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         reason
     });
     let handle = Handle::new(shared);
-    let quota_bytes = settings.limits.quota_bytes;
+    let (quota_bytes, backups) = (settings.limits.quota_bytes, settings.backups.clone());
     let mut helpers = vec![
         tokio::spawn(compactor::run(handle.clone(), settings.auto_compaction)),
         tokio::spawn(publish(handle.clone(), settings)),
     ];
     helpers.extend(quota_bytes.map(|bytes| tokio::spawn(quota::watch(handle.clone(), bytes))));
-    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, quota_bytes })
+    let staging = Arc::new(stage::Report::default());
+    helpers.extend(backups.map(|backups| tokio::spawn(stage::run(handle.clone(), backups, staging.clone()))));
+    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, staging, quota_bytes })
 }
 
 impl Running {
@@ -230,7 +234,14 @@ impl Running {
         self.stages.register(registry)?;
         let (directory, listener) = (self.directory.clone(), self.listener.clone());
         let collector = MemberCollector::new(self.handle.clone(), directory, listener, self.quota_bytes);
-        registry.register(Box::new(collector))
+        registry.register(Box::new(collector))?;
+        registry.register(Box::new(BackupCollector::new(self.handle.clone(), self.staging.clone())))
+    }
+
+    /// What is seen of staging.
+    #[must_use]
+    pub fn staging(&self) -> &Arc<stage::Report> {
+        &self.staging
     }
 
     /// Waits until it stops by itself: removed, replaced, or failed.
