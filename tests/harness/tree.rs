@@ -22,6 +22,12 @@ pub fn cache() -> Result<PathBuf> {
     Ok(base.context("set HOME or XDG_CACHE_HOME: builds are cached there")?.join("quorate"))
 }
 
+/// Where builds of this checkout go, and what tests leave for people to look at.
+#[must_use]
+pub fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// The `quorate` binary as its users run it: `QUORATE_BIN`, or the release build of this tree, made now if need be.
 ///
 /// # Errors
@@ -30,12 +36,11 @@ pub fn quorate() -> Result<PathBuf> {
     if let Some(given) = env::var_os("QUORATE_BIN") {
         return Ok(PathBuf::from(given));
     }
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--release", "--package", "quorate"])
         .current_dir(root())
         .status()
         .context("run cargo build")?;
     ensure!(built.success(), "cargo build --release --package quorate failed");
-    Ok(target.join("release/quorate"))
+    Ok(target().join("release/quorate"))
 }

@@ -6,10 +6,12 @@ use crate::config::settings::KeyPair;
 use crate::tls::{ClientTls, TlsProblem};
 use admin_api::Problem;
 use http::Request;
-use http_body_util::{BodyExt, Empty, Limited};
+use http::request::Builder;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::time::Duration;
@@ -62,15 +64,44 @@ impl AdminClient {
     /// # Errors
     /// [`CallError`].
     pub(super) async fn get<T: DeserializeOwned>(&self, address: &Address, path: &str) -> Result<T, CallError> {
-        tokio::time::timeout(CALL_TIMEOUT, self.call(address, path)).await.map_err(|_| CallError::Timeout)?
+        self.timed(address, Request::get(path), Bytes::new()).await
     }
 
-    async fn call<T: DeserializeOwned>(&self, address: &Address, path: &str) -> Result<T, CallError> {
+    /// `POST path` with a JSON body.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        address: &Address,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CallError> {
+        let body = serde_json::to_vec(body).map_err(|error| CallError::Foreign(error.to_string()))?;
+        self.timed(address, Request::post(path), body.into()).await
+    }
+
+    async fn timed<T: DeserializeOwned>(
+        &self,
+        address: &Address,
+        request: Builder,
+        body: Bytes,
+    ) -> Result<T, CallError> {
+        let call = self.call(address, request, body);
+        tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(|_| CallError::Timeout)?
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        address: &Address,
+        request: Builder,
+        body: Bytes,
+    ) -> Result<T, CallError> {
         let stream = self.connect(address).await.map_err(CallError::Connect)?;
         let foreign = |error: &dyn std::fmt::Display| CallError::Foreign(error.to_string());
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| foreign(&error))?;
         let host = address.authority().unwrap_or_else(|| "localhost".to_owned());
-        let request = Request::get(path).header(http::header::HOST, host).body(Empty::<Bytes>::new());
+        let request = request.header(http::header::HOST, host).body(Full::new(body));
         let request = request.map_err(|error| foreign(&error))?;
         let exchange = async move {
             let reply = sender.send_request(request).await.map_err(|error| foreign(&error))?;

@@ -4,12 +4,14 @@
 //!   quorate serve [etcd's flags]      one member            etcd [flags]   the same, with etcd's defaults
 //!   quorate dev                       a cluster on this machine, with a live table
 //!   quorate status                    who leads, who follows, how far behind
+//!   quorate hand-over                 before a member stops: if it leads, another shall
 //!   quorate dump-log DIR              what a member's log holds
 //! ```
 
 mod admin_client;
 mod dev;
 mod dump_log;
+mod hand_over;
 mod serve;
 mod status;
 mod view;
@@ -46,6 +48,8 @@ enum Command {
     Dev(dev::Options),
     /// Show who leads, who follows and how far behind they are.
     Status(status::Options),
+    /// If the member leads, let another voter lead; for the hook that runs before a pod stops.
+    HandOver(hand_over::Options),
     /// Print what a member's log holds.
     DumpLog(dump_log::Options),
 }
@@ -89,6 +93,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
         Command::Serve { flags } => serve::run(Mode::Quorate, &serve::flags(flags.into_iter())?),
         Command::Dev(options) => dev::run(options),
         Command::Status(options) => status::run(&options),
+        Command::HandOver(options) => hand_over::run(&options),
         Command::DumpLog(options) => dump_log::run(&options),
     }
 }
