@@ -7,13 +7,19 @@
 //!   client     a stock client of one member; workload: many of them, and what they saw
 //!   peer       etcd and its load generator, built from their Go modules into a cache
 //!   sim/       the engine in one thread, from one seed
+//!   kind/      Kubernetes: a cluster of five nodes, up and down; servers beside it
+//!   image      container images without Docker
 //! ```
 
 pub mod client;
 pub mod cluster;
+pub mod go;
 pub mod history;
+pub mod image;
+pub mod kind;
 pub mod packages;
 pub mod peer;
 pub mod sim;
+pub mod tar;
 pub mod tree;
 pub mod workload;
