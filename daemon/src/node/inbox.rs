@@ -228,8 +228,8 @@ fn push_below<T>(queue: &mut Vec<T>, max: usize, item: T) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::sync::oneshot;
     use bytes::Bytes;
+    use tokio::sync::oneshot;
 
     fn request(sequence: u64, bytes: usize) -> ProposeRequest {
         ProposeRequest { sequence, payload: Bytes::from(vec![0; bytes]), reply: oneshot::channel().0, trace: None }

@@ -1,6 +1,6 @@
 //! `kind create cluster`, bounded, and the logs of one that failed.
 
-use super::command::{command, run, output};
+use super::command::{command, output, run};
 use super::own;
 use super::state::{NAME, State};
 use crate::tree;

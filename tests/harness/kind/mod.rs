@@ -30,8 +30,8 @@ use std::env;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fs, thread};
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 use steps::step;
 
 /// A hundred megabytes into five nodes take seconds.
@@ -185,13 +185,10 @@ fn with_docker(state: &State, record: &mut Record) -> Result<()> {
 fn with_our_own(state: &State, record: &mut Record) -> Result<()> {
     let engine = own::start(state)?;
     step("kubectl, helm, etcdctl", || {
-        let programs =
-            [("kind", programs::kind()?), ("kubectl", programs::kubernetes()?), ("docker", engine.client())];
+        let programs = [("kind", programs::kind()?), ("kubectl", programs::kubernetes()?), ("docker", engine.client())];
         link_programs(state, &programs)
     })?;
-    step("kind create cluster", || {
-        create::cluster(state, &mut kind(state, record), Some(&create::node_image()))
-    })?;
+    step("kind create cluster", || create::cluster(state, &mut kind(state, record), Some(&create::node_image())))?;
     let api = engine.address(&format!("{NAME}-control-plane"))?;
     create::point_at(&record.kubeconfig, &format!("https://{api}:6443"))?;
     record.host_address = Some(own::HOST.to_owned());

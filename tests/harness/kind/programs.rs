@@ -93,7 +93,8 @@ impl NodePrograms {
     /// # Errors
     /// As above.
     pub fn build() -> Result<Self> {
-        let containerd = |name: &str| CONTAINERD.program(&format!("github.com/containerd/containerd/v2/cmd/{name}"), name);
+        let containerd =
+            |name: &str| CONTAINERD.program(&format!("github.com/containerd/containerd/v2/cmd/{name}"), name);
         Ok(Self {
             kubernetes: kubernetes()?,
             containerd: containerd("containerd")?,

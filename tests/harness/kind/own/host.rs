@@ -38,7 +38,8 @@ impl Before {
     /// # Errors
     /// When a value cannot be read.
     pub fn look() -> Result<Self> {
-        let sysctls = SYSCTLS.iter().filter(|name| path(name).exists()).map(|name| Ok(((*name).to_owned(), read(name)?)));
+        let sysctls =
+            SYSCTLS.iter().filter(|name| path(name).exists()).map(|name| Ok(((*name).to_owned(), read(name)?)));
         Ok(Self {
             sysctls: sysctls.collect::<Result<_>>()?,
             missing_folders: FOLDERS.iter().map(PathBuf::from).filter(|folder| !folder.exists()).collect(),

@@ -3,9 +3,9 @@
 //!
 //! It lies in the cache as a tar, keyed by everything it is made of. `tests/kind/node` has the two scripts.
 
+use super::Engine;
 use super::debian;
 use super::engine::{self, Parts};
-use super::Engine;
 use crate::image::{Image, Layer, archive};
 use crate::kind::command::{command, output, run};
 use crate::kind::programs::{self, KUBERNETES_VERSION, NodePrograms};
@@ -25,8 +25,8 @@ const STEP_WITHIN: Duration = Duration::from_secs(900);
 const FILTERS: &[&str] =
     &["/usr/sbin/nft", "/usr/sbin/xtables-nft-multi", "/usr/sbin/xtables-legacy-multi", "/usr/sbin/conntrack"];
 const SHELL: &[&str] = &[
-    "sh", "mkdir", "rm", "ls", "cat", "wget", "nslookup", "ping", "sleep", "nc", "hostname", "ip", "chmod", "touch", "sync",
-    "id", "env", "httpd", "dd", "df", "mount", "grep",
+    "sh", "mkdir", "rm", "ls", "cat", "wget", "nslookup", "ping", "sleep", "nc", "hostname", "ip", "chmod", "touch",
+    "sync", "id", "env", "httpd", "dd", "df", "mount", "grep",
 ];
 
 /// The image's name in the engine.
@@ -150,7 +150,8 @@ fn system_images(root: &Path, built: &NodePrograms, out: &Path) -> Result<()> {
     let local_path = Layer::program("/local-path-provisioner", &built.local_path);
     let pause = Layer::program("/pause", &built.pause);
     let names = Names::of(&built.kubernetes)?;
-    let mut control = Image::new("quorate.test/kubernetes:1", &[&userland, &kubernetes], &["/usr/local/bin/kubernetes"]);
+    let mut control =
+        Image::new("quorate.test/kubernetes:1", &[&userland, &kubernetes], &["/usr/local/bin/kubernetes"]);
     for part in ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"] {
         control = control.tag(&names.find(part)?);
     }
@@ -202,7 +203,9 @@ fn filters(root: &Path) -> Result<Layer> {
     for path in &wanted {
         layer = layer.file(path, &root.join(path.trim_start_matches('/')));
     }
-    for name in ["iptables", "ip6tables"].iter().flat_map(|name| ["", "-save", "-restore"].map(|end| format!("{name}{end}"))) {
+    for name in
+        ["iptables", "ip6tables"].iter().flat_map(|name| ["", "-save", "-restore"].map(|end| format!("{name}{end}")))
+    {
         layer = layer.link(&format!("/usr/sbin/{name}"), "xtables-nft-multi");
     }
     Ok(layer)
@@ -210,8 +213,11 @@ fn filters(root: &Path) -> Result<Layer> {
 
 /// The absolute paths in what `ldd` says.
 fn libraries(said: &str) -> Vec<String> {
-    let mut found: Vec<String> =
-        said.split_whitespace().filter(|word| word.starts_with("/lib") && !word.ends_with(':')).map(str::to_owned).collect();
+    let mut found: Vec<String> = said
+        .split_whitespace()
+        .filter(|word| word.starts_with("/lib") && !word.ends_with(':'))
+        .map(str::to_owned)
+        .collect();
     found.sort();
     found.dedup();
     found
