@@ -2,8 +2,9 @@
 //! its disk says.
 //!
 //! ```text
-//!   empty ─▶ Forming ──(everybody heard)──▶ Admitted ─(log created)─▶ Running
-//!        └─▶ Joining ──(bound by leader)──▶ Admitted
+//!   empty ─▶ Forming ──(everybody heard)────────▶ Admitted ─(log created)─▶ Running
+//!        │      └─(a place was added for it)─┐
+//!        └─▶ Joining ──(bound by leader)─────┴▶ Admitted
 //! ```
 //!
 //! * A disk gets a random storage id once, and the cluster binds the member id to it. Whoever comes with the same
@@ -174,11 +175,16 @@ impl Formatted {
             Phase::Admitted(admission) => admission.clone(),
             Phase::Forming { member } => {
                 let founder = self.founder(*member);
-                let known = form(&founder, settings, gate, tls).await?;
-                // A peer that formed earlier may know a configuration that has moved on: it comes with the log.
+                // Where the log of the cluster begins; only its first members know a configuration of that time.
                 let first = self.file.restored.as_ref().map_or(0, |restored| restored.log_start().index.0);
-                let founder = known.membership_at == 0 || known.membership_at == first;
-                Admission { member: *member, founder, known }
+                match form(&founder, settings, gate, tls).await? {
+                    // A peer that formed earlier may know a configuration that has moved on: it comes with the log.
+                    Some(known) => {
+                        let founder = known.membership_at == 0 || known.membership_at == first;
+                        Admission { member: *member, founder, known }
+                    }
+                    None => join(&self.info, settings, gate, tls).await?,
+                }
             }
             Phase::Joining => join(&self.info, settings, gate, tls).await?,
         };
@@ -278,12 +284,13 @@ pub fn new_member_id() -> Result<Id, BootstrapError> {
     getrandom::u64().map(|id| Id(id.max(1))).map_err(BootstrapError::NoRandomness)
 }
 
+/// The cluster that this member is one of the first of; none when it is to join.
 async fn form(
     founder: &Founder,
     settings: &Settings,
     gate: &Gate,
     tls: Option<&ClientTls>,
-) -> Result<KnownCluster, BootstrapError> {
+) -> Result<Option<KnownCluster>, BootstrapError> {
     let members = &settings.bootstrap.members;
     let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
     if !names.contains(&settings.name) {
@@ -295,7 +302,11 @@ async fn form(
         match form::weigh(founder, &names, &heard)? {
             Forming::Formed(known) => {
                 info!(cluster = %known.id, member = %founder.member, members = known.members.len(), "formed");
-                return Ok(known);
+                return Ok(Some(known));
+            }
+            Forming::Expected => {
+                info!("the cluster is formed and has a place for this member");
+                return Ok(None);
             }
             Forming::Waiting(missing) if round % SAY_EVERY == 0 => {
                 info!(?missing, "waiting for the other first members");

@@ -6,11 +6,13 @@ use crate::config::settings::KeyPair;
 use crate::tls::{ClientTls, TlsProblem};
 use admin_api::Problem;
 use futures::FutureExt;
+use http::request::Builder;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::time::Duration;
@@ -63,9 +65,9 @@ fn refused(status: StatusCode, body: &[u8]) -> CallError {
         .map_or_else(|_| foreign(status), |problem: Problem| CallError::Refused(problem.message))
 }
 
-fn get_request(address: &Address, path: &str) -> Result<Request<Empty<Bytes>>, CallError> {
+fn addressed(address: &Address, request: Builder, body: Bytes) -> Result<Request<Full<Bytes>>, CallError> {
     let host = address.authority().unwrap_or_else(|| "localhost".to_owned());
-    Request::get(path).header(http::header::HOST, host).body(Empty::new()).map_err(foreign)
+    request.header(http::header::HOST, host).body(Full::new(body)).map_err(foreign)
 }
 
 /// The next step of a long answer.
@@ -91,7 +93,21 @@ impl AdminClient {
     /// # Errors
     /// [`CallError`].
     pub(super) async fn get<T: DeserializeOwned>(&self, address: &Address, path: &str) -> Result<T, CallError> {
-        tokio::time::timeout(CALL_TIMEOUT, self.call(address, path)).await.map_err(|_| CallError::Timeout)?
+        self.timed(address, Request::get(path), Bytes::new()).await
+    }
+
+    /// `POST path` with a JSON body.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        address: &Address,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CallError> {
+        let body = serde_json::to_vec(body).map_err(|error| CallError::Foreign(error.to_string()))?;
+        self.timed(address, Request::post(path), body.into()).await
     }
 
     /// `GET path`, whose answer may be long: `part` takes what comes.
@@ -107,7 +123,7 @@ impl AdminClient {
         let connecting = tokio::time::timeout(CALL_TIMEOUT, self.connect(address));
         let stream = connecting.await.map_err(|_| CallError::Timeout)?.map_err(CallError::Connect)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(foreign)?;
-        let request = get_request(address, path)?;
+        let request = addressed(address, Request::get(path), Bytes::new())?;
         let exchange = async move {
             let mut reply = in_time(sender.send_request(request)).await?;
             if !reply.status().is_success() {
@@ -126,10 +142,25 @@ impl AdminClient {
         exchanged
     }
 
-    async fn call<T: DeserializeOwned>(&self, address: &Address, path: &str) -> Result<T, CallError> {
+    async fn timed<T: DeserializeOwned>(
+        &self,
+        address: &Address,
+        request: Builder,
+        body: Bytes,
+    ) -> Result<T, CallError> {
+        let call = self.call(address, request, body);
+        tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(|_| CallError::Timeout)?
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        address: &Address,
+        request: Builder,
+        body: Bytes,
+    ) -> Result<T, CallError> {
         let stream = self.connect(address).await.map_err(CallError::Connect)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(foreign)?;
-        let request = get_request(address, path)?;
+        let request = addressed(address, request, body)?;
         let exchange = async move {
             let reply = sender.send_request(request).await.map_err(foreign)?;
             let status = reply.status();
