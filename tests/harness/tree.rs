@@ -11,6 +11,12 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies one folder below the root").to_path_buf()
 }
 
+/// Cargo's target folder: where builds of this checkout go, and what tests leave for people to look at.
+#[must_use]
+pub fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Where builds that outlive a checkout are kept: `$XDG_CACHE_HOME/quorate`, or `~/.cache/quorate`.
 ///
 /// # Errors
@@ -30,12 +36,11 @@ pub fn quorate() -> Result<PathBuf> {
     if let Some(given) = env::var_os("QUORATE_BIN") {
         return Ok(PathBuf::from(given));
     }
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--release", "--package", "quorate"])
         .current_dir(root())
         .status()
         .context("run cargo build")?;
     ensure!(built.success(), "cargo build --release --package quorate failed");
-    Ok(target.join("release/quorate"))
+    Ok(target().join("release/quorate"))
 }

@@ -44,6 +44,9 @@ pub const PATH_BACKUPS: &str = "/v1/backups";
 /// The path of [`TransferLeader`].
 pub const PATH_TRANSFER_LEADER: &str = "/v1/transfer-leader";
 
+/// The path under which a member sends a snapshot of what it has applied, as one file.
+pub const PATH_SNAPSHOT: &str = "/v1/snapshot";
+
 #[cfg(test)]
 #[path = "lib_tests.rs"]
 mod tests;

@@ -3,6 +3,7 @@
 use super::respond;
 use crate::etcd::grpc::Body;
 use crate::node::{ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
+use crate::snapshot::TakeError;
 use admin_api::{Id, Problem};
 use http::{Response, StatusCode};
 use raft::{MemberId, MembershipError, TransferError};
@@ -52,6 +53,17 @@ impl Refusal {
     pub(super) fn into_response(self) -> Response<Body> {
         let page = serde_json::to_vec(&self.problem).expect("text and numbers always serialize");
         respond(self.code, page)
+    }
+}
+
+impl From<TakeError> for Refusal {
+    fn from(error: TakeError) -> Self {
+        let code = match error {
+            TakeError::Busy => StatusCode::TOO_MANY_REQUESTS,
+            TakeError::Stopped | TakeError::Unsettled => StatusCode::SERVICE_UNAVAILABLE,
+            TakeError::Storage(_) | TakeError::Thread(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
