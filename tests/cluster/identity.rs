@@ -1,6 +1,7 @@
 //! A member is its disk: what starts under a known name with other data is refused, with a word on what to do.
 
-use anyhow::{Context, Result};
+use crate::membership::members;
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::time::Duration;
 use tests::cluster::{Cluster, Flavor, Member, eventually};
@@ -9,7 +10,7 @@ use tests::cluster::{Cluster, Flavor, Member, eventually};
 const REFUSED_WITHIN: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_wiped_disk_under_an_old_name_is_refused() -> Result<()> {
+fn a_wiped_disk_under_an_old_name_is_refused_until_its_member_is_removed_and_added() -> Result<()> {
     let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
     cluster.members[2].kill()?;
     fs::remove_dir_all(cluster.members[2].data())?;
@@ -20,7 +21,15 @@ fn a_wiped_disk_under_an_old_name_is_refused() -> Result<()> {
     assert!(log.contains("disk"), "the log says why:\n{log}");
     assert!(log.contains("remove"), "the log says what to do:\n{log}");
     assert!(cluster.etcdctl(&["put", "still", "here"])?.status.success(), "the others go on");
-    Ok(())
+
+    let id = *members(&cluster)?.get("m3").context("m3 is a member")?;
+    let url = format!("--peer-urls=http://{}", cluster.members[2].peer);
+    for step in [&["member", "remove", &format!("{id:x}")], &["member", "add", "m3", &url] as &[&str]] {
+        let done = cluster.etcdctl(step)?;
+        ensure!(done.status.success(), "{step:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    cluster.members[2].spawn()?;
+    cluster.members[2].wait_ready()
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod ctl;
 mod hostile;
 mod pages;
+mod snapshot;
 mod tls;
 mod traces;
 

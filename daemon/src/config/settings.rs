@@ -24,6 +24,8 @@ pub struct Settings {
     pub timing: Timing,
     /// When the log is cut behind a snapshot.
     pub snapshot: Snapshot,
+    /// Snapshots in object storage; none stages none.
+    pub backups: Option<Backups>,
     /// Bounds on what clients may ask for.
     pub limits: Limits,
     /// Pings on client connections.
@@ -104,6 +106,25 @@ pub struct Timing {
     pub heartbeat: Duration,
     /// Silence after which a follower stands for election; the real wait is drawn between this and twice this.
     pub election: Duration,
+}
+
+/// Snapshots in object storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backups {
+    /// Where they are.
+    pub store: objects::Location,
+    /// Between two; none for only when asked.
+    pub interval: Option<Duration>,
+    /// The most that are kept, at least one.
+    pub retention_count: usize,
+    /// The oldest that is kept, but for the newest; none for any age.
+    pub retention_age: Option<Duration>,
+    /// How long one that is not kept stays; above 0. An upload may take half of it.
+    pub delete_grace: Duration,
+    /// Uploaded per second; 0 for any.
+    pub bytes_per_second: u64,
+    /// Requests to the store at once, at least one.
+    pub parallelism: usize,
 }
 
 /// When the log is cut behind a snapshot.
