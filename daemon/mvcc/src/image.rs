@@ -36,7 +36,8 @@ pub struct Image {
     bytes: u64,
 }
 
-/// Reads an image from its beginning.
+/// Reads an image, from its beginning or, as a clone, from where the original stood.
+#[derive(Clone)]
 pub struct ImageBlocks {
     view: Arc<dyn View>,
     at: Option<Place>,
@@ -44,6 +45,7 @@ pub struct ImageBlocks {
 }
 
 /// The next row: in which of [`TABLES`], and at or after which key.
+#[derive(Clone)]
 struct Place {
     table: usize,
     key: Vec<u8>,

@@ -66,5 +66,5 @@ pub use image::{Image, ImageBlocks, ImageError, Restore};
 pub use memory::MemoryBackend;
 pub use outcome::{DeleteRangeReply, Done, OpReply, Outcome, PutReply, Reply, TxnReply};
 pub use range::{RangeRequest, RangeResult, Sort, SortOrder, SortTarget};
-pub use store::{Apply, Store};
+pub use store::{Apply, Replacement, Store};
 pub use types::{Alarm, AlarmKind, Event, EventKind, KeyRange, KeyValue, RequestId, Revision, Size};
