@@ -6,6 +6,7 @@ mod collector;
 mod followers;
 mod page;
 mod process;
+mod snapshots;
 mod stages;
 
 pub(crate) use collector::MemberCollector;

@@ -1,6 +1,7 @@
 //! Everything about a member at one moment, for metrics and the admin endpoint: computed when asked, kept nowhere.
 
 use super::Node;
+use crate::install::SnapshotsView;
 
 /// What the loop knows.
 #[derive(Clone, Debug)]
@@ -19,6 +20,14 @@ pub struct Inspection {
     pub refused_messages: u64,
     /// Bytes that wait for the log's disk.
     pub wal_queued_bytes: u64,
+    /// Bytes of the log's entries on the disk.
+    pub log_bytes: u64,
+    /// How often the log was cut.
+    pub log_cuts: u64,
+    /// Entries the log keeps only because followers are behind.
+    pub log_held_entries: u64,
+    /// What moves in snapshots between members.
+    pub snapshots: SnapshotsView,
     /// A snapshot is needed and not installed yet.
     pub snapshot_wanted: bool,
 }
@@ -35,6 +44,15 @@ impl Node {
             leader_changes: self.leader_changes,
             refused_messages: self.refused_messages,
             wal_queued_bytes: self.log.queued_bytes(),
+            log_bytes: self.log.bytes(),
+            log_cuts: self.log_cuts,
+            log_held_entries: self.retention.held,
+            snapshots: SnapshotsView {
+                installing: self.progress.view(),
+                totals: self.progress.totals(),
+                sent_bytes: self.snapshots.sent_bytes(),
+                others: self.snapshots.news(),
+            },
         }
     }
 }

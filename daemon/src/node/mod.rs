@@ -24,11 +24,13 @@ mod perform;
 mod quota;
 mod reads;
 mod request;
+mod retention;
 mod shared;
 #[cfg(test)]
 pub(crate) mod solo;
 mod spans;
 mod start;
+mod switch;
 mod trace;
 mod turn;
 mod view;

@@ -1,11 +1,13 @@
 //! Building a member: claim, identity, peer port, log, engine, loop; and taking it down again in the other order.
 
-use super::applier::Applying;
+use super::applier::{Applying, State};
 use super::calls::Calls;
 use super::clock::Clock;
+use super::completion::Completion;
 use super::follow::{Company, known_cluster};
 use super::log::{DiskLog, Telling};
 use super::reads::Reads;
+use super::retention::Retention;
 use super::shared::Shared;
 use super::spans::Spans;
 use super::turn::Node;
@@ -15,19 +17,20 @@ use crate::bootstrap::{
     Admitted, BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_REMOVED, Formatted, Identity, LogStart,
 };
 use crate::config::Settings;
-use crate::disk::{ClaimError, RealDisk};
+use crate::disk::{ClaimError, Disk, RealDisk};
+use crate::install::{Fetcher, Ground, Intent, Limits, Progress, Server, Staged, Trail, finish_switch, recover_log};
 use crate::metrics::{MemberCollector, Stages};
 use crate::tls::{ClientTls, ServerTls, TlsProblem};
 use crate::transport::gate::Gate;
 use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
-use crate::wal::{self, Options, Recovered, Wal, WalRequest};
+use crate::wal::{self, Options, Recovered, Remembered, Wal, WalRequest};
 use admin_api::Id;
 use mvcc::{Body, PublishedMember, Store};
 use prometheus::Registry;
 use raft::{Boot, Config, Index, IoId, LogId, Membership, MembershipDecodeError, Now, Raft};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +40,8 @@ use tracing::{info, warn};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stop waits for another member to take the lead.
 const HAND_OVER_MAX: Duration = Duration::from_millis(500);
+/// Where snapshots are kept while they are fetched, in the data directory.
+const SPOOL_DIRECTORY: &str = "install";
 /// The pause before what a member publishes of itself is tried again.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(500);
 
@@ -46,6 +51,12 @@ pub struct Parts {
     pub settings: Settings,
     /// The state machine, as its disk gives it back.
     pub store: Arc<Store>,
+    /// The data directory.
+    pub disk: Arc<dyn Disk>,
+    /// Snapshots outside the cluster, if there is a place for them.
+    pub staged: Option<Arc<dyn Staged>>,
+    /// An install that was begun before the last stop: see [`crate::install`].
+    pub intent: Option<Intent>,
 }
 
 /// Why a member does not start.
@@ -66,6 +77,9 @@ pub enum StartError {
     /// The log cannot be opened.
     #[error("the log: {0}")]
     Log(#[from] wal::OpenError),
+    /// The directory for snapshots that are fetched cannot be used.
+    #[error("{0}")]
+    Spool(ClaimError),
     /// The log cannot be begun.
     #[error("the log: {0}")]
     Begin(#[from] wal::WalError),
@@ -158,12 +172,13 @@ pub struct Running {
 /// # Errors
 /// [`StartError`].
 pub async fn start(parts: Parts) -> Result<Running, StartError> {
-    let Parts { settings, store } = parts;
+    let Parts { settings, store, disk, staged, intent } = parts;
     let formatted = Formatted::open(&settings)?;
     let gate = Arc::new(formatted.gate());
     let tls = PeerTls::new(&settings)?;
     let inbox = Arc::new(Inbox::default());
     let (directory, listener_stats) = (Arc::new(Directory::default()), Arc::new(ListenerStats::default()));
+    let snapshots = Arc::new(OnceLock::new());
     let sockets = PeerSockets::bind(&settings.listen.peer).await?;
     let listener = Arc::new(Listener {
         gate: gate.clone(),
@@ -171,11 +186,17 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         inbox: inbox.clone(),
         directory: directory.clone(),
         stats: listener_stats.clone(),
+        snapshots: snapshots.clone(),
     });
     let listening = AbortOnDrop(tokio::spawn(listener.run(sockets)));
     let mut admitted = formatted.admit(&settings, &gate, tls.client.as_ref()).await?;
     let stages = Arc::new(Stages::new());
-    let (engine, log) = open_engine(&settings, &mut admitted, &store, &inbox, &stages).await?;
+    let begun = intent.is_some();
+    let (engine, log, trail) = open_engine(&settings, &mut admitted, &store, intent, (&inbox, &stages)).await?;
+    if begun {
+        finish_switch(&*disk)?;
+        info!("finished an install that was begun before the last stop");
+    }
     let identity = admitted.identity.clone();
     let (at, membership) = engine.raft.membership();
     let company = match &admitted.log {
@@ -189,9 +210,25 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
 
     let shared = Arc::new(Shared::new(identity.clone(), store.clone(), inbox.clone()));
     let local = Arc::new(Local::new(identity.clone(), admitted.info.clone(), gate.clone(), tls.client));
-    let peers = Peers::new(local, inbox.clone(), directory.clone());
-    let applying = Applying::start(identity.member, store, inbox, stages.clone())?;
-    let node = engine.into_node(&settings, shared.clone(), gate, peers, company, (log, applying), stages.clone());
+    let peers = Peers::new(local.clone(), inbox.clone(), directory.clone());
+    let limits = Limits { bytes_per_second: settings.snapshot.send_bytes_per_second };
+    let server = snapshots.get_or_init(|| Server::new(store.clone(), trail.clone(), limits)).clone();
+    let progress = Arc::new(Progress::default());
+    let spool = RealDisk::open(&settings.data_dir.join(SPOOL_DIRECTORY)).map_err(StartError::Spool)?;
+    let ground = Ground {
+        disk: disk.clone(),
+        spool: Arc::new(spool),
+        node: Handle::new(shared.clone()),
+        local,
+        staged,
+        progress: progress.clone(),
+    };
+    let to_loop = inbox.clone();
+    let fetcher = Fetcher::start(ground, move |ready| to_loop.complete(Completion::Snapshot(Box::new(ready))));
+    let applying = Applying::start(identity.member, State { store, trail, disk }, inbox, stages.clone())?;
+    let installs = (fetcher, progress, server);
+    let node =
+        engine.into_node(&settings, shared.clone(), gate, (peers, company), installs, (log, applying), stages.clone());
     let stop = CancellationToken::new();
     let running = stop.clone();
     let ended = tokio::spawn(async move {
@@ -294,12 +331,14 @@ async fn open_engine(
     settings: &Settings,
     admitted: &mut Admitted,
     store: &Arc<Store>,
-    inbox: &Arc<Inbox>,
-    stages: &Arc<Stages>,
-) -> Result<(Engine, DiskLog), StartError> {
+    intent: Option<Intent>,
+    (inbox, stages): (&Arc<Inbox>, &Arc<Stages>),
+) -> Result<(Engine, DiskLog, Arc<Trail>), StartError> {
     let path = settings.wal_dir.clone().unwrap_or_else(|| settings.data_dir.join("wal"));
     let (identity, log_start) = (admitted.identity.clone(), admitted.log.clone());
-    let opened = tokio::task::spawn_blocking(move || open_log(&path, &identity, &log_start)).await;
+    let segment_bytes = settings.snapshot.segment_bytes;
+    let opened =
+        tokio::task::spawn_blocking(move || open_log(&path, &identity, &log_start, segment_bytes, intent)).await;
     let Recovered { remembered, report, wal } = opened.map_err(io::Error::other)??;
     info!(?report, "opened the log");
     admitted.log_created()?;
@@ -313,6 +352,8 @@ async fn open_engine(
     if applied < remembered.start.index {
         return Err(StartError::StoreBehind { applied, start: remembered.start });
     }
+    let Remembered { start, ref terms, ref memberships, .. } = remembered;
+    let trail = Arc::new(Trail::new(start, terms, memberships, applied));
     let memberships = remembered.memberships.into_iter();
     let boot = Boot {
         hard_state: remembered.hard_state,
@@ -329,15 +370,29 @@ async fn open_engine(
     let clock = Clock::start();
     let now = clock.now();
     let raft = Raft::new(raft_config(settings, &admitted.identity)?, boot, now);
-    Ok((Engine { raft, clock, now }, log))
+    Ok((Engine { raft, clock, now }, log, trail))
 }
 
-fn open_log(path: &Path, identity: &Identity, start: &LogStart) -> Result<Recovered, StartError> {
-    let disk = Arc::new(RealDisk::open(path)?);
+fn open_log(
+    path: &Path,
+    identity: &Identity,
+    start: &LogStart,
+    segment_bytes: u64,
+    intent: Option<Intent>,
+) -> Result<Recovered, StartError> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(path)?);
     let named =
         wal::Identity { cluster: identity.cluster.0, member: identity.member, storage: *identity.storage.as_bytes() };
-    let options = Options { create_if_missing: *start != LogStart::Exists, salt_seed: random()?, ..Options::default() };
+    let options = Options {
+        create_if_missing: *start != LogStart::Exists,
+        salt_seed: random()?,
+        segment_bytes,
+        ..Options::default()
+    };
     let mut recovered = Wal::open(disk.clone(), named, &options)?;
+    if let Some(intent) = intent {
+        recovered = recover_log(recovered, &intent, (&disk, named, &options))?;
+    }
     let remembered = &recovered.remembered;
     match start {
         LogStart::Founded(membership) if remembered.memberships.is_empty() && remembered.last == LogId::ZERO => {
@@ -383,8 +438,8 @@ impl Engine {
         settings: &Settings,
         shared: Arc<Shared>,
         gate: Arc<Gate>,
-        peers: Peers,
-        company: Company,
+        (peers, company): (Peers, Company),
+        (fetcher, progress, snapshots): (Fetcher, Arc<Progress>, Arc<Server>),
         (log, applying): (DiskLog, Applying),
         stages: Arc<Stages>,
     ) -> Node {
@@ -413,7 +468,14 @@ impl Engine {
             membership_changed: false,
             membership_committed: true,
             last_io: IoId::default(),
+            persisted_io: IoId::default(),
             install_wanted: None,
+            fetcher,
+            progress,
+            snapshots,
+            ready: None,
+            retention: Retention::new(settings.snapshot),
+            log_cuts: 0,
             leader_changes: 0,
             refused_messages: 0,
             departure: None,
