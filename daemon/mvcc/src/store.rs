@@ -316,15 +316,15 @@ impl Store {
         self.read().head.members.values().cloned().collect()
     }
 
-    /// How much disk the store takes.
+    /// How much disk the store takes; what is not in the backend yet counts as what it will take at least.
     #[must_use]
     pub fn size(&self) -> Size {
         let (backend, in_use) = {
             let state = self.read();
             (Arc::clone(&state.backend), state.head.in_use)
         };
-        let allocated = backend.allocated(); // may ask the disk
-        Size { allocated, in_use: in_use.min(allocated) }
+        // May ask the disk.
+        Size { allocated: backend.allocated().max(in_use), in_use }
     }
 
     /// How many keys there are.
