@@ -19,6 +19,7 @@
 //! | [`wal`] | hard state and entries, each batch made durable by one sync |
 //! | [`install`] | snapshots on their way to a member that the log does not reach |
 //! | [`store`] | the state machine's file, and the thread that flushes it |
+//! | [`snapshot`] | the whole store at one log index: taken, checked, stored, restored |
 //! | [`etcd`] | the etcd v3 services: protobuf in, commands and reads out |
 //! | [`listener`] | one port for gRPC and HTTP, with or without TLS |
 //! | [`http`] | health, version and metrics over plain HTTP |
@@ -38,6 +39,7 @@ pub mod install;
 pub mod listener;
 pub mod metrics;
 pub mod node;
+pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

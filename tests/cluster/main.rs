@@ -3,6 +3,7 @@
 
 mod disk;
 mod identity;
+mod install;
 mod lag;
 mod loss;
 mod membership;

@@ -26,7 +26,7 @@ fn restore(blocks: &[Bytes]) -> Result<Store, ImageError> {
     let backend = Arc::new(MemoryBackend::new());
     let mut restore = Restore::new(&*backend);
     blocks.iter().try_for_each(|block| restore.block(block.clone()))?;
-    restore.finish()?;
+    restore.finish(Rebirth::Same)?;
     Ok(Store::open(backend).expect("sound"))
 }
 
@@ -75,7 +75,7 @@ fn a_store_goes_on_from_the_image_that_replaces_it() {
     let backend = Arc::new(MemoryBackend::new());
     let mut restore = Restore::new(&*backend);
     blocks(&ahead.image().expect("no fault")).into_iter().try_for_each(|block| restore.block(block)).expect("sound");
-    restore.finish().expect("sound");
+    restore.finish(Rebirth::Same).expect("sound");
     let replacement = Store::prepare(backend).expect("sound");
     assert_eq!((replacement.applied(), replacement.state_hash()), (30_000, ahead.state_hash().1));
     behind.replace(replacement);

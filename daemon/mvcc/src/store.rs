@@ -100,7 +100,9 @@ impl Store {
         let mut new = *replacement.0;
         assert!(new.head.applied >= state.head.applied, "a store only goes forward");
         new.replaced = state.replaced + 1;
-        *state = new;
+        let old = std::mem::replace(&mut *state, new);
+        drop(state);
+        drop(old); // closes a file, which may take a while
     }
 
     /// Applies commands in the order of the log and tells what each led to.

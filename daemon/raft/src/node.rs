@@ -9,7 +9,7 @@ use crate::boot::{Boot, Now};
 use crate::config::Config;
 use crate::core::Core;
 use crate::input::{Input, Proposal, Token};
-use crate::membership::Membership;
+use crate::membership::{Membership, SnapshotPoint};
 use crate::output::{Answer, Event, MembershipError, Output, ProposeError, ReadError, TransferError};
 use crate::role::{Candidate, Follower, Leader, Next, Role};
 use crate::status::{Brief, RoleName, Status};
@@ -325,6 +325,15 @@ impl Raft {
     #[must_use]
     pub fn membership(&self) -> (Index, &Membership) {
         (self.core.memberships.at(), self.core.membership())
+    }
+
+    /// What a snapshot of the state machine at `index`, which it has applied, must tell of the log. None if the entry
+    /// is gone from the log, or the configuration of that time is forgotten: a later one has been committed since.
+    #[must_use]
+    pub fn snapshot_point(&self, index: Index) -> Option<SnapshotPoint> {
+        let last = self.core.log.id_at(index).filter(|_| index <= self.core.commit())?;
+        let (membership_at, membership) = self.core.memberships.in_force_at(index)?;
+        Some(SnapshotPoint { last, membership_at, membership: membership.clone() })
     }
 }
 

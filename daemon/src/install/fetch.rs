@@ -5,21 +5,20 @@
 //! * A source that fails is left for the next one; when all have failed the task waits, longer each time, and begins
 //!   with the first again.
 //! * It stops as soon as the log has brought this member further than the snapshot would: then nobody needs it.
-//! * What is on its way at once is bounded: [`LANES`] blocks.
+//! * What is on its way at once is bounded: [`LANES`] chunks.
 
-use super::manifest::Manifest;
 use super::progress::{Phase, Progress};
 use super::source::{Source, SourceError, Staged, Way};
 use super::spool::Spool;
 use super::switch::{Switch, create_next, drop_next, finish_switch};
-use super::trail::Place;
 use crate::bootstrap::NodeInfo;
 use crate::disk::Disk;
 use crate::node::Handle;
+use crate::snapshot::{Manifest, Restoring, SnapshotError};
 use crate::transport::Local;
 use bytes::Bytes;
-use mvcc::{Fault, ImageError, Restore, Store};
-use raft::{Index, MemberId, Membership};
+use mvcc::{Fault, Rebirth, Store};
+use raft::{Index, MemberId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -28,8 +27,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{interval, sleep};
 use tracing::{info, warn};
 
-/// Connections that fetch at once: enough to keep a link busy while blocks are compared and written.
-const LANES: usize = 4;
+/// Connections that fetch at once: enough to keep a link busy while chunks are compared and written.
+const LANES: usize = 3;
 /// The first wait after every source has failed; doubled by each further time.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// The longest: a source that comes back is asked within this.
@@ -50,13 +49,21 @@ struct Wanted {
     members: Arc<BTreeMap<MemberId, NodeInfo>>,
 }
 
-/// A snapshot that is ready to be switched to. The sender hears what became of it; dropping it says that it was not
-/// needed.
+/// A snapshot that is ready to be switched to, and who is to hear what became of it. If nothing is said the member
+/// stops: then its next start looks after the files.
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) switch: Switch,
-    pub(crate) membership: Membership,
-    pub(crate) done: oneshot::Sender<()>,
+    pub(crate) done: oneshot::Sender<Installed>,
+}
+
+/// What became of a snapshot that was ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Installed {
+    /// State and log are switched.
+    Yes,
+    /// The log had brought this member further by then.
+    NotNeeded,
 }
 
 /// What the task stands on.
@@ -78,14 +85,12 @@ enum FetchError {
     NoSource(Index),
     #[error("{name}: {error}")]
     Source { name: String, error: SourceError },
-    #[error("a block is not what its digest says")]
+    #[error("a chunk is not what its digest says")]
     Damaged,
-    #[error("the snapshot's configuration cannot be read")]
-    Membership,
     #[error("the disk: {0}")]
     Disk(#[from] io::Error),
     #[error("{0}")]
-    Image(#[from] ImageError),
+    Snapshot(#[from] SnapshotError),
     #[error("the store: {0}")]
     Store(#[from] Fault),
     #[error("the snapshot says entry {said}, its state stands at {found}")]
@@ -156,7 +161,6 @@ impl Task {
         let spool = Arc::new(blocking(move || Spool::open(spool)).await?);
         let manifest = self.fetch(&way, &spool, at_least).await?;
         self.ground.progress.update(|view| view.phase = Phase::Restoring);
-        let membership = Membership::decode(manifest.membership.clone()).map_err(|_| FetchError::Membership)?;
         let disk = Arc::clone(&self.ground.disk);
         let made = {
             let (spool, manifest) = (Arc::clone(&spool), manifest.clone());
@@ -165,16 +169,19 @@ impl Task {
         let switch = made.map_err(io::Error::other)??;
         self.ground.progress.update(|view| view.phase = Phase::Switching);
         let (done, hear) = oneshot::channel();
-        (self.ready)(Ready { switch, membership, done });
-        let installed = hear.await.is_ok();
+        (self.ready)(Ready { switch, done });
+        let Ok(installed) = hear.await else { return std::future::pending().await };
         let disk = Arc::clone(&self.ground.disk);
-        if installed {
-            blocking(move || finish_switch(&*disk).and_then(|()| spool.clear())).await?;
-            self.ground.progress.count(|totals| totals.installed += 1);
-            info!(last = %manifest.last, "installed a snapshot");
-        } else {
-            blocking(move || drop_next(&*disk)).await?;
-            info!(last = %manifest.last, "a snapshot was fetched that is not needed any more");
+        match installed {
+            Installed::Yes => {
+                blocking(move || finish_switch(&*disk).and_then(|()| spool.clear())).await?;
+                self.ground.progress.count(|totals| totals.installed += 1);
+                info!(last = %manifest.last, "installed a snapshot");
+            }
+            Installed::NotNeeded => {
+                blocking(move || drop_next(&*disk)).await?;
+                info!(last = %manifest.last, "a snapshot was fetched that is not needed any more");
+            }
         }
         self.ground.progress.clear();
         Ok(())
@@ -211,6 +218,9 @@ impl Task {
         let failed = |error| FetchError::Source { name: source.to_string(), error };
         self.ground.progress.update(|view| (view.phase, view.source) = (Phase::Locating, source.to_string()));
         let manifest = way.describe(source, at_least).await.map_err(failed)?;
+        if manifest.cluster != self.ground.node.identity().cluster {
+            return Err(failed(SourceError::Nonsense));
+        }
         if manifest.last.index < at_least {
             return Err(failed(SourceError::Nothing));
         }
@@ -245,7 +255,7 @@ impl<'a> Fetching<'a> {
 
     fn begin(&self) {
         let missing: u64 = self.missing().iter().map(|number| self.bytes(*number)).sum();
-        let total = self.manifest.bytes();
+        let total = self.manifest.stored_bytes();
         let resumed = u64::from(missing < total);
         self.progress.count(|totals| totals.resumed += resumed);
         self.progress.update(|view| {
@@ -259,19 +269,20 @@ impl<'a> Fetching<'a> {
     /// Fetches blocks until none is missing.
     async fn lane(&self) -> Result<(), FetchError> {
         let failed = |error| FetchError::Source { name: self.source.to_string(), error };
-        let id = self.manifest.id();
+        let id = self.manifest.id().to_string();
         let mut lane = None;
         while let Some(number) = self.next() {
             let bytes = match self.source {
                 Source::Objects(staged) => {
-                    staged.block(self.manifest, number).await.map_err(|error| failed(SourceError::Objects(error)))?
+                    let chunk = &self.manifest.chunks[number as usize];
+                    staged.chunk(chunk).await.map_err(|error| failed(error.into()))?
                 }
                 Source::Member(member) => {
                     let lane = match &mut lane {
                         Some(lane) => lane,
                         None => lane.insert(self.way.open(*member).await.map_err(failed)?),
                     };
-                    lane.block(id, number).await.map_err(failed)?
+                    lane.chunk(&id, number).await.map_err(failed)?
                 }
             };
             self.keep(number, bytes).await?;
@@ -280,17 +291,17 @@ impl<'a> Fetching<'a> {
     }
 
     async fn keep(&self, number: u32, bytes: Bytes) -> Result<(), FetchError> {
-        let block = self.manifest.blocks[number as usize];
+        let chunk = self.manifest.chunks[number as usize];
         let arrived = bytes.len() as u64;
         self.progress.count(|totals| totals.fetched_bytes += arrived);
         let spool = Arc::clone(self.spool);
-        if !blocking(move || spool.keep(&block, &bytes)).await? {
+        if !blocking(move || spool.keep(&chunk, &bytes)).await? {
             self.progress.count(|totals| totals.damaged += 1);
             return Err(FetchError::Damaged);
         }
         let seconds = self.began.elapsed().as_secs_f64().max(0.001);
         self.progress.update(|view| {
-            view.have_bytes += u64::from(block.bytes);
+            view.have_bytes += u64::from(chunk.stored_bytes);
             view.fetched_bytes += arrived;
             view.bytes_per_second = (view.fetched_bytes as f64 / seconds) as u64;
         });
@@ -306,36 +317,36 @@ impl<'a> Fetching<'a> {
     }
 
     fn bytes(&self, number: u32) -> u64 {
-        u64::from(self.manifest.blocks[number as usize].bytes)
+        u64::from(self.manifest.chunks[number as usize].stored_bytes)
     }
 }
 
-/// The blocks that are not here, each once.
+/// The chunks that are not here, each once.
 fn missing(spool: &Spool, manifest: &Manifest) -> VecDeque<u32> {
     let mut seen = BTreeSet::new();
-    let blocks = (0..).zip(&manifest.blocks);
-    blocks.filter(|(_, block)| !spool.has(block) && seen.insert(block.digest)).map(|(number, _)| number).collect()
+    let chunks = (0..).zip(&manifest.chunks);
+    chunks.filter(|(_, chunk)| !spool.has(chunk) && seen.insert(chunk.digest)).map(|(number, _)| number).collect()
 }
 
 fn is_whole(spool: &Spool, manifest: &Manifest) -> bool {
-    manifest.blocks.iter().all(|block| spool.has(block))
+    manifest.chunks.iter().all(|chunk| spool.has(chunk))
 }
 
 /// Makes the next state file of what is in the spool. Blocks.
 fn restore(disk: &dyn Disk, spool: &Spool, manifest: &Manifest) -> Result<Switch, FetchError> {
     let backend = Arc::new(create_next(disk)?);
-    let mut restore = Restore::new(&*backend);
-    for block in &manifest.blocks {
-        restore.block(spool.read(block)?.ok_or(FetchError::Damaged)?)?;
+    let mut restoring = Restoring::new(manifest, &*backend);
+    for chunk in &manifest.chunks {
+        let stored = spool.read(chunk)?.ok_or(FetchError::Damaged)?;
+        restoring.chunk(&chunk.digest.to_string(), &stored)?;
     }
-    restore.finish()?;
+    restoring.finish(Rebirth::Same)?;
     let replacement = Store::prepare(backend)?;
     let found = Index(replacement.applied());
     if found != manifest.last.index {
         return Err(FetchError::Elsewhere { said: manifest.last.index, found });
     }
-    let Manifest { last, membership_at, membership, .. } = manifest.clone();
-    Ok(Switch { place: Place { last, membership_at, membership }, replacement })
+    Ok(Switch { manifest: manifest.clone(), replacement })
 }
 
 async fn tell(way: Way, progress: Arc<Progress>) {
@@ -344,7 +355,7 @@ async fn tell(way: Way, progress: Arc<Progress>) {
     loop {
         due.tick().await;
         if let Some(view) = progress.view() {
-            // A leader that cannot be told will be asked for blocks soon, and that says why.
+            // A leader that cannot be told will be asked for chunks soon, and that says why.
             let _ = way.tell(view).await;
         }
     }

@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Phase {
-    /// Looking for a source, or waiting for it to name its blocks.
+    /// Looking for a source, or waiting for it to name its chunks.
     #[default]
     Locating,
-    /// Blocks arrive.
+    /// Chunks arrive.
     Fetching,
     /// The state file is being made of them.
     Restoring,
@@ -41,13 +41,13 @@ pub struct ProgressView {
     pub phase: Phase,
     /// The index of the snapshot; 0 until one was found.
     pub index: u64,
-    /// Where its blocks come from: `objects`, or a member's id.
+    /// Where its chunks come from: `objects`, or a member's id.
     pub source: String,
     /// Bytes of it that are here and verified.
     pub have_bytes: u64,
     /// Bytes of all of it.
     pub total_bytes: u64,
-    /// Bytes of blocks that have arrived for it in the life of this process, those that were of no use included.
+    /// Bytes of chunks that have arrived for it in the life of this process, those that were of no use included.
     pub fetched_bytes: u64,
     /// Bytes that arrive per second, since the fetching began.
     pub bytes_per_second: u64,
@@ -62,7 +62,7 @@ pub struct SnapshotsView {
     pub installing: Option<ProgressView>,
     /// What is counted over the life of the process.
     pub totals: Totals,
-    /// Bytes of blocks this member has sent to others.
+    /// Bytes of chunks this member has sent to others.
     pub sent_bytes: u64,
     /// The installs of others, as they told this member when they took it for the leader.
     pub others: BTreeMap<MemberId, ProgressView>,
@@ -85,9 +85,9 @@ struct Inner {
 pub struct Totals {
     /// Snapshots installed.
     pub installed: u64,
-    /// Bytes of blocks that have arrived.
+    /// Bytes of chunks that have arrived.
     pub fetched_bytes: u64,
-    /// Blocks that were not what their digest says.
+    /// Chunks that were not what their digest says.
     pub damaged: u64,
     /// Attempts that failed.
     pub failures: u64,

@@ -1,28 +1,28 @@
-//! The giving side: whoever calls on the snapshot lane is told what there is, and gets it block by block.
+//! The giving side: whoever calls on the snapshot lane is told what there is, and gets it chunk by chunk.
 //!
 //! * One image is pinned at a time, for [`PIN_IDLE_MAX`] after the last question about it and [`PIN_MAX`] at most: what
-//!   it pins cannot be used again by the state file meanwhile. Who comes later finds another one, in which most blocks
+//!   it pins cannot be used again by the state file meanwhile. Who comes later finds another one, in which most chunks
 //!   are the same.
-//! * To name its blocks an image is read once, on a thread of its own that rests as much as it works. Nobody who
+//! * To name its chunks an image is read once, on a thread of its own that rests as much as it works. Nobody who
 //!   writes waits for it.
 //! * What leaves is limited in bytes per second, and travels on connections of its own: a heartbeat or an append never
-//!   stands behind a block.
+//!   stands behind a chunk.
 
-use super::manifest::{Block, Digest, Manifest};
 use super::pace::Pace;
 use super::progress::ProgressView;
-use super::trail::Trail;
 use super::wire::{Answer, Ask};
+use crate::node::Handle;
+use crate::snapshot::{Chunk, Manifest, SealedChunk, SnapshotId, Take, TakeError, placed};
 use crate::transport::frame::{FrameKind, put_frame};
 use crate::transport::hello::HELLO_BYTES_MAX;
 use crate::transport::{ConnectError, Connection};
 use bytes::{BufMut, Bytes, BytesMut};
-use mvcc::{Fault, ImageBlocks, Store};
+use mvcc::{Fault, Image, ImageBlocks};
 use raft::{Index, MemberId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -41,14 +41,13 @@ const NEWS_MAX: Duration = Duration::from_secs(5);
 /// What may be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Blocks, in bytes per second; 0 is no limit.
+    /// Chunks, in bytes per second; 0 is no limit.
     pub(crate) bytes_per_second: u64,
 }
 
 /// See the module.
 pub(crate) struct Server {
-    store: Arc<Store>,
-    trail: Arc<Trail>,
+    node: Handle,
     pace: Pace,
     slot: Mutex<Slot>,
     news: Mutex<BTreeMap<MemberId, (Instant, ProgressView)>>,
@@ -65,18 +64,17 @@ enum Slot {
 /// A snapshot that can be given.
 struct Taken {
     manifest: Bytes,
-    id: Digest,
+    id: SnapshotId,
     index: Index,
-    blocks: Vec<(Block, ImageBlocks)>,
+    chunks: Vec<(Chunk, ImageBlocks)>,
     since: Instant,
     used: Mutex<Instant>,
 }
 
 impl Server {
-    pub(crate) fn new(store: Arc<Store>, trail: Arc<Trail>, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(node: Handle, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            store,
-            trail,
+            node,
             pace: Pace::new(limits.bytes_per_second),
             slot: Mutex::new(Slot::Empty),
             news: Mutex::default(),
@@ -84,7 +82,7 @@ impl Server {
         })
     }
 
-    /// Bytes of blocks that have been sent.
+    /// Bytes of chunks that have been sent.
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.sent_bytes.load(Ordering::Relaxed)
     }
@@ -121,8 +119,8 @@ impl Server {
     async fn answer(self: &Arc<Self>, from: MemberId, ask: Ask) -> (Answer, Bytes) {
         match ask {
             Ask::Describe { index } => self.describe(Index(index)),
-            Ask::Block { snapshot, number } => match self.block(snapshot, number).await {
-                Some(block) => (Answer::Block, block),
+            Ask::Chunk { snapshot, number } => match self.chunk(&snapshot, number).await {
+                Some(chunk) => (Answer::Chunk, chunk),
                 None => (Answer::Gone, Bytes::new()),
             },
             Ask::Progress { view } => {
@@ -141,8 +139,10 @@ impl Server {
                 taken.touch();
                 (Answer::Manifest, taken.manifest.clone())
             }
-            Slot::Ready(_) | Slot::Empty if Index(self.store.applied()) < at_least => (Answer::Behind, Bytes::new()),
-            // Whoever still fetches the older one finds most of its blocks in the next.
+            Slot::Ready(_) | Slot::Empty if Index(self.node.store().applied()) < at_least => {
+                (Answer::Behind, Bytes::new())
+            }
+            // Whoever still fetches the older one finds most of its chunks in the next.
             Slot::Ready(_) | Slot::Empty => {
                 *slot = Slot::Preparing;
                 let server = Arc::clone(self);
@@ -153,16 +153,10 @@ impl Server {
     }
 
     async fn prepare(self: Arc<Self>) {
-        let (store, trail) = (Arc::clone(&self.store), Arc::clone(&self.trail));
-        let taken = tokio::task::spawn_blocking(move || take(&store, &trail)).await;
-        let ready = match taken {
-            Ok(Ok(taken)) => Some(Arc::new(taken)),
-            Ok(Err(fault)) => {
-                warn!(%fault, "could not take a snapshot for another member");
-                None
-            }
+        let ready = match self.take().await {
+            Ok(taken) => Some(Arc::new(taken)),
             Err(error) => {
-                warn!(%error, "taking a snapshot for another member was broken off");
+                warn!(%error, "could not take a snapshot for another member");
                 None
             }
         };
@@ -170,7 +164,7 @@ impl Server {
             *self.slot() = Slot::Empty;
             return;
         };
-        info!(index = %taken.index, snapshot = %taken.id, blocks = taken.blocks.len(), "pinned a snapshot for another member");
+        info!(index = %taken.index, snapshot = %taken.id, chunks = taken.chunks.len(), "pinned a snapshot for another member");
         *self.slot() = Slot::Ready(Arc::clone(&taken));
         self.let_go(taken).await;
     }
@@ -187,26 +181,36 @@ impl Server {
         }
     }
 
-    async fn block(&self, snapshot: Digest, number: u32) -> Option<Bytes> {
+    async fn chunk(&self, snapshot: &str, number: u32) -> Option<Bytes> {
         let taken = match &*self.slot() {
-            Slot::Ready(taken) if taken.id == snapshot => Arc::clone(taken),
+            Slot::Ready(taken) if taken.id.to_string() == snapshot => Arc::clone(taken),
             Slot::Ready(_) | Slot::Preparing | Slot::Empty => return None,
         };
         taken.touch();
-        let (block, mut reader) = taken.blocks.get(usize::try_from(number).ok()?)?.clone();
-        self.pace.take(u64::from(block.bytes)).await;
-        let read = tokio::task::spawn_blocking(move || reader.next_block()).await.ok()?;
+        let (chunk, mut reader) = taken.chunks.get(usize::try_from(number).ok()?)?.clone();
+        self.pace.take(u64::from(chunk.stored_bytes)).await;
+        let read = move || Ok(reader.next_block()?.map(|block| SealedChunk::seal(&block)));
+        let read: Result<Option<SealedChunk>, Fault> = tokio::task::spawn_blocking(read).await.ok()?;
         taken.touch();
         match read {
-            Ok(read) => {
-                self.sent_bytes.fetch_add(u64::from(block.bytes), Ordering::Relaxed);
-                read
+            Ok(sealed) => {
+                let sealed = sealed.filter(|sealed| sealed.chunk == chunk)?;
+                self.sent_bytes.fetch_add(u64::from(chunk.stored_bytes), Ordering::Relaxed);
+                Some(sealed.bytes)
             }
             Err(fault) => {
-                warn!(%fault, "could not read a block of a snapshot");
+                warn!(%fault, "could not read a chunk of a snapshot");
                 None
             }
         }
+    }
+
+    /// Pins an image and names its chunks.
+    async fn take(&self) -> Result<Taken, TakeError> {
+        let (image, point) = placed(&self.node).await?;
+        let manifest = Take::new(&image, self.node.identity().cluster, point, SystemTime::now()).finish();
+        let read = tokio::task::spawn_blocking(move || name_chunks(&image, manifest)).await;
+        Ok(read.map_err(|_| TakeError::Stopped)??)
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
@@ -224,27 +228,19 @@ impl Taken {
     }
 }
 
-/// Pins an image and reads it once, to name its blocks. Blocks the caller for as long as that takes.
-fn take(store: &Store, trail: &Trail) -> Result<Taken, Fault> {
-    let image = store.image()?;
-    let index = Index(image.applied());
-    let place = trail.at(index).ok_or(Fault::Damaged("the log does not know the entry the store stands at"))?;
-    let (mut reader, mut blocks) = (image.blocks(), Vec::new());
+/// Reads an image once, to name its chunks. Blocks the caller for as long as that takes.
+fn name_chunks(image: &Image, mut manifest: Manifest) -> Result<Taken, Fault> {
+    let (mut reader, mut chunks) = (image.blocks(), Vec::new());
     loop {
         let (began, here) = (Instant::now(), reader.clone());
-        let Some(bytes) = reader.next_block()? else { break };
-        let length = u32::try_from(bytes.len()).map_err(|_| Fault::Damaged("a block of 4 GiB"))?;
-        blocks.push((Block { bytes: length, digest: Digest::of(&bytes) }, here));
+        let Some(block) = reader.next_block()? else { break };
+        chunks.push((SealedChunk::seal(&block).chunk, here));
         std::thread::sleep(began.elapsed());
     }
-    let manifest = Manifest {
-        last: place.last,
-        membership_at: place.membership_at,
-        membership: place.membership,
-        blocks: blocks.iter().map(|(block, _)| *block).collect(),
-    };
-    let now = Instant::now();
-    Ok(Taken { id: manifest.id(), manifest: manifest.encode(), index, blocks, since: now, used: Mutex::new(now) })
+    manifest.chunks = chunks.iter().map(|(chunk, _)| *chunk).collect();
+    let (now, bytes) = (Instant::now(), manifest.encode());
+    let (id, index) = (manifest.id(), manifest.last.index);
+    Ok(Taken { manifest: bytes, id, index, chunks, since: now, used: Mutex::new(now) })
 }
 
 impl std::fmt::Debug for Server {

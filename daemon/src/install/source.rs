@@ -1,24 +1,24 @@
-//! Where blocks come from: object storage, other members, the leader, in this order. One is used at a time; what it
+//! Where chunks come from: object storage, other members, the leader, in this order. One is used at a time; what it
 //! does not give, the next one does.
 
-use super::manifest::{Digest, Manifest};
 use super::progress::ProgressView;
 use super::wire::{Answer, Ask};
 use crate::bootstrap::NodeInfo;
 use crate::node::Handle;
+use crate::snapshot::{ChunkSource, Manifest, SnapshotError};
 use crate::transport::frame::{FRAME_BYTES_MAX, FrameKind};
 use crate::transport::{ConnectError, Connection, Local, open_snapshot_lane};
 use admin_api::Id;
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use raft::{Index, MemberId};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
+use tonic::async_trait;
 
-/// How long an answer may take. A block waits for its turn at the giver's limit of bytes per second, and a member that
+/// How long an answer may take. A chunk waits for its turn at the giver's limit of bytes per second, and a member that
 /// is there answers much sooner.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// How often a member that makes a snapshot ready is asked whether it is.
@@ -26,13 +26,15 @@ const READY_EVERY: Duration = Duration::from_millis(200);
 /// How long it may take: reading a state of several GiB once, at half speed.
 const READY_MAX: Duration = Duration::from_secs(120);
 
-/// Snapshots that lie outside the cluster.
-pub trait Staged: Send + Sync {
+/// Snapshots that lie outside the cluster. Chunks are compared with their digests; the manifest is believed, so whoever
+/// names it must know its id from the cluster itself.
+#[async_trait]
+pub trait Staged: ChunkSource {
     /// The newest one that covers this entry, if there is one.
-    fn newest(&self, at_least: Index) -> BoxFuture<'_, Result<Option<Manifest>, String>>;
-
-    /// One of its blocks. Need not be what its digest says: the caller compares.
-    fn block<'a>(&'a self, manifest: &'a Manifest, number: u32) -> BoxFuture<'a, Result<Bytes, String>>;
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    async fn newest(&self, at_least: Index) -> Result<Option<Manifest>, SnapshotError>;
 }
 
 /// A place to fetch from.
@@ -64,7 +66,7 @@ pub(super) enum SourceError {
     Nothing,
     /// Object storage says so.
     #[error("{0}")]
-    Objects(String),
+    Objects(#[from] SnapshotError),
 }
 
 impl fmt::Display for Source {
@@ -104,9 +106,7 @@ impl Way {
     /// The snapshot a source has that covers this entry.
     pub(super) async fn describe(&self, source: &Source, at_least: Index) -> Result<Manifest, SourceError> {
         match source {
-            Source::Objects(staged) => {
-                staged.newest(at_least).await.map_err(SourceError::Objects)?.ok_or(SourceError::Nothing)
-            }
+            Source::Objects(staged) => staged.newest(at_least).await?.ok_or(SourceError::Nothing),
             Source::Member(member) => self.open(*member).await?.describe(at_least).await,
         }
     }
@@ -139,19 +139,22 @@ impl Lane {
         let deadline = Instant::now() + READY_MAX;
         loop {
             match self.ask(&Ask::Describe { index: at_least.0 }).await? {
-                (Answer::Manifest, bytes) => return Manifest::decode(&bytes).map_err(|_| SourceError::Nonsense),
+                (Answer::Manifest, bytes) => {
+                    let (_, manifest) = Manifest::decode(&bytes).map_err(|_| SourceError::Nonsense)?;
+                    return Ok(manifest);
+                }
                 (Answer::Preparing, _) if Instant::now() < deadline => sleep(READY_EVERY).await,
                 (Answer::Preparing, _) => return Err(SourceError::NotReady),
                 (Answer::Behind | Answer::Gone, _) => return Err(SourceError::Nothing),
-                (Answer::Block | Answer::Noted, _) => return Err(SourceError::Nonsense),
+                (Answer::Chunk | Answer::Noted, _) => return Err(SourceError::Nonsense),
             }
         }
     }
 
-    /// One block.
-    pub(super) async fn block(&mut self, snapshot: Digest, number: u32) -> Result<Bytes, SourceError> {
-        match self.ask(&Ask::Block { snapshot, number }).await? {
-            (Answer::Block, bytes) => Ok(bytes),
+    /// The stored bytes of one chunk.
+    pub(super) async fn chunk(&mut self, snapshot: &str, number: u32) -> Result<Bytes, SourceError> {
+        match self.ask(&Ask::Chunk { snapshot: snapshot.to_owned(), number }).await? {
+            (Answer::Chunk, bytes) => Ok(bytes),
             (Answer::Gone | Answer::Behind, _) => Err(SourceError::Nothing),
             (Answer::Manifest | Answer::Preparing | Answer::Noted, _) => Err(SourceError::Nonsense),
         }

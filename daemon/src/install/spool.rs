@@ -1,15 +1,15 @@
 //! What has been fetched of a snapshot, in files named by their digests.
 //!
 //! ```text
-//!   install/manifest      crc32c u32 little-endian │ manifest        install/ab12…   a block
+//!   install/manifest      crc32c u32 little-endian │ manifest        install/ab12…   a chunk
 //!   install/*.part        being written; of no use after a crash
 //! ```
 //!
-//! * A block is not synced: whatever a power failure makes of it, its digest tells when it is read.
-//! * Blocks of an earlier snapshot stay for the next one as far as they are in it, and go otherwise.
+//! * A chunk is not synced: whatever a power failure makes of it, its digest tells when it is read.
+//! * Chunks of an earlier snapshot stay for the next one as far as they are in it, and go otherwise.
 
-use super::manifest::{Block, Digest, Manifest};
 use crate::disk::{Disk, File};
+use crate::snapshot::{Chunk, Digest, DigestError, Manifest};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
@@ -29,12 +29,12 @@ impl Spool {
     pub(super) fn open(disk: Arc<dyn Disk>) -> io::Result<Self> {
         let mut have = BTreeMap::new();
         for name in disk.list()? {
-            match Digest::parse(&name) {
-                Some(digest) => {
+            match name.parse() {
+                Ok(digest) => {
                     have.insert(digest, disk.open(&name)?.size()?);
                 }
-                None if name.ends_with(PART) => disk.remove(&name)?,
-                None => {}
+                Err(DigestError) if name.ends_with(PART) => disk.remove(&name)?,
+                Err(DigestError) => {}
             }
         }
         Ok(Self { disk, have: Mutex::new(have) })
@@ -45,7 +45,7 @@ impl Spool {
         let bytes = read_all(&*self.disk.open(MANIFEST).ok()?).ok()?;
         let (crc, manifest) = bytes.split_first_chunk()?;
         let sound = u32::from_le_bytes(*crc) == crc32c::crc32c(manifest);
-        Manifest::decode(manifest).ok().filter(|_| sound)
+        Manifest::decode(manifest).ok().filter(|_| sound).map(|(_, manifest)| manifest)
     }
 
     /// This snapshot is fetched from now on: what is not in it goes.
@@ -53,36 +53,36 @@ impl Spool {
         let bytes = manifest.encode();
         self.write(MANIFEST, &[&crc32c::crc32c(&bytes).to_le_bytes(), &bytes], true)?;
         self.disk.sync_dir()?;
-        let wanted: BTreeSet<Digest> = manifest.blocks.iter().map(|block| block.digest).collect();
+        let wanted: BTreeSet<Digest> = manifest.chunks.iter().map(|chunk| chunk.digest).collect();
         let others: Vec<Digest> = self.have().keys().filter(|digest| !wanted.contains(digest)).copied().collect();
         others.into_iter().try_for_each(|digest| self.remove(digest))
     }
 
-    /// Whether the block is here, as far as its length tells.
-    pub(super) fn has(&self, block: &Block) -> bool {
-        self.have().get(&block.digest) == Some(&u64::from(block.bytes))
+    /// Whether the chunk is here, as far as its length tells.
+    pub(super) fn has(&self, chunk: &Chunk) -> bool {
+        self.have().get(&chunk.digest) == Some(&u64::from(chunk.stored_bytes))
     }
 
-    /// Keeps a block. False if it is not what its digest says.
-    pub(super) fn keep(&self, block: &Block, bytes: &[u8]) -> io::Result<bool> {
-        if bytes.len() as u64 != u64::from(block.bytes) || Digest::of(bytes) != block.digest {
+    /// Keeps a chunk. False if it is not what its digest says.
+    pub(super) fn keep(&self, chunk: &Chunk, bytes: &[u8]) -> io::Result<bool> {
+        if chunk.check(bytes).is_err() {
             return Ok(false);
         }
-        self.write(&block.digest.to_string(), &[bytes], false)?;
-        self.have().insert(block.digest, u64::from(block.bytes));
+        self.write(&chunk.digest.to_string(), &[bytes], false)?;
+        self.have().insert(chunk.digest, u64::from(chunk.stored_bytes));
         Ok(true)
     }
 
-    /// A block that was kept; none, and it is gone, if the disk has not kept it well.
-    pub(super) fn read(&self, block: &Block) -> io::Result<Option<Bytes>> {
-        if !self.has(block) {
+    /// A chunk that was kept; none, and it is gone, if the disk has not kept it well.
+    pub(super) fn read(&self, chunk: &Chunk) -> io::Result<Option<Bytes>> {
+        if !self.has(chunk) {
             return Ok(None);
         }
-        let bytes = read_all(&*self.disk.open(&block.digest.to_string())?)?;
-        if Digest::of(&bytes) == block.digest {
+        let bytes = read_all(&*self.disk.open(&chunk.digest.to_string())?)?;
+        if chunk.check(&bytes).is_ok() {
             return Ok(Some(bytes));
         }
-        self.remove(block.digest).map(|()| None)
+        self.remove(chunk.digest).map(|()| None)
     }
 
     /// Nothing of it is needed any more.
@@ -133,12 +133,20 @@ pub(super) fn read_all(file: &dyn File) -> io::Result<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::tests::of;
     use super::*;
     use crate::disk::{Fate, SimDisk};
 
     fn blocks(names: &[&'static str]) -> Vec<Bytes> {
         names.iter().map(|name| Bytes::from_static(name.as_bytes())).collect()
+    }
+
+    fn of(index: u64, blocks: &[Bytes]) -> Manifest {
+        super::super::switch::tests::manifest(index, blocks.iter().map(|stored| chunk(stored)).collect())
+    }
+
+    fn chunk(stored: &[u8]) -> Chunk {
+        let stored_bytes = u32::try_from(stored.len()).unwrap();
+        Chunk { digest: Digest::of(stored), stored_bytes, raw_bytes: stored_bytes }
     }
 
     fn open(disk: &SimDisk) -> Spool {
@@ -149,7 +157,7 @@ mod tests {
         let (spool, all) = (open(disk), blocks(&["one", "two", "three"]));
         let manifest = of(9, &all);
         spool.begin(&manifest).unwrap();
-        for (block, bytes) in manifest.blocks.iter().zip(&all) {
+        for (block, bytes) in manifest.chunks.iter().zip(&all) {
             assert!(!spool.has(block) && spool.keep(block, bytes).unwrap() && spool.has(block));
         }
         (spool, manifest)
@@ -161,7 +169,7 @@ mod tests {
         let (_, manifest) = filled(&disk);
         let again = open(&disk.crash(Fate::Kept));
         assert_eq!(again.manifest().as_ref(), Some(&manifest));
-        let read: Vec<_> = manifest.blocks.iter().map(|block| again.read(block).unwrap().unwrap()).collect();
+        let read: Vec<_> = manifest.chunks.iter().map(|block| again.read(block).unwrap().unwrap()).collect();
         assert_eq!(read, blocks(&["one", "two", "three"]));
     }
 
@@ -169,7 +177,7 @@ mod tests {
     fn a_block_that_is_not_what_its_digest_says_is_neither_kept_nor_used() {
         let disk = SimDisk::new();
         let (spool, manifest) = filled(&disk);
-        let block = &manifest.blocks[1];
+        let block = &manifest.chunks[1];
         assert!(!spool.keep(block, b"tow").unwrap() && !spool.keep(block, b"twoo").unwrap());
         assert!(disk.flip(&block.digest.to_string(), 1, 0x40));
         assert_eq!(spool.read(block).unwrap(), None);
@@ -184,7 +192,7 @@ mod tests {
             let (_, manifest) = filled(&disk);
             let again = open(&disk.crash(Fate::Chance(seed)));
             assert_eq!(again.manifest().as_ref(), Some(&manifest), "it was synced");
-            for (block, bytes) in manifest.blocks.iter().zip(blocks(&["one", "two", "three"])) {
+            for (block, bytes) in manifest.chunks.iter().zip(blocks(&["one", "two", "three"])) {
                 assert!(again.read(block).unwrap().is_none_or(|read| read == bytes), "seed {seed}");
             }
         }
@@ -196,8 +204,8 @@ mod tests {
         let (spool, first) = filled(&disk);
         let second = of(12, &blocks(&["zero", "two", "three"]));
         spool.begin(&second).unwrap();
-        assert_eq!(second.blocks.iter().map(|block| spool.has(block)).collect::<Vec<_>>(), [false, true, true]);
-        assert!(!spool.has(&first.blocks[0]));
+        assert_eq!(second.chunks.iter().map(|block| spool.has(block)).collect::<Vec<_>>(), [false, true, true]);
+        assert!(!spool.has(&first.chunks[0]));
         assert_eq!(spool.manifest(), Some(second));
         spool.clear().unwrap();
         assert_eq!((spool.manifest(), disk.list().unwrap()), (None, vec![]));

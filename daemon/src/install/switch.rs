@@ -2,16 +2,16 @@
 //! are in the module above.
 //!
 //! ```text
-//!   install.intent    crc32c u32 little-endian │ a manifest without blocks
+//!   install.intent    crc32c u32 little-endian │ the manifest of the snapshot
 //! ```
 
-use super::manifest::Manifest;
 use super::spool::read_all;
-use super::trail::{Place, Trail};
 use crate::disk::Disk;
+use crate::snapshot::Manifest;
 use crate::store::{self, RedbBackend, STATE_FILE};
 use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use mvcc::{Fault, Replacement, Store};
+use raft::LogId;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
@@ -22,7 +22,15 @@ const INTENT_PART: &str = "install.intent.part";
 
 /// What was going to be switched to when the process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intent(Place);
+pub struct Intent(Manifest);
+
+impl Intent {
+    /// The last entry that the state covers once it is carried out.
+    #[must_use]
+    pub fn last(&self) -> LogId {
+        self.0.last
+    }
+}
 
 /// Why a switch that was begun cannot be finished.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +74,7 @@ pub(crate) fn recover_log(
     (disk, identity, options): (&Arc<dyn Disk>, wal::Identity, &Options),
 ) -> Result<Recovered, wal::OpenError> {
     let mut wal = recovered.wal;
-    wal.perform([intent.0.reset()], &mut Nobody).map_err(wal::OpenError::Create)?;
+    wal.perform([reset_to(&intent.0)], &mut Nobody).map_err(wal::OpenError::Create)?;
     wal.close().map_err(wal::OpenError::Create)?;
     // What it remembers is another thing now.
     Wal::open(Arc::clone(disk), identity, options)
@@ -92,35 +100,32 @@ pub(super) fn drop_next(disk: &dyn Disk) -> io::Result<()> {
 /// Everything that is ready for a switch.
 #[derive(Debug)]
 pub(crate) struct Switch {
-    pub(crate) place: Place,
+    pub(crate) manifest: Manifest,
     pub(super) replacement: Replacement,
 }
 
 impl Switch {
     /// Steps 2 and 3, and the state in memory. Blocks; to be called where nothing is applied meanwhile.
-    pub(crate) fn run(self, disk: &dyn Disk, store: &Store, trail: &Trail) -> io::Result<Place> {
-        write_intent(disk, &self.place)?;
+    pub(crate) fn run(self, disk: &dyn Disk, store: &Store) -> io::Result<()> {
+        write_intent(disk, &self.manifest)?;
         disk.rename(NEXT_FILE, STATE_FILE)?;
         disk.sync_dir()?;
         store.replace(self.replacement);
-        trail.replace(&self.place);
-        Ok(self.place)
+        Ok(())
     }
 }
 
-impl Place {
-    /// What the log is asked in step 4.
-    pub(crate) fn reset(&self) -> WalRequest {
-        WalRequest::Reset { start: self.last, membership: Some((self.membership_at, self.membership.clone())) }
-    }
+/// What the log is asked in step 4.
+pub(crate) fn reset_to(manifest: &Manifest) -> WalRequest {
+    let membership = Some((manifest.membership_at, manifest.membership.encode()));
+    WalRequest::Reset { start: manifest.last, membership }
 }
 
-fn write_intent(disk: &dyn Disk, place: &Place) -> io::Result<()> {
+fn write_intent(disk: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
     // The name of the next state is durable before anything relies on it.
     disk.sync_dir()?;
     remove(disk, INTENT_PART)?;
-    let Place { last, membership_at, membership } = place.clone();
-    let bytes = Manifest { last, membership_at, membership, blocks: Vec::new() }.encode();
+    let bytes = manifest.encode();
     let file = disk.create(INTENT_PART)?;
     file.write_at(0, &[IoSlice::new(&crc32c::crc32c(&bytes).to_le_bytes()), IoSlice::new(&bytes)])?;
     file.sync()?;
@@ -134,9 +139,7 @@ fn read_intent(disk: &dyn Disk) -> Result<Intent, SwitchError> {
     if u32::from_le_bytes(*crc) != crc32c::crc32c(manifest) {
         return Err(SwitchError::Damaged);
     }
-    let Manifest { last, membership_at, membership, .. } =
-        Manifest::decode(manifest).map_err(|_| SwitchError::Damaged)?;
-    Ok(Intent(Place { last, membership_at, membership }))
+    Manifest::decode(manifest).map(|(_, manifest)| Intent(manifest)).map_err(|_| SwitchError::Damaged)
 }
 
 fn remove(disk: &dyn Disk, name: &str) -> io::Result<()> {
@@ -157,4 +160,4 @@ impl wal::Listener for Nobody {
 
 #[cfg(test)]
 #[path = "switch_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,10 +1,12 @@
 //! The switch with the power failing at every step, on both disks.
 
 use super::*;
+use crate::bootstrap::ClusterId;
 use crate::disk::{Fate, SimDisk};
+use crate::snapshot::{Chunk, Digest};
 use bytes::Bytes;
 use mvcc::{Apply, Body, Command, Put, RequestId};
-use raft::{Entry, EntryKind, HardState, Index, IoId, LogId, MemberId, Persist, Term};
+use raft::{Entry, EntryKind, HardState, Index, IoId, MemberId, Membership, Persist, Term};
 
 /// Where the old state stands, and where the old log ends.
 const OLD: (u64, u64) = (5, 7);
@@ -67,9 +69,24 @@ fn old() -> Member {
     Member { state, log }
 }
 
-fn place(index: u64) -> Place {
-    let membership = Bytes::from_static(b"members");
-    Place { last: LogId::new(if index > OLD.1 { 3 } else { 1 }, index), membership_at: Index(0), membership }
+/// A manifest with these chunks.
+pub(in crate::install) fn manifest(index: u64, chunks: Vec<Chunk>) -> Manifest {
+    let membership = Membership { voters: [MemberId(1)].into(), ..Membership::default() };
+    Manifest {
+        cluster: ClusterId(9),
+        last: LogId::new(if index > OLD.1 { 3 } else { 1 }, index),
+        revision: 1,
+        state_hash: 0,
+        created_us: 0,
+        daemon_version: "0".into(),
+        membership_at: Index(0),
+        membership,
+        chunks,
+    }
+}
+
+fn one_chunk(index: u64) -> Manifest {
+    manifest(index, vec![Chunk { digest: Digest::of(b"chunk"), stored_bytes: 5, raw_bytes: 5 }])
 }
 
 /// Builds the next state, as `fetch` does.
@@ -82,8 +99,8 @@ fn build(disk: &SimDisk, index: u64) -> Result<Switch, Fault> {
     while let Some(block) = blocks.next_block()? {
         restore.block(block).map_err(Fault::storage)?;
     }
-    restore.finish().map_err(Fault::storage)?;
-    Ok(Switch { place: place(index), replacement: Store::prepare(backend)? })
+    restore.finish(mvcc::Rebirth::Same).map_err(Fault::storage)?;
+    Ok(Switch { manifest: one_chunk(index), replacement: Store::prepare(backend)? })
 }
 
 /// The whole install on a member that runs, until a disk stops.
@@ -91,10 +108,9 @@ fn install(member: &Member, index: u64) -> Result<(), Box<dyn std::error::Error>
     let backend = RedbBackend::open(&member.state, store::Options { cache_bytes: 1 << 20 })?;
     let store = Store::open(Arc::new(backend))?;
     let mut log = Wal::open(Arc::new(member.log.clone()), WHO, &options())?;
-    let trail = Trail::new(LogId::ZERO, &[], &[], Index::ZERO);
-    let place = build(&member.state, index)?.run(&member.state, &store, &trail)?;
-    assert_eq!((store.applied(), trail.at(place.last.index).as_ref()), (index, Some(&place)));
-    log.wal.perform([place.reset()], &mut Nobody)?;
+    build(&member.state, index)?.run(&member.state, &store)?;
+    assert_eq!(store.applied(), index);
+    log.wal.perform([reset_to(&one_chunk(index))], &mut Nobody)?;
     Ok(finish_switch(&member.state)?)
 }
 
@@ -151,19 +167,19 @@ fn an_install_that_nothing_disturbs_leaves_the_new_state() {
 }
 
 /// The power fails after each effect on one of the disks; the start that follows finds old or new, and so does the
-/// next one.
-fn fail_everywhere(index: u64, pick: impl Fn(&Member) -> SimDisk) -> [usize; 2] {
-    let whole = old();
-    let before = pick(&whole).counts().effects;
+/// next one. Says how often it found which.
+fn fail_everywhere(index: u64, fates: &[Fate], pick: impl Fn(&Member) -> SimDisk) -> [usize; 2] {
+    let prepared = old();
+    let fresh = || crashed(&prepared, Fate::Lost);
+    let whole = fresh();
     install(&whole, index).expect("no fault");
-    let after = pick(&whole).counts().effects;
     let mut found_old_and_new = [0, 0];
-    for effects in before..=after {
-        for fate in [Fate::Kept, Fate::Lost, Fate::Chance(effects), Fate::Chance(effects + 7_000)] {
-            let member = old();
-            pick(&member).lose_power_after(effects);
-            let ended = install(&member, index);
-            let member = crashed(&member, fate);
+    for effects in 0..=pick(&whole).counts().effects {
+        let member = fresh();
+        pick(&member).lose_power_after(effects);
+        let ended = install(&member, index);
+        for fate in fates {
+            let member = crashed(&member, *fate);
             let found = start(&member);
             let new = is_new(&found, index);
             assert!(new || is_old(&found), "after {effects} effects, {fate:?}: {found:?}");
@@ -178,24 +194,25 @@ fn fail_everywhere(index: u64, pick: impl Fn(&Member) -> SimDisk) -> [usize; 2] 
 
 #[test]
 fn whenever_the_power_fails_a_start_finds_the_old_state_or_the_new_one() {
-    let [old, new] = fail_everywhere(BEYOND, |member| member.state.clone());
-    assert!(old > 20 && new > 4, "both were seen: {old} and {new}");
-    let [old, new] = fail_everywhere(WITHIN, |member| member.state.clone());
-    assert!(old > 20 && new > 4, "both were seen: {old} and {new}");
-    // From the intent on there is no way back, whatever becomes of the log.
-    let [old, new] = fail_everywhere(BEYOND, |member| member.log.clone());
-    assert!(old == 0 && new > 4, "only the new one: {old} and {new}");
+    let fates = [Fate::Lost, Fate::Chance(7)];
+    let [old, new] = fail_everywhere(BEYOND, &fates, |member| member.state.clone());
+    assert!(old > 10 && new > 2, "both were seen: {old} and {new}");
+    let [old, new] = fail_everywhere(WITHIN, &fates[..1], |member| member.state.clone());
+    assert!(old > 10 && new > 2, "both were seen: {old} and {new}");
+}
+
+#[test]
+fn once_the_intent_is_there_a_start_ends_with_the_new_state_whatever_becomes_of_the_log() {
+    let [old, new] = fail_everywhere(BEYOND, &[Fate::Lost, Fate::Chance(8)], |member| member.log.clone());
+    assert!(new > 2, "{old} and {new}");
 }
 
 #[test]
 fn a_start_that_is_cut_short_while_it_finishes_an_install_is_finished_by_the_next() {
-    let begun = || {
-        let member = old();
-        let place = place(BEYOND);
-        drop(build(&member.state, BEYOND).expect("no fault"));
-        write_intent(&member.state, &place).expect("no fault");
-        crashed(&member, Fate::Lost)
-    };
+    let prepared = old();
+    drop(build(&prepared.state, BEYOND).expect("no fault"));
+    write_intent(&prepared.state, &one_chunk(BEYOND)).expect("no fault");
+    let begun = || crashed(&prepared, Fate::Lost);
     let whole = begun();
     let before = [whole.state.counts().effects, whole.log.counts().effects];
     assert!(is_new(&start(&whole), BEYOND));
@@ -215,7 +232,7 @@ fn a_start_that_is_cut_short_while_it_finishes_an_install_is_finished_by_the_nex
 fn a_record_of_an_intent_that_cannot_be_read_stops_the_start() {
     let member = old();
     drop(build(&member.state, BEYOND).expect("no fault"));
-    write_intent(&member.state, &place(BEYOND)).expect("no fault");
+    write_intent(&member.state, &one_chunk(BEYOND)).expect("no fault");
     assert!(member.state.flip(INTENT_FILE, 9, 1));
     assert!(matches!(recover_state(&member.state), Err(SwitchError::Damaged)));
 }

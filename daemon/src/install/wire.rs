@@ -1,9 +1,8 @@
 //! What is said on the snapshot lane: one question, one answer, one after the other. Both are JSON, because they are
-//! rare next to what they bring; manifests and blocks follow as records.
+//! rare next to what they bring; manifests and chunks follow as records.
 
-use super::manifest::Digest;
 use super::progress::ProgressView;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,11 +13,11 @@ pub(super) enum Ask {
         /// The index of the entry.
         index: u64,
     },
-    /// A block of the snapshot.
-    Block {
-        /// The digest of the manifest.
-        snapshot: Digest,
-        /// The place of the block in it.
+    /// A chunk of the snapshot.
+    Chunk {
+        /// The snapshot's id.
+        snapshot: String,
+        /// The place of the chunk in its manifest.
         number: u32,
     },
     /// No question: this is how far the caller has come with an install.
@@ -34,8 +33,8 @@ pub(super) enum Ask {
 pub(super) enum Answer {
     /// Its manifest follows.
     Manifest,
-    /// The block follows.
-    Block,
+    /// The chunk follows.
+    Chunk,
     /// A snapshot is being made ready: ask again.
     Preparing,
     /// The member that was asked has not applied that entry itself.
@@ -46,19 +45,6 @@ pub(super) enum Answer {
     Noted,
 }
 
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not the digest of a snapshot"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +53,7 @@ mod tests {
     fn questions_and_answers_survive_json() {
         let asks = [
             Ask::Describe { index: 9 },
-            Ask::Block { snapshot: Digest::of(b"x"), number: 3 },
+            Ask::Chunk { snapshot: "ab".into(), number: 3 },
             Ask::Progress { view: ProgressView { source: "objects".into(), ..ProgressView::default() } },
         ];
         for ask in asks {
@@ -75,6 +61,5 @@ mod tests {
             assert_eq!(serde_json::from_str::<Ask>(&json).unwrap(), ask, "{json}");
         }
         assert_eq!(serde_json::to_string(&Answer::Gone).unwrap(), r#"{"answer":"gone"}"#);
-        assert!(serde_json::from_str::<Ask>(r#"{"ask":"block","snapshot":"zz","number":1}"#).is_err());
     }
 }

@@ -9,7 +9,7 @@
 use super::completion::{Completion, Outcome};
 use super::{Applied, Inbox};
 use crate::disk::Disk;
-use crate::install::{Switch, Trail};
+use crate::install::Switch;
 use crate::metrics::Stages;
 use crate::store::{Keeper, KeeperEvents, Pace};
 use mvcc::{Apply, Command, Fault, Flushed, Store};
@@ -50,7 +50,7 @@ impl Applying {
     pub(super) fn start(me: MemberId, state: State, inbox: Arc<Inbox>, stages: Arc<Stages>) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let theirs = queue.clone();
-        let flushes = Flushes { inbox: inbox.clone(), stages: stages.clone(), trail: state.trail.clone() };
+        let flushes = Flushes { inbox: inbox.clone(), stages: stages.clone() };
         let keeper = Keeper::start(state.store.clone(), Pace::default(), flushes)?;
         let applier = Applier { me, state, keeper, inbox, stages };
         let apply = move || {
@@ -118,10 +118,9 @@ impl Queue {
     }
 }
 
-/// The state machine, what its index means in the log, and the directory it lives in.
+/// The state machine, and the directory it lives in.
 pub(super) struct State {
     pub(super) store: Arc<Store>,
-    pub(super) trail: Arc<Trail>,
     pub(super) disk: Arc<dyn Disk>,
 }
 
@@ -153,15 +152,13 @@ impl Applier {
     }
 
     fn switch(&self, switch: Switch) -> Result<(), Fault> {
-        let State { store, trail, disk } = &self.state;
-        switch.run(&**disk, store, trail).map_err(Fault::storage)?;
+        let State { store, disk } = &self.state;
+        switch.run(&**disk, store).map_err(Fault::storage)?;
         self.inbox.complete(Completion::Switched);
         Ok(())
     }
 
     fn apply(&self, entries: &[Entry]) -> Result<Completion, Fault> {
-        // First, so that an image of the store always finds its place.
-        self.state.trail.apply(entries);
         let mut outcomes = Vec::new();
         let mut commands: Vec<(&Entry, Command)> = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -207,14 +204,12 @@ impl Applier {
 /// What becomes of the keeper's news.
 struct Flushes {
     inbox: Arc<Inbox>,
-    trail: Arc<Trail>,
     stages: Arc<Stages>,
 }
 
 impl KeeperEvents for Flushes {
     fn flushed(&mut self, round: Flushed, took: Duration) {
         self.stages.flush.observe(took.as_secs_f64());
-        self.trail.forget_before(Index(round.applied));
         self.inbox.complete(Completion::Flushed(Index(round.applied)));
     }
 

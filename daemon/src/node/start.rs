@@ -12,18 +12,16 @@ use super::shared::Shared;
 use super::spans::Spans;
 use super::turn::Node;
 use super::waiters::Waiters;
-use super::{Handle, Inbox, compactor, quota};
-use crate::bootstrap::{
-    Admitted, BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_REMOVED, Formatted, Identity, LogStart,
-};
+use super::{Handle, Inbox, StartError, Stop, compactor, quota};
+use crate::bootstrap::{Admitted, BootstrapError, Formatted, Identity, LogStart};
 use crate::config::Settings;
-use crate::disk::{ClaimError, Disk, RealDisk};
-use crate::install::{Fetcher, Ground, Intent, Limits, Progress, Server, Staged, Trail, finish_switch, recover_log};
+use crate::disk::{Disk, RealDisk};
+use crate::install::{Fetcher, Ground, Intent, Limits, Progress, Server, Staged, finish_switch, recover_log};
 use crate::metrics::{MemberCollector, Stages};
 use crate::tls::{ClientTls, ServerTls, TlsProblem};
 use crate::transport::gate::Gate;
 use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
-use crate::wal::{self, Options, Recovered, Remembered, Wal, WalRequest};
+use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use admin_api::Id;
 use mvcc::{Body, PublishedMember, Store};
 use prometheus::Registry;
@@ -57,101 +55,6 @@ pub struct Parts {
     pub staged: Option<Arc<dyn Staged>>,
     /// An install that was begun before the last stop: see [`crate::install`].
     pub intent: Option<Intent>,
-}
-
-/// Why a member does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// It may not be who it says, or its data directory failed.
-    #[error(transparent)]
-    Bootstrap(#[from] BootstrapError),
-    /// TLS between members cannot be set up.
-    #[error("peer TLS: {0}")]
-    Tls(#[from] TlsProblem),
-    /// The peer port cannot be bound, or a thread cannot be started.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The log's directory is not ours alone.
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
-    /// The log cannot be opened.
-    #[error("the log: {0}")]
-    Log(#[from] wal::OpenError),
-    /// The directory for snapshots that are fetched cannot be used.
-    #[error("{0}")]
-    Spool(ClaimError),
-    /// The log cannot be begun.
-    #[error("the log: {0}")]
-    Begin(#[from] wal::WalError),
-    /// The log holds a configuration that this version cannot read.
-    #[error("a configuration in the log: {0}")]
-    Membership(#[from] MembershipDecodeError),
-    /// The store has applied what the log has not: one of them was put back from an earlier time.
-    #[error("the store has applied entry {applied}, and the log ends at {last}: they do not belong together")]
-    StoreAhead {
-        /// What the store says.
-        applied: Index,
-        /// What the log says.
-        last: LogId,
-    },
-    /// The store lacks what the log has given up.
-    #[error("the store has applied entry {applied}, and the log begins after {start}: entries between are lost")]
-    StoreBehind {
-        /// What the store says.
-        applied: Index,
-        /// What the log says.
-        start: LogId,
-    },
-}
-
-impl StartError {
-    /// The process's exit code.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Bootstrap(error) => error.exit_code(),
-            // A log that is missing under a known id is a disk that was wiped.
-            Self::Log(wal::OpenError::Missing) => EXIT_DISK_REPLACED,
-            _ => EXIT_FAILED,
-        }
-    }
-}
-
-/// Why a member has stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// It was told to.
-    Asked,
-    /// It has been removed from its cluster, for good.
-    Removed,
-    /// Its peers know it with another disk.
-    DiskReplaced,
-    /// A part of it has failed; the text says which and why.
-    Failed(String),
-}
-
-impl Stop {
-    /// The process's exit code.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Asked => 0,
-            Self::Removed => EXIT_REMOVED,
-            Self::DiskReplaced => EXIT_DISK_REPLACED,
-            Self::Failed(_) => EXIT_FAILED,
-        }
-    }
-}
-
-impl std::fmt::Display for Stop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Asked => f.write_str("stopped as asked"),
-            Self::Removed => f.write_str("this member has been removed from the cluster"),
-            Self::DiskReplaced => f.write_str("this member's disk was replaced; remove and add it"),
-            Self::Failed(why) => f.write_str(why),
-        }
-    }
 }
 
 /// A member that runs.
@@ -192,7 +95,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let mut admitted = formatted.admit(&settings, &gate, tls.client.as_ref()).await?;
     let stages = Arc::new(Stages::new());
     let begun = intent.is_some();
-    let (engine, log, trail) = open_engine(&settings, &mut admitted, &store, intent, (&inbox, &stages)).await?;
+    let (engine, log) = open_engine(&settings, &mut admitted, &store, intent, (&inbox, &stages)).await?;
     if begun {
         finish_switch(&*disk)?;
         info!("finished an install that was begun before the last stop");
@@ -211,8 +114,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let shared = Arc::new(Shared::new(identity.clone(), store.clone(), inbox.clone()));
     let local = Arc::new(Local::new(identity.clone(), admitted.info.clone(), gate.clone(), tls.client));
     let peers = Peers::new(local.clone(), inbox.clone(), directory.clone());
-    let limits = Limits { bytes_per_second: settings.snapshot.send_bytes_per_second };
-    let server = snapshots.get_or_init(|| Server::new(store.clone(), trail.clone(), limits)).clone();
+    let server = snapshots.get_or_init(|| server(&settings, &shared)).clone();
     let progress = Arc::new(Progress::default());
     let spool = RealDisk::open(&settings.data_dir.join(SPOOL_DIRECTORY)).map_err(StartError::Spool)?;
     let ground = Ground {
@@ -225,7 +127,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     };
     let to_loop = inbox.clone();
     let fetcher = Fetcher::start(ground, move |ready| to_loop.complete(Completion::Snapshot(Box::new(ready))));
-    let applying = Applying::start(identity.member, State { store, trail, disk }, inbox, stages.clone())?;
+    let applying = Applying::start(identity.member, State { store, disk }, inbox, stages.clone())?;
     let installs = (fetcher, progress, server);
     let node =
         engine.into_node(&settings, shared.clone(), gate, (peers, company), installs, (log, applying), stages.clone());
@@ -320,6 +222,12 @@ impl PeerTls {
     }
 }
 
+/// Who gives snapshots to other members.
+fn server(settings: &Settings, shared: &Arc<Shared>) -> Arc<Server> {
+    let limits = Limits { bytes_per_second: settings.snapshot.send_bytes_per_second };
+    Server::new(Handle::new(shared.clone()), limits)
+}
+
 /// The engine, as its log remembers it.
 struct Engine {
     raft: Raft,
@@ -333,7 +241,11 @@ async fn open_engine(
     store: &Arc<Store>,
     intent: Option<Intent>,
     (inbox, stages): (&Arc<Inbox>, &Arc<Stages>),
-) -> Result<(Engine, DiskLog, Arc<Trail>), StartError> {
+) -> Result<(Engine, DiskLog), StartError> {
+    let applied = Index(store.applied());
+    if let Some(last) = intent.as_ref().map(Intent::last).filter(|last| last.index > applied) {
+        return Err(StartError::StoreBehind { applied, start: last });
+    }
     let path = settings.wal_dir.clone().unwrap_or_else(|| settings.data_dir.join("wal"));
     let (identity, log_start) = (admitted.identity.clone(), admitted.log.clone());
     let segment_bytes = settings.snapshot.segment_bytes;
@@ -345,15 +257,12 @@ async fn open_engine(
     let reader = wal.reader();
     let telling = Telling { inbox: inbox.clone(), stages: stages.clone() };
     let log = DiskLog::new(wal.start(Box::new(telling))?, reader, inbox.clone());
-    let applied = Index(store.applied());
     if applied > remembered.last.index {
         return Err(StartError::StoreAhead { applied, last: remembered.last });
     }
     if applied < remembered.start.index {
         return Err(StartError::StoreBehind { applied, start: remembered.start });
     }
-    let Remembered { start, ref terms, ref memberships, .. } = remembered;
-    let trail = Arc::new(Trail::new(start, terms, memberships, applied));
     let memberships = remembered.memberships.into_iter();
     let boot = Boot {
         hard_state: remembered.hard_state,
@@ -370,7 +279,7 @@ async fn open_engine(
     let clock = Clock::start();
     let now = clock.now();
     let raft = Raft::new(raft_config(settings, &admitted.identity)?, boot, now);
-    Ok((Engine { raft, clock, now }, log, trail))
+    Ok((Engine { raft, clock, now }, log))
 }
 
 fn open_log(

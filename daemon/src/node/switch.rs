@@ -7,7 +7,8 @@
 
 use super::Node;
 use super::completion::Completion;
-use crate::install::Ready;
+use crate::install::{Installed, Ready, reset_to};
+use crate::snapshot::Manifest;
 use raft::{Input, RoleName};
 use tracing::info;
 
@@ -15,9 +16,10 @@ impl Node {
     /// The snapshot to switch to now, if there is one. One that the log has overtaken is dropped.
     pub(super) fn ready_to_switch(&mut self) -> Option<Box<Ready>> {
         let brief = self.raft.brief();
-        let useful = |ready: &mut Box<Ready>| ready.switch.place.last.index > brief.commit;
-        if self.ready.as_mut().is_some_and(|ready| !useful(ready)) {
-            self.ready = None;
+        if let Some(ready) = self.ready.take_if(|ready| ready.switch.manifest.last.index <= brief.commit) {
+            let Ready { switch, done } = *ready;
+            drop(switch); // its file is to be removed
+            let _ = done.send(Installed::NotNeeded);
         }
         let quiet = self.persisted_io == self.last_io && self.log.is_drained() && brief.role != RoleName::Leader;
         self.ready.take_if(|_| quiet)
@@ -25,16 +27,16 @@ impl Node {
 
     /// Switches state and log, and tells the engine. A failure stops the member; its next start goes on.
     pub(super) async fn switch(&mut self, ready: Box<Ready>) {
-        let Ready { switch, membership, done } = *ready;
-        let place = switch.place.clone();
-        info!(last = %place.last, "switching to a snapshot");
+        let Ready { switch, done } = *ready;
+        let manifest = switch.manifest.clone();
+        info!(last = %manifest.last, "switching to a snapshot");
         self.applying.switch(switch);
         let inbox = self.shared.inbox().clone();
         let (mut held, mut reset) = (Vec::new(), false);
         while !reset {
             for completion in inbox.take_completions().await {
                 match completion {
-                    Completion::Switched => self.log.submit(place.reset()),
+                    Completion::Switched => self.log.submit(reset_to(&manifest)),
                     Completion::LogReset => reset = true,
                     Completion::Failed(why) => {
                         self.stop = Some(super::Stop::Failed(why));
@@ -45,13 +47,14 @@ impl Node {
             }
         }
         self.now = self.clock.now();
-        self.step(Input::Installed { last: place.last, membership_at: place.membership_at, membership });
-        self.reads.applied(place.last.index);
-        // The task behind it ends only with this member.
-        let _ = done.send(());
+        let Manifest { last, membership_at, membership, .. } = manifest;
+        self.step(Input::Installed { last, membership_at, membership });
+        self.reads.applied(last.index);
         for completion in held {
             self.on_completion(completion);
         }
         self.end_turn();
+        // Afterwards, so that the task finds the new commit index; it ends only with this member.
+        let _ = done.send(Installed::Yes);
     }
 }
