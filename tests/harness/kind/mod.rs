@@ -331,6 +331,13 @@ impl Cluster {
         self.is_ours().then(|| self.command("docker"))
     }
 
+    /// An image with a shell that every node has, or can pull.
+    #[must_use]
+    pub fn shell_image(&self) -> &'static str {
+        let ours = self.record.as_ref().is_some_and(|record| record.engine == Engine::Own);
+        if ours { "quorate.test/shell:1" } else { "busybox:1.37" }
+    }
+
     /// The nodes' names; each is the name of its container too.
     ///
     /// # Errors
