@@ -19,6 +19,7 @@ use crate::range::{RangeRequest, RangeResult};
 use crate::rank::Ranks;
 use crate::read::{Progress, Range};
 use crate::row::KeyMeta;
+use crate::staging::StagedSnapshot;
 use crate::state::{Durable, State};
 use crate::types::{Alarm, Revision, Size};
 use std::collections::BTreeMap;
@@ -260,11 +261,31 @@ impl Store {
         self.read().head.members.values().cloned().collect()
     }
 
-    /// How much disk the store takes.
+    /// The snapshots that are in object storage, those that are to be deleted included, in the order they were staged.
+    #[must_use]
+    pub fn staged(&self) -> Vec<StagedSnapshot> {
+        let mut staged: Vec<_> = self.read().head.staged.snapshots.values().copied().collect();
+        staged.sort_by_key(|snapshot| (snapshot.index, snapshot.staged_ms));
+        staged
+    }
+
+    /// The member that is to stage snapshots.
+    #[must_use]
+    pub fn stager(&self) -> Option<u64> {
+        Some(self.read().head.staged.stager).filter(|member| *member != 0)
+    }
+
+    /// The log index that a snapshot was asked for last; one that holds it answers.
+    #[must_use]
+    pub fn snapshot_wanted(&self) -> Option<u64> {
+        Some(self.read().head.staged.wanted).filter(|index| *index != 0)
+    }
+
+    /// How much disk the store takes; what is not in the backend yet counts as what it will take at least.
     #[must_use]
     pub fn size(&self) -> Size {
-        let allocated = self.backend.allocated();
-        Size { allocated, in_use: self.read().head.in_use.min(allocated) }
+        let in_use = self.read().head.in_use;
+        Size { allocated: self.backend.allocated().max(in_use), in_use }
     }
 
     /// How many keys there are.
