@@ -90,7 +90,8 @@ fn a_restored_store_goes_on_like_the_one_it_was_taken_of() {
 fn run(stores: &[&Store], sampler: &mut Sampler, indexes: std::ops::RangeInclusive<u64>) {
     for index in indexes {
         let command = sampler.command(index);
-        let apply = |store: &&Store| store.apply(&[Apply { index, command: &command, answered: true }]).expect("no fault");
+        let apply =
+            |store: &&Store| store.apply(&[Apply { index, command: &command, answered: true }]).expect("no fault");
         let outcomes: Vec<_> = stores.iter().map(apply).collect();
         assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{command:?}");
         sampler.revision = stores[0].revision().0;

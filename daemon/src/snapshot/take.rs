@@ -190,7 +190,10 @@ fn hand_over(pieces: &mpsc::Sender<Result<Piece, Fault>>, mut piece: Result<Piec
             Ok(()) => return true,
             Err(TrySendError::Full(piece)) if Instant::now() < deadline => piece,
             Err(TrySendError::Full(_)) => {
-                tracing::warn!("nobody took the next part of a snapshot for {} s: given up", RECEIVER_PATIENCE.as_secs());
+                tracing::warn!(
+                    "nobody took the next part of a snapshot for {} s: given up",
+                    RECEIVER_PATIENCE.as_secs()
+                );
                 return false;
             }
             Err(TrySendError::Closed(_)) => return false,
