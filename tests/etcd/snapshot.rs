@@ -111,12 +111,17 @@ fn what_etcdctl_saves_becomes_a_new_cluster_of_another_size() -> Result<()> {
 
 #[test]
 fn a_store_of_backups_is_listed_checked_restored_and_thinned_out() -> Result<()> {
-    let old = Cluster::start(Flavor::Quorate, 1, &[])?;
+    let mut old = Cluster::planned(Flavor::Quorate, 1, &[])?;
+    let spare = old.joining("never-started", &[])?;
+    let endpoint = format!("http://{}", old.members[spare].client);
+    old.members[0].with_flag(format!("--listen-admin-urls={endpoint}"));
+    old.members[0].spawn()?;
+    old.members[0].wait_ready()?;
     fill(&old)?;
     let before = hash(&old, 0)?;
     let store = old.folder().join("backups");
     fs::create_dir(&store)?;
-    let (store, endpoint) = (text(&store)?.to_owned(), format!("http://{}", old.members[0].metrics));
+    let store = text(&store)?.to_owned();
     let take = ["snapshot", "take", "--endpoints", &endpoint, "--to", &store];
     let first = runs(&take)?;
     assert!(first.contains(" 0 bytes were there already"), "{first}");

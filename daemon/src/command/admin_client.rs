@@ -55,7 +55,6 @@ pub(super) struct AdminClient {
     tls: Option<ClientTls>,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands on")]
 fn foreign(error: impl std::fmt::Display) -> CallError {
     CallError::Foreign(error.to_string())
 }

@@ -14,10 +14,10 @@ pub(super) type Blobs = BoxStream<'static, Result<pb::SnapshotResponse, Status>>
 
 impl Api {
     pub(super) async fn snapshot(&self) -> Result<Blobs, Status> {
-        let sending = self.snapshots.begin().await.map_err(refusal)?;
+        let sending = self.snapshots.begin().await.map_err(|error| refusal(&error))?;
         let header = self.header();
         let parts = stream::try_unfold(sending, next).map_ok(move |(blob, remaining_bytes)| pb::SnapshotResponse {
-            header: header.clone(),
+            header,
             remaining_bytes,
             blob,
             version: CLUSTER_VERSION.to_owned(),
@@ -33,7 +33,7 @@ async fn next(mut sending: Sending) -> Result<Option<((bytes::Bytes, u64), Sendi
     }
 }
 
-fn refusal(error: TakeError) -> Status {
+fn refusal(error: &TakeError) -> Status {
     match error {
         TakeError::Stopped => Refusal::Stopped.into(),
         TakeError::Busy => Status::resource_exhausted(error.to_string()),

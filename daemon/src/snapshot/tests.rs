@@ -158,13 +158,14 @@ async fn every_spoilt_chunk_is_refused_by_its_name() {
 
 #[tokio::test]
 async fn a_manifest_that_says_another_thing_than_its_chunks_is_refused() {
+    type Change = fn(&mut Manifest);
     let (manifest, chunks) = taken(&small());
-    let changed = |change: fn(&mut Manifest)| {
+    let changed = |change: Change| {
         let mut manifest = manifest.clone();
         change(&mut manifest);
         manifest
     };
-    let cases: [(fn(&mut Manifest), &str); 7] = [
+    let cases: [(Change, &str); 7] = [
         (|manifest| manifest.chunks.swap(0, 1), "revisions do not ascend"),
         (|manifest| _ = manifest.chunks.remove(1), "blocks are missing"),
         (|manifest| _ = manifest.chunks.pop(), "is the last, and does not end the image"),

@@ -121,7 +121,8 @@ async fn verify_some(which: &Which, all: bool) -> anyhow::Result<ExitCode> {
 async fn verify_one(found: &Found) -> anyhow::Result<()> {
     let image = verify(found.manifest(), found.source(), |_| ()).await?;
     let chunks = found.manifest().chunks.len();
-    print(&format!("{} is whole: {chunks} chunks, {} rows, revision {}\n", found.id(), image.rows, image.revision));
+    let (rows, revision) = (image.rows, image.revision.0);
+    print(&format!("{} is whole: {chunks} chunks, {rows} rows, revision {revision}\n", found.id()));
     Ok(())
 }
 
