@@ -1,15 +1,16 @@
 //! A member is its disk: what starts under a known name with other data is refused, with a word on what to do.
 
-use anyhow::{Context, Result};
+use crate::membership::members;
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::time::Duration;
-use tests::cluster::{Cluster, Flavor};
+use tests::cluster::{Cluster, Flavor, Member, eventually};
 
 /// A refusal takes one exchange with the peers.
 const REFUSED_WITHIN: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_wiped_disk_under_an_old_name_is_refused() -> Result<()> {
+fn a_wiped_disk_under_an_old_name_is_refused_until_its_member_is_removed_and_added() -> Result<()> {
     let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
     cluster.members[2].kill()?;
     fs::remove_dir_all(cluster.members[2].data())?;
@@ -20,7 +21,15 @@ fn a_wiped_disk_under_an_old_name_is_refused() -> Result<()> {
     assert!(log.contains("disk"), "the log says why:\n{log}");
     assert!(log.contains("remove"), "the log says what to do:\n{log}");
     assert!(cluster.etcdctl(&["put", "still", "here"])?.status.success(), "the others go on");
-    Ok(())
+
+    let id = *members(&cluster)?.get("m3").context("m3 is a member")?;
+    let url = format!("--peer-urls=http://{}", cluster.members[2].peer);
+    for step in [&["member", "remove", &format!("{id:x}")], &["member", "add", "m3", &url] as &[&str]] {
+        let done = cluster.etcdctl(step)?;
+        ensure!(done.status.success(), "{step:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    cluster.members[2].spawn()?;
+    cluster.members[2].wait_ready()
 }
 
 #[test]
@@ -50,5 +59,27 @@ fn two_processes_never_share_a_data_directory() -> Result<()> {
     let status = member.wait_end(REFUSED_WITHIN)?;
     assert!(!status.success(), "ended with {status}:\n{}", member.log());
     assert!(cluster.members[0].ended()?.is_none(), "the first one goes on");
+    Ok(())
+}
+
+#[test]
+fn a_first_member_wiped_while_the_cluster_forms_takes_part_with_its_new_disk() -> Result<()> {
+    let mut cluster = Cluster::planned(Flavor::Quorate, 3, &[])?;
+    let waits_for_m3_alone = |cluster: &Cluster, n: usize| {
+        let log = cluster.members[n].log();
+        let last = log.lines().rfind(|line| line.contains("waiting for the other first members"))?;
+        (last.contains("m3") && !last.contains("\\\"m1") && !last.contains("\\\"m2")).then_some(())
+    };
+    cluster.members[0].spawn()?;
+    cluster.members[1].spawn()?;
+    eventually("first two that have heard each other", REFUSED_WITHIN, || waits_for_m3_alone(&cluster, 1))?;
+    cluster.members[0].kill()?;
+    fs::remove_dir_all(cluster.members[0].data())?;
+    cluster.members[0].spawn()?;
+    eventually("new disk that has heard the second", REFUSED_WITHIN, || waits_for_m3_alone(&cluster, 0))?;
+    cluster.members[2].spawn()?;
+    cluster.members.iter_mut().try_for_each(Member::wait_ready)?;
+    assert_eq!(crate::membership::members(&cluster)?.len(), 3);
+    assert!(cluster.etcdctl(&["put", "formed", "once"])?.status.success());
     Ok(())
 }

@@ -5,13 +5,59 @@ use pb::{cluster_client::ClusterClient, kv_client::KvClient, maintenance_client:
 use quorate::etcd::proto::etcdserverpb as pb;
 use std::time::Duration;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 /// No request of a test waits longer: after this its outcome counts as unknown.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
 
 /// The largest answer a test asks for.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// A connection that is silent for this long is asked for a word, and made anew without one: the path may be gone. Members
+/// take a shorter interval for an attack.
+const PING: Duration = Duration::from_secs(6);
+
+/// Where a member is, and how it is trusted.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// `host:port`.
+    pub address: String,
+    /// None is plain HTTP/2.
+    pub tls: Option<Trust>,
+}
+
+/// What a client shows, and whom it believes.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// The authority of the members' certificates, in PEM.
+    pub authority: String,
+    /// The client's certificate, in PEM.
+    pub certificate: String,
+    /// Its key, in PEM.
+    pub key: String,
+    /// The name that the members' certificates are for, whatever the address is.
+    pub name: String,
+}
+
+impl Dial {
+    /// Plain HTTP/2.
+    #[must_use]
+    pub fn plain(address: &str) -> Self {
+        Self { address: address.to_owned(), tls: None }
+    }
+
+    fn endpoint(&self) -> Result<Endpoint> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{}", self.address)).context("an address")?;
+        let endpoint = endpoint.connect_timeout(Duration::from_secs(1)).timeout(GIVE_UP_AFTER);
+        let Some(trust) = &self.tls else { return Ok(endpoint) };
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&trust.authority))
+            .identity(Identity::from_pem(&trust.certificate, &trust.key))
+            .domain_name(&trust.name);
+        Ok(endpoint.tls_config(tls)?.http2_keep_alive_interval(PING).keep_alive_timeout(GIVE_UP_AFTER))
+    }
+}
 
 /// A client of one member.
 #[derive(Clone, Debug)]
@@ -30,8 +76,15 @@ impl Client {
     /// # Errors
     /// When the address is none.
     pub fn lazy(address: &str) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).context("an address")?;
-        let channel = endpoint.connect_timeout(Duration::from_secs(1)).timeout(GIVE_UP_AFTER).connect_lazy();
+        Self::dial(&Dial::plain(address))
+    }
+
+    /// A client of one member, which connects when first used.
+    ///
+    /// # Errors
+    /// When the address is none, or the certificates cannot be read.
+    pub fn dial(dial: &Dial) -> Result<Self> {
+        let channel = dial.endpoint()?.connect_lazy();
         Ok(Self {
             kv: KvClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             maintenance: MaintenanceClient::new(channel.clone()),

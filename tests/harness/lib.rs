@@ -6,14 +6,25 @@
 //!   history/   what each client asked and was told; the checker in revision order
 //!   client     a stock client of one member; workload: many of them, and what they saw
 //!   peer       etcd and its load generator, built from their Go modules into a cache
+//!   release/   what users run: static programs and their images, made without Docker
+//!   kube/      a Kubernetes cluster: scenarios' namespaces, waits, reach, faults (feature `kubernetes`)
 //!   sim/       the engine in one thread, from one seed
+//!   kind/      Kubernetes: a cluster of five nodes, up and down; servers beside it
+//!   image      container images without Docker
 //! ```
 
 pub mod client;
 pub mod cluster;
+pub mod go;
 pub mod history;
+pub mod image;
+pub mod kind;
+#[cfg(feature = "kubernetes")]
+pub mod kube;
 pub mod packages;
 pub mod peer;
+pub mod release;
 pub mod sim;
+pub mod tar;
 pub mod tree;
 pub mod workload;

@@ -1,6 +1,6 @@
 //! Clients that write and read for as long as a test lets them, and the history of what they saw.
 
-use crate::client::Client;
+use crate::client::{Client, Dial};
 use crate::history::{Answer, Change, Operation, Report, Request, judge};
 use anyhow::{Context, Result, ensure};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -26,6 +26,23 @@ const QUIET_FOR: Duration = Duration::from_secs(2);
 /// Members have this long to reach the same revision once the load has ended.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(30);
 
+/// How clients work.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// How many.
+    pub clients: usize,
+    /// What they ask follows from it.
+    pub seed: u64,
+    /// Between the answer to one request and the next request of the same client.
+    pub rest: Duration,
+}
+
+struct Shared {
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
+    begun: Instant,
+}
+
 /// Clients at work.
 ///
 /// They are stopped when it is dropped, also by a test that fails: their ports will be another test's.
@@ -33,6 +50,7 @@ const CONVERGE_WITHIN: Duration = Duration::from_secs(30);
 pub struct Workload {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
+    begun: Instant,
     runner: Option<JoinHandle<Result<Vec<Operation>>>>,
 }
 
@@ -40,10 +58,24 @@ impl Workload {
     /// Starts `clients` clients, spread over the members.
     #[must_use]
     pub fn start(addresses: Vec<String>, clients: usize, seed: u64) -> Self {
+        let dials = addresses.iter().map(|address| Dial::plain(address)).collect();
+        Self::start_at(dials, Plan { clients, seed, rest: Duration::ZERO })
+    }
+
+    /// Starts clients, spread over the members.
+    #[must_use]
+    pub fn start_at(members: Vec<Dial>, plan: Plan) -> Self {
         let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let shared = (Arc::clone(&stop), Arc::clone(&acknowledged));
-        let runner = thread::spawn(move || run(&addresses, clients, seed, &shared.0, &shared.1));
-        Self { stop, acknowledged, runner: Some(runner) }
+        let shared = Shared { stop: Arc::clone(&stop), acknowledged: Arc::clone(&acknowledged), begun: Instant::now() };
+        let begun = shared.begun;
+        let runner = thread::spawn(move || run(&members, plan, &shared));
+        Self { stop, acknowledged, begun, runner: Some(runner) }
+    }
+
+    /// The time on the clock of the history.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// Writes acknowledged so far.
@@ -86,12 +118,24 @@ impl Workload {
     /// # Errors
     /// When members differ or the history is not that of a linearizable store.
     pub fn stop_and_judge(self, addresses: &[String]) -> Result<Report> {
+        let dials: Vec<Dial> = addresses.iter().map(|address| Dial::plain(address)).collect();
+        self.stop_and_judge_at(&dials).map(|(report, _)| report)
+    }
+
+    /// The same, and the history.
+    ///
+    /// # Errors
+    /// When members differ or the history is not that of a linearizable store.
+    pub fn stop_and_judge_at(self, members: &[Dial]) -> Result<(Report, Vec<Operation>)> {
         let history = self.stop()?;
+        // Where every answer is known, nothing is still on its way.
+        let unknown = history.iter().any(|operation| operation.answer == Answer::Unknown);
+        let quiet_for = if unknown { QUIET_FOR } else { Duration::ZERO };
         let runtime = runtime()?;
-        let log = runtime.block_on(converged_log(addresses))?;
+        let log = runtime.block_on(converged_log(members, quiet_for))?;
         let report = judge(&history, &log).context("the history of the clients")?;
         eprintln!("judged {} operations over {} revisions: {report:?}", history.len(), log.len());
-        Ok(report)
+        Ok((report, history))
     }
 }
 
@@ -105,45 +149,35 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-fn run(
-    addresses: &[String],
-    clients: usize,
-    seed: u64,
-    stop: &AtomicBool,
-    acknowledged: &AtomicU64,
-) -> Result<Vec<Operation>> {
-    let begun = Instant::now();
+fn run(members: &[Dial], plan: Plan, shared: &Shared) -> Result<Vec<Operation>> {
     runtime()?.block_on(async {
-        let all =
-            (0..clients).map(|id| one_client(id, &addresses[id % addresses.len()], seed, begun, stop, acknowledged));
+        let all = (0..plan.clients).map(|id| one_client(id, &members[id % members.len()], plan, shared));
         Ok(futures::future::try_join_all(all).await?.into_iter().flatten().collect())
     })
 }
 
-async fn one_client(
-    id: usize,
-    address: &str,
-    seed: u64,
-    begun: Instant,
-    stop: &AtomicBool,
-    acknowledged: &AtomicU64,
-) -> Result<Vec<Operation>> {
-    let mut client = Client::lazy(address)?;
-    let mut chance = Chance(seed ^ (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+async fn one_client(id: usize, member: &Dial, plan: Plan, shared: &Shared) -> Result<Vec<Operation>> {
+    let mut client = Client::dial(member)?;
+    let mut chance = Chance(plan.seed ^ (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let (mut seen, mut history, mut count) = (BTreeMap::new(), Vec::new(), 0_u64);
-    while !stop.load(Ordering::Relaxed) {
+    while !shared.stop.load(Ordering::Relaxed) {
         count += 1;
         let request = chance.request(&format!("c{id}-{count}"), &seen);
-        let invoked = begun.elapsed();
+        let invoked = shared.begun.elapsed();
         let answer = ask(&mut client, &request).await;
-        let operation = Operation { client: id, invoked, returned: begun.elapsed(), request, answer };
-        match &operation.answer {
-            Answer::Written { .. } => _ = acknowledged.fetch_add(1, Ordering::Relaxed),
-            Answer::Unknown | Answer::Refused => tokio::time::sleep(PAUSE_AFTER_FAILURE).await,
-            Answer::Unchanged { .. } | Answer::Read { .. } => {}
+        let operation = Operation { client: id, invoked, returned: shared.begun.elapsed(), request, answer };
+        let rest = match &operation.answer {
+            Answer::Unknown | Answer::Refused => plan.rest.max(PAUSE_AFTER_FAILURE),
+            Answer::Written { .. } | Answer::Unchanged { .. } | Answer::Read { .. } => plan.rest,
+        };
+        if matches!(operation.answer, Answer::Written { .. }) {
+            shared.acknowledged.fetch_add(1, Ordering::Relaxed);
         }
         remember(&operation, &mut seen);
         history.push(operation);
+        if !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
     }
     Ok(history)
 }
@@ -197,28 +231,29 @@ fn outcome<T>(result: Result<T, Status>, answer: impl FnOnce(T) -> Answer) -> An
 }
 
 /// The committed log, read from the first member once every member shows the same revision and the same hash.
-async fn converged_log(addresses: &[String]) -> Result<Vec<Change>> {
-    let mut clients = addresses.iter().map(|address| Client::lazy(address)).collect::<Result<Vec<_>>>()?;
-    let last = converged_revision(&mut clients).await?;
+async fn converged_log(members: &[Dial], quiet_for: Duration) -> Result<Vec<Change>> {
+    let mut clients = members.iter().map(Client::dial).collect::<Result<Vec<_>>>()?;
+    let last = converged_revision(&mut clients, quiet_for).await?;
     let (mut hashes, mut states) = (Vec::new(), Vec::new());
     for client in &mut clients {
         hashes.push(client.hash_kv(last).await.context("HashKV")?);
         states.push(client.everything(last, true).await?.kvs);
     }
     ensure!(hashes.iter().all(|hash| *hash == hashes[0]), "members differ at revision {last}: HashKV {hashes:?}");
-    for (state, address) in states.iter().zip(addresses) {
+    for (state, member) in states.iter().zip(members) {
         let differs = state.iter().zip(&states[0]).find(|(here, there)| here != there);
         ensure!(
             *state == states[0],
-            "{address} shows other keys at revision {last} than {}: {differs:?}",
-            addresses[0]
+            "{} shows other keys at revision {last} than {}: {differs:?}",
+            member.address,
+            members[0].address
         );
     }
     read_back(&clients.swap_remove(0), last).await
 }
 
-/// The revision at which every member stands, and stays: what clients gave up on may still be on its way.
-async fn converged_revision(clients: &mut [Client]) -> Result<i64> {
+/// The revision at which every member stands, and stays for so long: what clients gave up on may still be on its way.
+async fn converged_revision(clients: &mut [Client], quiet_for: Duration) -> Result<i64> {
     let (begun, mut since) = (Instant::now(), (-1, Instant::now()));
     loop {
         let mut revisions = Vec::new();
@@ -231,7 +266,7 @@ async fn converged_revision(clients: &mut [Client]) -> Result<i64> {
         if !alike || since.0 != revisions[0] {
             since = (if alike { revisions[0] } else { -1 }, Instant::now());
         }
-        if alike && since.1.elapsed() >= QUIET_FOR {
+        if alike && since.1.elapsed() >= quiet_for {
             return Ok(revisions[0]);
         }
         ensure!(

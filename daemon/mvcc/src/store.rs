@@ -14,7 +14,9 @@ use crate::image::Image;
 use crate::outcome::{Outcome, TxnReply};
 use crate::range::{RangeRequest, RangeResult};
 use crate::read::{Progress, Range};
-use crate::state::State;
+use crate::row::KeyMeta;
+use crate::staging::StagedSnapshot;
+use crate::state::{Durable, State};
 use crate::types::{Alarm, Revision, Size};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -316,6 +318,26 @@ impl Store {
     #[must_use]
     pub fn members(&self) -> Vec<PublishedMember> {
         self.read().head.members.values().cloned().collect()
+    }
+
+    /// The snapshots that are in object storage, those that are to be deleted included, in the order they were staged.
+    #[must_use]
+    pub fn staged(&self) -> Vec<StagedSnapshot> {
+        let mut staged: Vec<_> = self.read().head.staged.snapshots.values().copied().collect();
+        staged.sort_by_key(|snapshot| (snapshot.index, snapshot.staged_ms));
+        staged
+    }
+
+    /// The member that is to stage snapshots.
+    #[must_use]
+    pub fn stager(&self) -> Option<u64> {
+        Some(self.read().head.staged.stager).filter(|member| *member != 0)
+    }
+
+    /// The log index that a snapshot was asked for last; one that holds it answers.
+    #[must_use]
+    pub fn snapshot_wanted(&self) -> Option<u64> {
+        Some(self.read().head.staged.wanted).filter(|index| *index != 0)
     }
 
     /// How much disk the store takes; what is not in the backend yet counts as what it will take at least.

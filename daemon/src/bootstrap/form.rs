@@ -4,6 +4,8 @@
 //!   and disks, and a cluster id that is a hash of them and the token.
 //! * A member that finds a peer already formed adopts what that peer formed, if it is in it with this very disk.
 //!   With another disk it must not take part: it would vote twice with one voice.
+//! * A place that was added for it since, and that no disk has taken, it joins like any member that was added: it has
+//!   never voted, so nothing of it can be forgotten.
 
 use super::{BootstrapError, ClusterId, NodeInfo, StorageId};
 use crate::transport::hello::{Introduction, KnownCluster};
@@ -24,6 +26,8 @@ pub(super) struct Founder {
 pub(super) enum Forming {
     /// Everybody has been heard.
     Formed(KnownCluster),
+    /// The others have formed long ago, and a place at this member's address waits for a disk.
+    Expected,
     /// These names have not been heard.
     Waiting(Vec<String>),
 }
@@ -35,7 +39,7 @@ pub(super) fn weigh(
     heard: &BTreeMap<String, Introduction>,
 ) -> Result<Forming, BootstrapError> {
     if let Some(known) = heard.values().find_map(|introduction| introduction.cluster.as_ref()) {
-        return adopt(founder, known).map(Forming::Formed);
+        return adopt(founder, known);
     }
     let mut members = BTreeMap::from([(founder.member, founder.info.clone())]);
     let mut missing = Vec::new();
@@ -55,21 +59,28 @@ pub(super) fn weigh(
 }
 
 /// A cluster that is formed already: this member is in it with this disk, or must stay away.
-fn adopt(founder: &Founder, known: &KnownCluster) -> Result<KnownCluster, BootstrapError> {
+fn adopt(founder: &Founder, known: &KnownCluster) -> Result<Forming, BootstrapError> {
     if known.removed.contains(&founder.member) {
         return Err(BootstrapError::Removed);
     }
     match known.members.get(&founder.member) {
         Some(info) if info.storage == Some(founder.storage) => {
             // What the peer knows may have moved on. The first configuration comes with the log.
-            Ok(known.clone())
+            Ok(Forming::Formed(known.clone()))
         }
         Some(_) => Err(BootstrapError::DiskReplaced),
+        None if known.members.values().any(|info| is_for(founder, info)) => Ok(Forming::Expected),
         None => Err(match known.members.values().any(|info| is_me(founder, info)) {
             true => BootstrapError::DiskReplaced,
             false => BootstrapError::FormedWithoutMe { cluster: known.id },
         }),
     }
+}
+
+/// A place at this member's address that no disk has taken, or this one, before a crash.
+fn is_for(founder: &Founder, place: &NodeInfo) -> bool {
+    let free = place.storage.is_none_or(|storage| storage == founder.storage);
+    free && place.is_at(&founder.info.peer_urls)
 }
 
 fn is_me(founder: &Founder, info: &NodeInfo) -> bool {
@@ -127,7 +138,7 @@ mod tests {
     fn formed(forming: Result<Forming, BootstrapError>) -> KnownCluster {
         match forming.expect("no refusal") {
             Forming::Formed(known) => known,
-            Forming::Waiting(names) => panic!("still waiting for {names:?}"),
+            other => panic!("not formed: {other:?}"),
         }
     }
 
@@ -164,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_disk_is_refused_under_its_old_id_name_or_address() {
+    fn a_replaced_disk_is_refused_until_a_place_is_added_for_it() {
         let known = formed(weigh(&founder(1), &names(), &heard(&[2, 3])));
         let mut others = heard(&[1]);
         others.get_mut("m1").expect("heard").cluster = Some(known);
@@ -173,6 +184,17 @@ mod tests {
         for wiped in [same_id, same_name] {
             assert!(matches!(weigh(&wiped, &names(), &others), Err(BootstrapError::DiskReplaced)));
         }
+        let mut added = others.clone();
+        let known = added.get_mut("m1").and_then(|heard| heard.cluster.as_mut()).expect("formed");
+        known.members.remove(&Id(2));
+        let place = NodeInfo { name: String::new(), storage: None, ..founder(2).info };
+        known.members.insert(Id(77), place);
+        let anew = Founder { member: Id(9), storage: storage(9), ..founder(2) };
+        assert_eq!(weigh(&anew, &names(), &added).expect("no refusal"), Forming::Expected);
+        let crashed = Founder { info: NodeInfo { storage: Some(storage(9)), ..anew.info.clone() }, ..anew };
+        let known = added.get_mut("m1").and_then(|heard| heard.cluster.as_mut()).expect("formed");
+        known.members.insert(Id(77), crashed.info.clone());
+        assert_eq!(weigh(&crashed, &names(), &added).expect("no refusal"), Forming::Expected);
         let stranger = Founder { member: Id(9), ..founder(9) };
         assert!(matches!(weigh(&stranger, &names(), &others), Err(BootstrapError::FormedWithoutMe { .. })));
     }

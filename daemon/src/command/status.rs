@@ -75,4 +75,4 @@ fn to_json(seen: &Seen) -> serde_json::Value {
 
 #[cfg(test)]
 #[path = "status_tests.rs"]
-mod tests;
+pub(super) mod tests;

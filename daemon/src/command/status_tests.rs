@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 
 /// Answers each call with the text for its path.
-fn listener(answers: impl Fn(&str) -> (u16, String) + Send + 'static) -> Address {
+pub(in crate::command) fn listener(answers: impl Fn(&str) -> (u16, String) + Send + 'static) -> Address {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     std::thread::spawn(move || {

@@ -2,6 +2,7 @@
 //!
 //! The registry reads synchronously, and what the loop knows it tells only when asked: [`gather`] asks first.
 
+mod backups;
 mod collector;
 mod followers;
 mod page;
@@ -9,6 +10,7 @@ mod process;
 mod snapshots;
 mod stages;
 
+pub(crate) use backups::BackupCollector;
 pub(crate) use collector::MemberCollector;
 pub(crate) use followers::reason;
 pub use stages::Stages;

@@ -13,11 +13,12 @@ use super::spans::Spans;
 use super::turn::Node;
 use super::waiters::Waiters;
 use super::{Handle, Inbox, StartError, Stop, compactor, quota};
-use crate::bootstrap::{Admitted, BootstrapError, Formatted, Identity, LogStart};
+use crate::bootstrap::{Admitted, BootstrapError, Formatted, Identity, LogStart, heed_restored};
 use crate::config::Settings;
 use crate::disk::{Disk, RealDisk};
 use crate::install::{Fetcher, Ground, Intent, Limits, Progress, Server, Staged, finish_switch, recover_log};
-use crate::metrics::{MemberCollector, Stages};
+use crate::metrics::{BackupCollector, MemberCollector, Stages};
+use crate::stage;
 use crate::tls::{ClientTls, ServerTls, TlsProblem};
 use crate::transport::gate::Gate;
 use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
@@ -25,7 +26,7 @@ use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use admin_api::Id;
 use mvcc::{Body, PublishedMember, Store};
 use prometheus::Registry;
-use raft::{Boot, Config, Index, IoId, LogId, Membership, MembershipDecodeError, Now, Raft};
+use raft::{Boot, Config, HardState, Index, IoId, LogId, Membership, MembershipDecodeError, Now, Persist, Raft, Term};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -66,6 +67,7 @@ pub struct Running {
     directory: Arc<Directory>,
     listener: Arc<ListenerStats>,
     stages: Arc<Stages>,
+    staging: Arc<stage::Report>,
     quota_bytes: Option<u64>,
 }
 
@@ -75,7 +77,8 @@ pub struct Running {
 /// # Errors
 /// [`StartError`].
 pub async fn start(parts: Parts) -> Result<Running, StartError> {
-    let Parts { settings, store, disk, staged, intent } = parts;
+    let Parts { mut settings, store, disk, staged, intent } = parts;
+    heed_restored(&mut settings)?;
     let formatted = Formatted::open(&settings)?;
     let gate = Arc::new(formatted.gate());
     let tls = PeerTls::new(&settings)?;
@@ -104,7 +107,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let (at, membership) = engine.raft.membership();
     let company = match &admitted.log {
         LogStart::Joined(known) => Company::of(known),
-        LogStart::Founded(_) | LogStart::Exists => Company::default(),
+        LogStart::Founded(_) | LogStart::Restored(..) | LogStart::Exists => Company::default(),
     };
     let known = known_cluster(identity.cluster, at, membership);
     admitted.refuse_wrong_place(&settings, &known, &gate, tls.client.as_ref()).await?;
@@ -145,13 +148,15 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         reason
     });
     let handle = Handle::new(shared);
-    let quota_bytes = settings.limits.quota_bytes;
+    let (quota_bytes, backups) = (settings.limits.quota_bytes, settings.backups.clone());
     let mut helpers = vec![
-        tokio::spawn(compactor::run(handle.clone(), settings.compaction.auto)),
+        tokio::spawn(compactor::run(handle.clone(), settings.auto_compaction)),
         tokio::spawn(publish(handle.clone(), settings)),
     ];
     helpers.extend(quota_bytes.map(|bytes| tokio::spawn(quota::watch(handle.clone(), bytes))));
-    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, quota_bytes })
+    let staging = Arc::new(stage::Report::default());
+    helpers.extend(backups.map(|backups| tokio::spawn(stage::run(handle.clone(), backups, staging.clone()))));
+    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, staging, quota_bytes })
 }
 
 impl Running {
@@ -169,7 +174,14 @@ impl Running {
         self.stages.register(registry)?;
         let (directory, listener) = (self.directory.clone(), self.listener.clone());
         let collector = MemberCollector::new(self.handle.clone(), directory, listener, self.quota_bytes);
-        registry.register(Box::new(collector))
+        registry.register(Box::new(collector))?;
+        registry.register(Box::new(BackupCollector::new(self.handle.clone(), self.staging.clone())))
+    }
+
+    /// What is seen of staging.
+    #[must_use]
+    pub fn staging(&self) -> &Arc<stage::Report> {
+        &self.staging
     }
 
     /// Waits until it stops by itself: removed, replaced, or failed.
@@ -302,17 +314,33 @@ fn open_log(
     if let Some(intent) = intent {
         recovered = recover_log(recovered, &intent, (&disk, named, &options))?;
     }
-    let remembered = &recovered.remembered;
     match start {
-        LogStart::Founded(membership) if remembered.memberships.is_empty() && remembered.last == LogId::ZERO => {
-            let first = (Index::ZERO, membership.encode());
-            let begin = WalRequest::Reset { start: LogId::ZERO, membership: Some(first.clone()) };
-            recovered.wal.perform([begin], &mut Nobody)?;
-            recovered.remembered.memberships.push(first);
-        }
-        LogStart::Founded(_) | LogStart::Joined(_) | LogStart::Exists => {}
+        LogStart::Founded(membership) => begin_log(&mut recovered, LogId::ZERO, membership)?,
+        LogStart::Restored(start, membership) => begin_log(&mut recovered, *start, membership)?,
+        LogStart::Joined(_) | LogStart::Exists => {}
     }
     Ok(recovered)
+}
+
+/// Lets an empty log begin after `start`, with this configuration. The term is remembered first: no election may fall
+/// behind the entries that the store holds.
+fn begin_log(recovered: &mut Recovered, start: LogId, membership: &Membership) -> Result<(), wal::WalError> {
+    let Recovered { remembered, wal, .. } = recovered;
+    if !remembered.memberships.is_empty() || remembered.last != LogId::ZERO {
+        return Ok(());
+    }
+    let first = (start.index, membership.encode());
+    let hard_state = HardState { term: start.term, ..HardState::default() };
+    let write = Persist { io: IoId::default(), hard_state: Some(hard_state), truncate_from: None, append: Vec::new() };
+    let reset = WalRequest::Reset { start, membership: Some(first.clone()) };
+    if start.term > Term(0) {
+        wal.perform([WalRequest::Persist(write)], &mut Nobody)?;
+        remembered.hard_state = hard_state;
+    }
+    wal.perform([reset], &mut Nobody)?;
+    (remembered.start, remembered.last) = (start, start);
+    remembered.memberships.push(first);
+    Ok(())
 }
 
 /// What the log does before there is a loop is over when the call returns.

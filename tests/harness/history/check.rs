@@ -1,5 +1,6 @@
 //! The checks, each over the whole history, in O(n log n).
 
+use super::stall::longest_stall;
 use super::{Answer, Change, Operation, Request};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -329,11 +330,4 @@ fn check_not_future(operation: &Operation, returned: Duration, begun: &[Duration
         Some(_) => Ok(()),
         None => Err(Violation::Lost(operation.clone())),
     }
-}
-
-fn longest_stall(history: &[Operation]) -> Duration {
-    let written = history.iter().filter(|operation| matches!(operation.answer, Answer::Written { .. }));
-    let mut times: Vec<Duration> = written.map(|operation| operation.returned).collect();
-    times.sort_unstable();
-    times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or_default()
 }

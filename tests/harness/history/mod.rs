@@ -12,8 +12,10 @@
 mod check;
 #[cfg(test)]
 mod check_tests;
+mod stall;
 
 pub use check::{Report, Violation, judge};
+pub use stall::stall_after;
 
 use std::time::Duration;
 

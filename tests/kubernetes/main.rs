@@ -1,0 +1,59 @@
+//! Three members on Kubernetes, from `deploy/`, without an operator: what a user's cluster goes through, under load.
+//!
+//! Scenarios run one after the other: several of them take a whole node. Each has a namespace of its own.
+
+mod claim_lost;
+mod faults;
+mod forms;
+mod leader_killed;
+mod node_lost;
+mod restart;
+
+use anyhow::{Context, Result};
+use std::sync::OnceLock;
+use std::time::Duration;
+use tests::kube::{Kube, run};
+use tests::release::Image;
+
+/// Writes go on within this in any scenario in which a quorum is left: an election takes one to two seconds, and the
+/// nodes of a test cluster share two cores.
+const WRITES_AGAIN_WITHIN: Duration = Duration::from_secs(30);
+
+/// The cluster, and the daemon's image in it.
+struct Stage {
+    kube: Kube,
+    image: String,
+}
+
+/// Prepared once: what is built and loaded is the same for every scenario.
+fn stage() -> Result<&'static Stage> {
+    static STAGE: OnceLock<Result<Stage, String>> = OnceLock::new();
+    let prepared = STAGE.get_or_init(|| prepare().map_err(|error| format!("{error:#}")));
+    prepared.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn prepare() -> Result<Stage> {
+    Ok(Stage { kube: Kube::connect()?, image: image()? })
+}
+
+/// The daemon's image by name: the one of `QUORATE_IMAGE`, which the cluster can pull, or one made now and loaded into
+/// the nodes of the kind cluster that `KIND_CLUSTER_NAME` names.
+fn image() -> Result<String> {
+    if let Ok(given) = std::env::var("QUORATE_IMAGE") {
+        return Ok(given);
+    }
+    load(&Image::quorate()?)
+}
+
+fn load(image: &Image) -> Result<String> {
+    let archive = image.archive().to_str().context("a path in UTF-8")?;
+    run("kind", &["load", "image-archive", archive])?;
+    Ok(image.reference())
+}
+
+/// The value of a series that the leader's page has for a follower.
+fn series(page: &str, metric: &str, member: &str) -> Option<f64> {
+    let label = format!("name=\"{member}\"");
+    let line = page.lines().find(|line| line.starts_with(&format!("{metric}{{")) && line.contains(&label))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
