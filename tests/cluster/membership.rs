@@ -19,7 +19,7 @@ pub(crate) fn members(cluster: &Cluster) -> Result<BTreeMap<String, u64>> {
 }
 
 /// How many members vote.
-fn voters(cluster: &Cluster) -> Result<usize> {
+pub(crate) fn voters(cluster: &Cluster) -> Result<usize> {
     let listed: Value = serde_json::from_slice(&ctl(cluster, &["member", "list", "-w", "json"])?)?;
     let all = listed["members"].as_array().context("a list of members")?;
     Ok(all.iter().filter(|member| member["isLearner"] != true).count())
