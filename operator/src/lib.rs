@@ -26,3 +26,6 @@ pub mod run;
 pub mod serve;
 pub mod status;
 pub mod wanted;
+
+#[cfg(test)]
+mod chart_tests;
