@@ -41,7 +41,8 @@ pub async fn reconcile(cluster: Arc<RaftCluster>, context: Arc<Context>) -> Resu
     let key = key(&cluster);
     let kept = context.kept(&key);
     let mut kept = kept.lock().await;
-    let done = pass(&context, &mut kept, &cluster).await;
+    // On the heap: it holds everything of a look.
+    let done = Box::pin(pass(&context, &mut kept, &cluster)).await;
     context.metrics.reconciled(began.elapsed(), done.as_ref().err().map(OperatorError::code));
     match &done {
         Ok(Passed::Gone) => {

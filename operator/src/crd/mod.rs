@@ -5,6 +5,7 @@
 //! * Every string and list that a rule touches is bounded: the API server reckons a rule's cost from the bounds.
 
 #![allow(unreachable_pub, reason = "the derives of kube make items of their own inside functions")]
+#![allow(clippy::duplicated_attributes, reason = "two columns may have one type")]
 
 mod backup;
 mod cluster;

@@ -104,14 +104,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn a_pod(status: serde_json::Value) -> Pod {
+    fn a_pod(status: &serde_json::Value) -> Pod {
         let meta = json!({ "name": "m-0", "uid": "u", "labels": { "controller-revision-hash": "r1" }, "creationTimestamp": "2026-01-01T00:00:00Z" });
         serde_json::from_value(json!({ "metadata": meta, "status": status })).expect("a pod")
     }
 
     #[test]
     fn a_ready_pod_is_ready() {
-        let seen = pod(&a_pod(json!({
+        let seen = pod(&a_pod(&json!({
             "conditions": [{ "type": "Ready", "status": "True" }],
             "containerStatuses": [{ "name": "quorate", "image": "q", "imageID": "", "ready": true, "restartCount": 2, "state": { "running": {} } }]
         })));
@@ -123,7 +123,7 @@ mod tests {
     fn how_a_process_ended_is_read_between_two_tries() {
         for (code, exit) in [(71, Exit::DiskReplaced), (72, Exit::Removed), (73, Exit::WrongIdentity), (1, Exit::Other)]
         {
-            let seen = pod(&a_pod(json!({
+            let seen = pod(&a_pod(&json!({
                 "conditions": [{ "type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:01:00Z" }],
                 "containerStatuses": [{
                     "name": "quorate", "image": "q", "imageID": "", "ready": false, "restartCount": 3,
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_pod_that_nobody_has_started_is_down_since_it_was_made() {
-        let seen = pod(&a_pod(json!({})));
+        let seen = pod(&a_pod(&json!({})));
         assert_eq!(seen.state, PodState::Down);
         assert_eq!(seen.unready_since, Some(time("2026-01-01T00:00:00Z".parse().expect("a time"))));
     }
