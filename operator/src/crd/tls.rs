@@ -1,0 +1,44 @@
+//! Certificates.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Certificates, asked of whoever connects, on both sides. The admin endpoint has the clients' ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// Between clients and members.
+    #[serde(default)]
+    pub client: CertificateSource,
+    /// Between members.
+    #[serde(default)]
+    pub peer: CertificateSource,
+}
+
+/// Where certificates come from: exactly one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.selfSigned) != has(self.secretName)")
+    .message("set exactly one of selfSigned and secretName"))]
+pub struct CertificateSource {
+    /// The operator makes an authority for this cluster, and certificates signed by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_signed: Option<SelfSigned>,
+    /// A Secret of this namespace with tls.crt, tls.key and ca.crt, as cert-manager makes them. The certificate must
+    /// be good for servers and for clients: the operator shows it, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: Option<String>,
+}
+
+impl Default for CertificateSource {
+    fn default() -> Self {
+        Self { self_signed: Some(SelfSigned {}), secret_name: None }
+    }
+}
+
+/// The operator's own authority.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SelfSigned {}

@@ -1,0 +1,5 @@
+//! What members say: the client of their admin endpoint.
+
+mod client;
+
+pub use client::{CallError, MemberClient, Trust};

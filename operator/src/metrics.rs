@@ -1,0 +1,107 @@
+//! What the operator counts.
+
+use plan::{Decision, Plan};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// From a look that finds nothing to one that waits for a transfer of leadership.
+const SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+
+/// What the operator counts. A cheap clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    passes: HistogramVec,
+    failures: IntCounterVec,
+    actions: IntCounterVec,
+    available: IntGaugeVec,
+    operation: IntGaugeVec,
+    leading: IntGauge,
+}
+
+impl Metrics {
+    /// In a registry of their own.
+    ///
+    /// # Errors
+    /// Two have one name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let passes = HistogramOpts::new("quorate_operator_reconcile_seconds", "How long a pass over a cluster took.");
+        let inner = Inner {
+            passes: HistogramVec::new(passes.buckets(SECONDS.to_vec()), &["result"])?,
+            failures: IntCounterVec::new(
+                Opts::new("quorate_operator_reconcile_failures_total", "Passes that failed, by what failed."),
+                &["error"],
+            )?,
+            actions: IntCounterVec::new(
+                Opts::new("quorate_operator_actions_total", "Steps that were taken."),
+                &["action", "result"],
+            )?,
+            available: IntGaugeVec::new(
+                Opts::new("quorate_operator_cluster_available", "1 while a leader hears its quorum."),
+                &["cluster"],
+            )?,
+            operation: IntGaugeVec::new(
+                Opts::new("quorate_operator_cluster_settled", "1 while a cluster is as asked for."),
+                &["cluster"],
+            )?,
+            leading: IntGauge::new("quorate_operator_leader", "1 while this operator holds the lease.")?,
+            registry,
+        };
+        inner.registry.register(Box::new(inner.passes.clone()))?;
+        inner.registry.register(Box::new(inner.failures.clone()))?;
+        inner.registry.register(Box::new(inner.actions.clone()))?;
+        inner.registry.register(Box::new(inner.available.clone()))?;
+        inner.registry.register(Box::new(inner.operation.clone()))?;
+        inner.registry.register(Box::new(inner.leading.clone()))?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// A pass is over.
+    pub fn reconciled(&self, took: Duration, error: Option<&str>) {
+        let result = if error.is_none() { "ok" } else { "error" };
+        self.0.passes.with_label_values(&[result]).observe(took.as_secs_f64());
+        if let Some(error) = error {
+            self.0.failures.with_label_values(&[error]).inc();
+        }
+    }
+
+    /// A step was taken, or was not.
+    pub fn acted(&self, action: &str, done: bool) {
+        self.0.actions.with_label_values(&[action, if done { "ok" } else { "error" }]).inc();
+    }
+
+    /// How a cluster is.
+    pub fn planned(&self, cluster: &str, planned: &Plan, available: bool) {
+        let settled = matches!(planned.decision, Decision::Settled);
+        self.0.available.with_label_values(&[cluster]).set(available.into());
+        self.0.operation.with_label_values(&[cluster]).set(settled.into());
+    }
+
+    /// A cluster is gone; its series go with it.
+    pub fn forget(&self, cluster: &str) {
+        // One that was never counted has none.
+        let _ = self.0.available.remove_label_values(&[cluster]);
+        let _ = self.0.operation.remove_label_values(&[cluster]);
+    }
+
+    /// Whether this operator holds the lease.
+    pub fn leading(&self, leading: bool) {
+        self.0.leading.set(leading.into());
+    }
+
+    /// As Prometheus reads them.
+    ///
+    /// # Errors
+    /// One does not print.
+    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.0.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,224 @@
+//! Look, plan, write down, act: once for each event and each time it is due.
+
+use crate::act::{FINALIZER, act, set_finalizers};
+use crate::children::Names;
+use crate::context::{Context, Kept};
+use crate::crd::{RaftCluster, RaftClusterStatus};
+use crate::error::OperatorError;
+use crate::look::{Look, look};
+use crate::status::{status, words};
+use kube::api::PostParams;
+use kube::runtime::controller::Action as Requeue;
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource, ResourceExt};
+use plan::{Action, Decision, Memory, Plan, Reason, plan};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// While something is under way. Catching up has no event that would wake us.
+const SOON: Duration = Duration::from_secs(1);
+/// While nothing is: drift and members that nobody tells us of are found by then.
+const AT_REST: Duration = Duration::from_secs(30);
+/// The first wait after a failure; each one after it is twice as long.
+const FAILED_FIRST: Duration = Duration::from_secs(1);
+/// No failure is waited for longer than this.
+const FAILED_MAX: Duration = Duration::from_secs(60);
+
+/// The name under which a cluster is kept.
+fn key(cluster: &RaftCluster) -> String {
+    format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any())
+}
+
+/// One pass over one cluster.
+///
+/// # Errors
+/// Something was not done. It is tried again, later and later.
+pub async fn reconcile(cluster: Arc<RaftCluster>, context: Arc<Context>) -> Result<Requeue, OperatorError> {
+    if !context.lease.is_held() {
+        return Ok(Requeue::requeue(SOON));
+    }
+    let began = Instant::now();
+    let key = key(&cluster);
+    let kept = context.kept(&key);
+    let mut kept = kept.lock().await;
+    // On the heap: it holds everything of a look.
+    let done = Box::pin(pass(&context, &mut kept, &cluster)).await;
+    context.metrics.reconciled(began.elapsed(), done.as_ref().err().map(OperatorError::code));
+    match &done {
+        Ok(Passed::Gone) => {
+            context.metrics.forget(&key);
+            context.forget(&key);
+        }
+        Ok(_) => kept.failures = 0,
+        Err(error) if error.is_conflict() => {
+            tracing::info!(cluster = key, %error, "somebody was there before");
+            return Ok(Requeue::requeue(SOON));
+        }
+        Err(error) => {
+            kept.failures = kept.failures.saturating_add(1);
+            kept.failed(error);
+            tracing::warn!(cluster = key, %error, failures = kept.failures, "not done");
+            say(&context, &cluster, EventType::Warning, error.code(), "Reconcile", &error.to_string()).await;
+        }
+    }
+    done.map(|passed| match passed {
+        Passed::Gone => Requeue::await_change(),
+        Passed::AtRest => Requeue::requeue(AT_REST),
+        Passed::UnderWay => Requeue::requeue(SOON),
+    })
+}
+
+/// How long to wait after a failure.
+#[must_use]
+pub fn after_failure(cluster: &RaftCluster, context: &Context) -> Requeue {
+    let kept = context.kept(&key(cluster));
+    let failures = kept.try_lock().map_or(1, |kept| kept.failures);
+    Requeue::requeue(backoff(failures))
+}
+
+fn backoff(failures: u32) -> Duration {
+    let doubled = FAILED_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10));
+    doubled.min(FAILED_MAX)
+}
+
+enum Passed {
+    Gone,
+    AtRest,
+    UnderWay,
+}
+
+async fn pass(context: &Context, kept: &mut Kept, cluster: &RaftCluster) -> Result<Passed, OperatorError> {
+    let names = Names::of(cluster);
+    // What woke us may be old.
+    let Some(cluster) = context.api::<RaftCluster>(&names.namespace).get_opt(&names.cluster).await? else {
+        return Ok(Passed::Gone);
+    };
+    let deleting = cluster.metadata.deletion_timestamp.is_some();
+    let held = cluster.finalizers().iter().any(|name| name == FINALIZER);
+    if deleting && !held {
+        return Ok(Passed::Gone);
+    }
+    if !held {
+        let finalizers: Vec<String> = cluster.finalizers().iter().cloned().chain([FINALIZER.to_owned()]).collect();
+        set_finalizers(context, &names, cluster.resource_version(), &finalizers).await?;
+        return Ok(Passed::UnderWay);
+    }
+    let look = look(context, kept, cluster).await?;
+    let planned = plan(&look.wanted, &look.memory, &look.seen);
+    let changed = planned.memory != look.memory;
+    write_down(context, kept, &look, &planned).await?;
+    announce(context, &look, &planned).await;
+    context.metrics.planned(&key(&look.cluster), &planned, look.seen.membership.is_some());
+    match &planned.decision {
+        // What the objects should be follows from what is remembered: with another memory they are looked at again.
+        Decision::Act(Action::Apply) if changed => Ok(Passed::UnderWay),
+        Decision::Act(action) => {
+            step(context, kept, look, &planned.memory, action).await?;
+            Ok(Passed::UnderWay)
+        }
+        Decision::Settled if !changed => Ok(Passed::AtRest),
+        Decision::Wait(Reason::Paused | Reason::Hibernated) if !changed => Ok(Passed::AtRest),
+        Decision::Settled | Decision::Wait(_) => Ok(Passed::UnderWay),
+    }
+}
+
+/// What was begun is written before it is done, and against the version that was read: whoever has looked at an older
+/// one does nothing.
+async fn write_down(context: &Context, kept: &Kept, look: &Look, planned: &Plan) -> Result<(), OperatorError> {
+    if matches!(planned.decision, Decision::Act(Action::Release)) {
+        return Ok(());
+    }
+    let status = status(look, planned, kept);
+    let acts = matches!(planned.decision, Decision::Act(_));
+    if !acts && look.cluster.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let mut cluster = look.cluster.clone();
+    cluster.status = Some(status);
+    let params = PostParams { field_manager: Some("quorate-operator-status".into()), ..PostParams::default() };
+    let api = context.api::<RaftCluster>(&look.names.namespace);
+    api.replace_status(&look.names.cluster, &params, &cluster).await?;
+    Ok(())
+}
+
+async fn step(
+    context: &Context,
+    kept: &mut Kept,
+    mut look: Look,
+    memory: &Memory,
+    action: &Action,
+) -> Result<(), OperatorError> {
+    look.memory = memory.clone();
+    tracing::info!(cluster = key(&look.cluster), action = action.name(), ?action, "acting");
+    let done = act(context, kept, &look, action).await;
+    context.metrics.acted(action.name(), done.is_ok());
+    if done.is_ok() && *action != Action::Apply && *action != Action::Release {
+        say(context, &look.cluster, EventType::Normal, action.name(), action.name(), &format!("{action:?}")).await;
+    }
+    done
+}
+
+/// The beginning and the end of an operation, and what is newly in the way.
+async fn announce(context: &Context, look: &Look, planned: &Plan) {
+    let (before, after) = (&look.memory.operation, &planned.memory.operation);
+    if before != after {
+        if let Some(done) = before.as_ref().filter(|_| after.is_none()) {
+            let note = format!("{} at place {} is done", done.kind.name(), done.kind.ordinal());
+            say(context, &look.cluster, EventType::Normal, "OperationDone", done.kind.name(), &note).await;
+        }
+        if let Some(begun) = after {
+            let note = format!("{} at place {} begins", begun.kind.name(), begun.kind.ordinal());
+            say(context, &look.cluster, EventType::Normal, "OperationBegun", begun.kind.name(), &note).await;
+        }
+    }
+    let before = look.cluster.status.as_ref().and_then(reason_of);
+    if let Decision::Wait(reason) = &planned.decision
+        && before.as_deref() != Some(reason.name())
+        && is_trouble(reason)
+    {
+        say(context, &look.cluster, EventType::Warning, reason.name(), "Wait", &words(reason)).await;
+    }
+}
+
+fn reason_of(status: &RaftClusterStatus) -> Option<String> {
+    let progressing = status.conditions.iter().find(|condition| condition.type_ == "Progressing")?;
+    Some(progressing.reason.clone())
+}
+
+fn is_trouble(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::QuorumLost
+            | Reason::NotSafe { .. }
+            | Reason::NoTransferee
+            | Reason::ForeignDisk(_)
+            | Reason::RepairIsManual(_)
+            | Reason::StrangeMember(_)
+    )
+}
+
+/// An event that cannot be written is no reason to stop.
+async fn say(context: &Context, cluster: &RaftCluster, type_: EventType, reason: &str, action: &str, note: &str) {
+    let event = Event {
+        type_,
+        reason: reason.into(),
+        note: Some(note.chars().take(1000).collect()),
+        action: action.into(),
+        secondary: None,
+    };
+    if let Err(error) = context.recorder.publish(&event, &cluster.object_ref(&())).await {
+        tracing::warn!(%error, reason, "no event");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_waited_for_longer_and_longer_up_to_a_minute() {
+        let seconds: Vec<u64> = (0..9).map(|failures| backoff(failures).as_secs()).collect();
+        assert_eq!(seconds, [1, 1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(backoff(u32::MAX), FAILED_MAX);
+    }
+}

@@ -1,0 +1,172 @@
+//! From the words of the status and the spec to those of the plan, and back.
+
+use crate::crd::{Disposal, Latched, OperationStatus, RaftCluster, RaftClusterStatus, RepairMode, TextError};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as KubeTime;
+use plan::{CatchUp, JoinWhy, MemberId, Memory, Operation, OperationKind, Repair, ScaleIn, Time, Uid, Wanted};
+
+/// What was asked for.
+///
+/// # Errors
+/// A text of the spec does not read. The API server refuses such; an older one may have let it through.
+pub fn wanted(cluster: &RaftCluster) -> Result<Wanted, TextError> {
+    let spec = &cluster.spec;
+    let away_for = spec.repair.unreachable_for.get()?;
+    Ok(Wanted {
+        replicas: spec.replicas,
+        storage_bytes: spec.storage.size.bytes()?,
+        paused: spec.paused,
+        hibernated: spec.hibernated,
+        update_paused: spec.update.paused,
+        deleting: cluster.metadata.deletion_timestamp.is_some(),
+        delete_volumes: spec.storage.on_delete == Disposal::Delete,
+        scale_in: match spec.storage.on_scale_in {
+            Disposal::Delete => ScaleIn::Delete,
+            Disposal::Retain => ScaleIn::Retain,
+        },
+        catch_up: CatchUp {
+            entries_max: spec.catch_up.max_lag_entries,
+            lag_max: spec.catch_up.max_lag_time.get()?,
+            stable_for: spec.catch_up.stable_for.get()?,
+            timeout: spec.catch_up.timeout.get()?,
+        },
+        repair: match spec.repair.mode {
+            RepairMode::Automatic => Repair::Automatic { away_for },
+            RepairMode::Manual => Repair::Manual,
+        },
+        progress_deadline: spec.progress_deadline.get()?,
+    })
+}
+
+/// What the status remembers. Whatever does not read is as if it were not there: what follows from it is looked at
+/// anew.
+#[must_use]
+pub fn memory(status: Option<&RaftClusterStatus>) -> Memory {
+    let Some(status) = status else { return Memory::default() };
+    let latched = status.latched.unwrap_or_default();
+    Memory {
+        cluster: status.cluster_id.as_deref().and_then(|text| u64::from_str_radix(text, 16).ok()),
+        replicas: latched.replicas,
+        places: latched.places,
+        hibernated: latched.hibernated,
+        operation: status.operation.as_ref().and_then(operation),
+    }
+}
+
+/// The memory, into a status.
+pub fn remember(memory: &Memory, status: &mut RaftClusterStatus) {
+    status.cluster_id = memory.cluster.map(|id| format!("{id:x}"));
+    let latched = Latched { replicas: memory.replicas, places: memory.places, hibernated: memory.hibernated };
+    status.latched = Some(latched);
+    status.operation = memory.operation.as_ref().map(operation_status);
+}
+
+/// A moment, as the plan has it.
+#[must_use]
+pub fn time(at: Timestamp) -> Time {
+    Time(u64::try_from(at.as_millisecond()).unwrap_or(0))
+}
+
+fn id(text: &str) -> Option<MemberId> {
+    u64::from_str_radix(text, 16).ok().map(MemberId)
+}
+
+fn why(name: &str) -> Option<JoinWhy> {
+    let all =
+        [JoinWhy::ScaleOut, JoinWhy::VolumeLost, JoinWhy::Corrupt, JoinWhy::Away, JoinWhy::StaleDisk, JoinWhy::Found];
+    all.into_iter().find(|why| why.name() == name)
+}
+
+fn operation(status: &OperationStatus) -> Option<Operation> {
+    let uid = |text: &Option<String>| text.clone().map(Uid);
+    let ordinal = status.ordinal;
+    let kind = match (status.kind.as_str(), &status.member, &status.pod) {
+        ("ScaleIn", ..) => OperationKind::Shrink { ordinal },
+        ("RestartMember", _, Some(pod)) => OperationKind::Restart { ordinal, pod: Uid(pod.clone()) },
+        (_, Some(member), _) => OperationKind::Join {
+            ordinal,
+            member: id(member)?,
+            old: status.old_member.as_deref().and_then(id),
+            wipe: uid(&status.wipe_volume),
+            why: status.why.as_deref().and_then(why)?,
+            nudged: uid(&status.nudged_pod),
+        },
+        _ => return None,
+    };
+    Some(Operation { kind, started: time(status.started_at.0) })
+}
+
+fn operation_status(operation: &Operation) -> OperationStatus {
+    let millis = i64::try_from(operation.started.0).unwrap_or(i64::MAX);
+    let mut status = OperationStatus {
+        kind: operation.kind.name().to_owned(),
+        ordinal: operation.kind.ordinal(),
+        why: None,
+        member: None,
+        old_member: None,
+        wipe_volume: None,
+        pod: None,
+        nudged_pod: None,
+        started_at: KubeTime(Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)),
+    };
+    match &operation.kind {
+        OperationKind::Join { member, old, wipe, why, nudged, .. } => {
+            status.why = Some(why.name().to_owned());
+            status.member = Some(member.to_string());
+            status.old_member = old.map(|old| old.to_string());
+            status.wipe_volume = wipe.as_ref().map(ToString::to_string);
+            status.nudged_pod = nudged.as_ref().map(ToString::to_string);
+        }
+        OperationKind::Restart { pod, .. } => status.pod = Some(pod.to_string()),
+        OperationKind::Shrink { .. } => {}
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(kind: OperationKind) {
+        let operation = Operation { kind, started: Time(1_700_000_000_000) };
+        let memory = Memory {
+            cluster: Some(0xfedc_ba98_7654_3210),
+            replicas: Some(3),
+            places: 4,
+            hibernated: false,
+            operation: Some(operation),
+        };
+        let mut status = RaftClusterStatus::default();
+        remember(&memory, &mut status);
+        let text = serde_json::to_string(&status).expect("it serializes");
+        let read: RaftClusterStatus = serde_json::from_str(&text).expect("it reads");
+        assert_eq!(super::memory(Some(&read)), memory);
+    }
+
+    #[test]
+    fn every_operation_comes_back_from_the_status_as_it_was() {
+        let all = [
+            JoinWhy::ScaleOut,
+            JoinWhy::VolumeLost,
+            JoinWhy::Corrupt,
+            JoinWhy::Away,
+            JoinWhy::StaleDisk,
+            JoinWhy::Found,
+        ];
+        for why in all {
+            let member = MemberId(u64::MAX);
+            let old = Some(MemberId(7));
+            round_trip(OperationKind::Join { ordinal: 3, member, old, wipe: Some(Uid("v".into())), why, nudged: None });
+            let nudged = Some(Uid("p".into()));
+            round_trip(OperationKind::Join { ordinal: 3, member, old: None, wipe: None, why, nudged });
+        }
+        round_trip(OperationKind::Shrink { ordinal: 3 });
+        round_trip(OperationKind::Restart { ordinal: 0, pod: Uid("p".into()) });
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_a_new_cluster() {
+        assert_eq!(super::memory(None), Memory::default());
+        assert_eq!(super::memory(Some(&RaftClusterStatus::default())), Memory::default());
+    }
+}
