@@ -1,6 +1,7 @@
 //! Three real members on loopback under load: killed, paused, wiped, filled, removed and added; nothing that was
 //! acknowledged is lost, and every member shows the same in the end.
 
+mod crash;
 mod disk;
 mod identity;
 mod lag;
