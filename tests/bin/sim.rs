@@ -1,9 +1,15 @@
-//! Runs simulated clusters, one for each seed: `sim --minutes 5`, or one of them again: `sim --seed 7041 --trace`.
+//! Runs simulated clusters, one for each seed: `sim --minutes 5`; one of them again: `sim --seed 7041 --trace`; the
+//! smallest part of it that still fails: `sim --seed 7041 --shrink`; or hunts bugs that were planted: `sim --hunt`.
 
 use clap::Parser;
+use raft::planted::Bug;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tests::sim::campaign::{Plan, campaign, explain, run};
+use tests::sim::campaign::{Plan, Setting, campaign, explain, replay, run};
+use tests::sim::hunt::{hunt, median};
+use tests::sim::queue::MILLI;
+use tests::sim::shrink::shrink;
+use tests::sim::swarm::{Cut, Fault, Feature};
 use tests::sim::trace::Lines;
 
 /// Simulated clusters under faults, checked as they run.
@@ -15,6 +21,9 @@ struct Arguments {
     /// Print everything that happens; with --seed.
     #[arg(long)]
     trace: bool,
+    /// Leave out whatever it fails without; with --seed.
+    #[arg(long)]
+    shrink: bool,
     /// How many seeds.
     #[arg(long, default_value_t = u64::MAX)]
     seeds: u64,
@@ -33,44 +42,124 @@ struct Arguments {
     /// Do not stop at the first failure.
     #[arg(long)]
     keep_going: bool,
+    /// Fail unless every mark of the coverage was reached.
+    #[arg(long)]
+    all_marks: bool,
+    /// A fault or a feature to leave out, by its name in the trace.
+    #[arg(long)]
+    without: Vec<String>,
+    /// End the trouble after so many milliseconds.
+    #[arg(long)]
+    trouble_ms: Option<u64>,
+    /// Plant this bug.
+    #[arg(long, value_parser = bug)]
+    plant: Option<Bug>,
+    /// Plant each bug in turn, or the one of --plant, and tell how many seeds it takes to find it.
+    #[arg(long)]
+    hunt: bool,
+    /// Hunts for each bug; with --hunt.
+    #[arg(long, default_value_t = 5)]
+    hunts: u64,
+}
+
+fn bug(name: &str) -> Result<Bug, String> {
+    let known = || Bug::ALL.map(Bug::name).join(", ");
+    Bug::ALL.into_iter().find(|bug| bug.name().starts_with(name)).ok_or_else(|| format!("known are {}", known()))
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.seed {
-        Some(seed) => one(seed, &arguments),
-        None => many(&arguments),
+    if !(arguments.trace || arguments.seed.is_some()) {
+        // A panic of the engine is reported with its seed; its message alone helps nobody.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    match (setting(&arguments), arguments.seed) {
+        (Err(unknown), _) => {
+            eprintln!("there is no fault and no feature {unknown:?}");
+            ExitCode::from(2)
+        }
+        (Ok(_), _) if arguments.hunt => hunt_all(&arguments),
+        (Ok(setting), Some(seed)) if arguments.shrink => shrink_one(seed, &setting),
+        (Ok(setting), Some(seed)) => one(seed, &setting, arguments.trace),
+        (Ok(setting), None) => many(&arguments, &setting),
     }
 }
 
-fn one(seed: u64, arguments: &Arguments) -> ExitCode {
-    let lines = if arguments.trace { Lines::Print } else { Lines::None };
-    let outcome = run(seed, arguments.members, lines);
+fn setting(arguments: &Arguments) -> Result<Setting, String> {
+    let mut cut = Cut { trouble: arguments.trouble_ms.map(|ms| ms * MILLI), ..Cut::default() };
+    for name in &arguments.without {
+        let fault = Fault::ALL.into_iter().find(|fault| format!("{fault:?}") == *name);
+        let feature = Feature::ALL.into_iter().find(|feature| format!("{feature:?}") == *name);
+        cut.faults.extend(fault);
+        cut.features.extend(feature);
+        if fault.is_none() && feature.is_none() {
+            return Err(name.clone());
+        }
+    }
+    Ok(Setting { voters: arguments.members, cut, bug: arguments.plant })
+}
+
+fn one(seed: u64, setting: &Setting, trace: bool) -> ExitCode {
+    let outcome = run(seed, setting, if trace { Lines::Print } else { Lines::None });
     println!("{}trace hash {:#018x}", outcome.report, outcome.trace_hash);
     let Some(failure) = outcome.failure else { return ExitCode::SUCCESS };
     println!("SIMFAIL check={} seed={seed} step={} {}", failure.check, outcome.report.steps, failure.what);
     ExitCode::FAILURE
 }
 
-fn many(arguments: &Arguments) -> ExitCode {
+fn shrink_one(seed: u64, setting: &Setting) -> ExitCode {
+    match shrink(seed, setting) {
+        Some(small) => {
+            println!("{}", replay(seed, &small));
+            ExitCode::FAILURE
+        }
+        None => {
+            println!("seed {seed} does not fail");
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn many(arguments: &Arguments, setting: &Setting) -> ExitCode {
     let began = Instant::now();
-    // A panic of the engine is reported with its seed below; its message alone helps nobody.
-    std::panic::set_hook(Box::new(|_| {}));
     let (report, failures) = campaign(&Plan {
         from: arguments.from,
         seeds: arguments.seeds,
         time: Duration::from_secs(60 * arguments.minutes),
         threads: arguments.threads,
-        voters: arguments.members,
         keep_going: arguments.keep_going,
+        setting: setting.clone(),
     });
     let minutes = began.elapsed().as_secs_f64() / 60.0;
     println!("{report}{:.0} seeds/min on {} threads", report.seeds as f64 / minutes, arguments.threads);
     if let Some((seed, failure)) = failures.first() {
-        println!("{}", explain(*seed, arguments.members, failure));
+        println!("{}", explain(*seed, setting, failure));
     }
     for (seed, failure) in failures.iter().skip(1) {
         println!("SIMFAIL check={} seed={seed} {}", failure.check, failure.what);
     }
-    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let missing = report.missing();
+    println!("marks never reached: {}", if missing.is_empty() { "none".to_owned() } else { missing.join(", ") });
+    let failed = !failures.is_empty() || arguments.all_marks && !missing.is_empty();
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn hunt_all(arguments: &Arguments) -> ExitCode {
+    let bugs = arguments.plant.map_or(Bug::ALL.to_vec(), |bug| vec![bug]);
+    let mut alive = 0;
+    println!("{:<24} {:>7}  {:<30} found by", "bug", "median", "seeds to the first kill");
+    for bug in bugs {
+        let time = Duration::from_secs(60 * arguments.minutes);
+        let kills: Vec<_> =
+            (0..arguments.hunts).map(|nth| hunt(bug, nth, arguments.seeds, arguments.threads, time)).collect();
+        let counts: Vec<u64> = kills.iter().flatten().map(|kill| kill.seeds).collect();
+        alive += u64::from(counts.len() < kills.len());
+        let shown: Vec<String> =
+            kills.iter().map(|kill| kill.as_ref().map_or("-".to_owned(), |kill| kill.seeds.to_string())).collect();
+        let checks: std::collections::BTreeSet<&str> = kills.iter().flatten().map(|kill| kill.failure.check).collect();
+        let median = median(counts).map_or("-".to_owned(), |median| median.to_string());
+        let checks = checks.into_iter().collect::<Vec<_>>().join(" ");
+        println!("{:<24} {median:>7}  {:<30} {checks}", bug.name(), shown.join(" "));
+    }
+    if alive == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -63,7 +63,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "harness",
-        what: "the judge of histories and the checkers, on cases known to be bad",
+        what: "the judge of histories and the checkers, on cases known to be bad; every decoder under mutated bytes",
         command: &["test", "--package", "tests", "--lib", "--locked"],
         environment: &[],
         runs_tests: true,
@@ -77,14 +77,14 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "sim",
-        what: "whole clusters of the engine, each from one seed",
+        what: "whole clusters on simulated disks, each from one seed; planted bugs are found",
         command: &["test", "--profile", "sim", "--package", "tests", "--test", "sim", "--locked"],
         environment: &[],
         runs_tests: true,
     },
     Step {
         name: "cluster",
-        what: "real members on loopback: killed, paused, wiped, filled",
+        what: "real members on loopback: killed, also at chosen system calls, paused, wiped, filled",
         command: &[
             "test",
             "--profile",

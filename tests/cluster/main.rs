@@ -2,6 +2,7 @@
 //! acknowledged is lost, and every member shows the same in the end.
 
 mod backups;
+mod crash;
 mod disk;
 mod identity;
 mod install;

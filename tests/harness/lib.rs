@@ -3,7 +3,9 @@
 //!
 //! ```text
 //!   cluster/   members as processes: start, kill, pause, cut off, fill; ports and folders of their own
+//!   fuzz/      every decoder under bytes it did not expect
 //!   history/   what each client asked and was told; the checker in revision order
+//!   crash      one member ended at a chosen system call, again and again, and what it still knows
 //!   client     a stock client of one member; workload: many of them, and what they saw
 //!   peer       etcd and its load generator, built from their Go modules into a cache
 //!   release/   what users run: static programs and their images, made without Docker
@@ -15,6 +17,8 @@
 
 pub mod client;
 pub mod cluster;
+pub mod crash;
+pub mod fuzz;
 pub mod go;
 pub mod history;
 pub mod image;

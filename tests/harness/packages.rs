@@ -6,8 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 /// A program, and the package that has it.
-const NEEDED: &[(&str, &str)] =
-    &[("etcdctl", "etcd-client"), ("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux")];
+const NEEDED: &[(&str, &str)] = &[
+    ("etcdctl", "etcd-client"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("nsenter", "util-linux"),
+    ("strace", "strace"),
+];
 
 /// Sees to it that the programs are there, as far as this process may.
 pub fn provide() {

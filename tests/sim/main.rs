@@ -1,14 +1,19 @@
 //! The cluster under simulation, a bounded number of seeds of it: `cargo test --profile sim -p tests --test sim`.
 //! SIM_SEEDS runs more of them, SIM_SEED one.
 
+use raft::planted::Bug;
 use std::time::Duration;
-use tests::sim::campaign::{Plan, campaign, explain, run};
+use tests::sim::campaign::{Plan, Setting, campaign, explain, run};
+use tests::sim::hunt::hunt;
+use tests::sim::shrink::shrink;
 use tests::sim::trace::Lines;
 
 /// Seeds of one run of the tests.
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 500;
 /// Seeds that run twice.
 const TWICE: u64 = 30;
+/// Seeds in which a planted bug must be found: several times what it takes, see `sim --hunt`.
+const HUNTED_SEEDS: u64 = 400;
 /// As many as the machine that runs the tests has cores.
 const THREADS: usize = 2;
 /// Longer than any number of seeds somebody waits for.
@@ -21,11 +26,12 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn every_rule_holds_in_every_seed() {
     let (from, seeds) = number("SIM_SEED").map_or((0, number("SIM_SEEDS").unwrap_or(SEEDS)), |seed| (seed, 1));
-    let plan = Plan { from, seeds, time: NO_LIMIT, threads: THREADS, voters: None, keep_going: false };
+    let setting = Setting::default();
+    let plan = Plan { from, seeds, time: NO_LIMIT, threads: THREADS, keep_going: false, setting };
     let (report, failures) = campaign(&plan);
     println!("{report}");
     if let Some((seed, failure)) = failures.first() {
-        panic!("{}", explain(*seed, None, failure));
+        panic!("{}", explain(*seed, &Setting::default(), failure));
     }
     assert_eq!(report.seeds, seeds);
 }
@@ -33,7 +39,7 @@ fn every_rule_holds_in_every_seed() {
 #[test]
 fn a_seed_gives_the_same_trace_again_line_by_line() {
     for seed in 0..TWICE {
-        let [first, second] = [(); 2].map(|()| run(seed, None, Lines::Latest(usize::MAX)));
+        let [first, second] = [(); 2].map(|()| run(seed, &Setting::default(), Lines::Latest(usize::MAX)));
         let differs = first.lines.iter().zip(&second.lines).position(|(one, other)| one != other);
         if let Some(at) = differs {
             panic!("seed {seed} differs in line {at}:\n{}\n{}", first.lines[at], second.lines[at]);
@@ -41,4 +47,26 @@ fn a_seed_gives_the_same_trace_again_line_by_line() {
         assert_eq!((first.lines.len(), first.trace_hash), (second.lines.len(), second.trace_hash), "seed {seed}");
         assert!(first.lines.len() > 100, "seed {seed} does something");
     }
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    let alive: Vec<&str> = Bug::ALL
+        .into_iter()
+        .filter(|bug| hunt(*bug, 0, HUNTED_SEEDS, THREADS, NO_LIMIT).is_none())
+        .map(Bug::name)
+        .collect();
+    assert!(alive.is_empty(), "{HUNTED_SEEDS} seeds did not find {alive:?}");
+}
+
+#[test]
+fn a_failure_gets_smaller_and_stays_the_same_failure() {
+    let setting = Setting { bug: Some(Bug::VoteBeforeSync), ..Setting::default() };
+    let failing = (0..HUNTED_SEEDS).find_map(|seed| Some((seed, run(seed, &setting, Lines::None).failure?)));
+    let (seed, failure) = failing.expect("the bug is found");
+    let small = shrink(seed, &setting).expect("it fails");
+    assert!(small.cut.faults.len() > 5, "{small:?}");
+    let again = run(seed, &small, Lines::None).failure.expect("it still fails");
+    assert_eq!(again.check, failure.check);
+    assert!(shrink(seed, &Setting::default()).is_none(), "without the bug nothing fails");
 }

@@ -35,6 +35,7 @@ mod membership;
 mod message;
 mod node;
 mod output;
+pub mod planted;
 mod quorum;
 mod read;
 mod role;

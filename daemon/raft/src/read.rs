@@ -10,6 +10,7 @@ use crate::core::Core;
 use crate::input::Token;
 use crate::message::Message;
 use crate::output::{Answer, Output, ReadError};
+use crate::planted::{Bug, is_planted};
 use crate::types::{Index, MemberId, ReadRound, Time};
 
 /// Reads gathering for the next round. The caller batches, so this many means a leader that cannot confirm for long.
@@ -51,6 +52,10 @@ impl Rounds {
         // A follower repeats a question whose answer may have been lost: one answer is enough.
         let repeated = self.under_way.iter().any(|round| round.readers.contains(&reader));
         if matches!(reader, Reader::There(..)) && (repeated || self.gathering.contains(&reader)) {
+            return true;
+        }
+        if let Some(round) = self.under_way.as_mut().filter(|_| is_planted(Bug::EarlierRound)) {
+            round.readers.push(reader);
             return true;
         }
         let room = self.gathering.len() < GATHERING_MAX;

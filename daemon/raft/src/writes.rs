@@ -8,6 +8,7 @@
 use crate::entry::Entry;
 use crate::message::Envelope;
 use crate::output::{Output, Persist};
+use crate::planted::{Bug, is_planted};
 use crate::types::{HardState, Index, IoId, LogId};
 use std::collections::VecDeque;
 
@@ -43,6 +44,9 @@ impl Writes {
     }
 
     pub(crate) fn stage_hard_state(&mut self, state: HardState) {
+        if is_planted(Bug::TermNotWritten) && state.vote.is_none() {
+            return;
+        }
         self.staged_hard_state = Some(state);
         self.hard_state_io = self.next_io();
     }
@@ -76,7 +80,7 @@ impl Writes {
 
     /// A reply: at once, or when the hard state it stands on is durable.
     pub(crate) fn send_after_hard_state(&mut self, envelope: Envelope, out: &mut Output) {
-        if self.is_durable(self.hard_state_io) {
+        if self.is_durable(self.hard_state_io) || is_planted(Bug::VoteBeforeSync) {
             out.send.push(envelope);
             return;
         }

@@ -159,46 +159,61 @@ impl Applier {
     }
 
     fn apply(&self, entries: &[Entry]) -> Result<Completion, Fault> {
-        let mut outcomes = Vec::new();
-        let mut commands: Vec<(&Entry, Command)> = Vec::with_capacity(entries.len());
-        for entry in entries {
-            match entry.kind() {
-                EntryKind::Command => {
-                    let command = Command::decode(&entry.payload()).map_err(Fault::storage)?;
-                    commands.push((entry, command));
-                }
-                EntryKind::Noop | EntryKind::Membership => {
-                    self.apply_commands(&mut commands, &mut outcomes)?;
-                    self.state.store.advance(entry.index().0);
-                }
-            }
-        }
-        self.apply_commands(&mut commands, &mut outcomes)?;
+        let outcomes = apply_entries(&self.state.store, self.me, entries)?;
         let last = entries.last().map_or(LogId::ZERO, Entry::id);
         Ok(Completion::Applied { through: last.index, term: last.term, outcomes })
     }
+}
 
-    fn apply_commands(&self, commands: &mut Vec<(&Entry, Command)>, outcomes: &mut Vec<Outcome>) -> Result<(), Fault> {
-        if commands.is_empty() {
-            return Ok(());
-        }
-        let batch: Vec<Apply<'_>> = commands
-            .iter()
-            .map(|(entry, command)| Apply { index: entry.index().0, command, answered: self.is_mine(command) })
-            .collect();
-        let results = self.state.store.apply(&batch)?;
-        for ((entry, command), outcome) in commands.drain(..).zip(results) {
-            if self.is_mine(&command) {
-                let applied = Applied { outcome, index: entry.index(), term: entry.term() };
-                outcomes.push(Outcome { sequence: command.id.sequence, applied });
+/// Applies committed entries, as they follow each other in the log, to the store of the member `me`, and tells what
+/// its own requests among them led to, in the order of the log.
+///
+/// # Errors
+/// [`Fault`] if the storage fails or an entry carries no command. The member must then stop.
+///
+/// # Panics
+/// If a command has been applied already.
+pub fn apply_entries(store: &Store, me: MemberId, entries: &[Entry]) -> Result<Vec<Outcome>, Fault> {
+    let mut outcomes = Vec::new();
+    let mut commands: Vec<(&Entry, Command)> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        match entry.kind() {
+            EntryKind::Command => {
+                let command = Command::decode(&entry.payload()).map_err(Fault::storage)?;
+                commands.push((entry, command));
+            }
+            EntryKind::Noop | EntryKind::Membership => {
+                apply_commands(store, me, &mut commands, &mut outcomes)?;
+                store.advance(entry.index().0);
             }
         }
-        Ok(())
     }
+    apply_commands(store, me, &mut commands, &mut outcomes)?;
+    Ok(outcomes)
+}
 
-    fn is_mine(&self, command: &Command) -> bool {
-        command.id.origin == self.me.0
+fn apply_commands(
+    store: &Store,
+    me: MemberId,
+    commands: &mut Vec<(&Entry, Command)>,
+    outcomes: &mut Vec<Outcome>,
+) -> Result<(), Fault> {
+    if commands.is_empty() {
+        return Ok(());
     }
+    let is_mine = |command: &Command| command.id.origin == me.0;
+    let batch: Vec<Apply<'_>> = commands
+        .iter()
+        .map(|(entry, command)| Apply { index: entry.index().0, command, answered: is_mine(command) })
+        .collect();
+    let results = store.apply(&batch)?;
+    for ((entry, command), outcome) in commands.drain(..).zip(results) {
+        if is_mine(&command) {
+            let applied = Applied { outcome, index: entry.index(), term: entry.term() };
+            outcomes.push(Outcome { sequence: command.id.sequence, applied });
+        }
+    }
+    Ok(())
 }
 
 /// What becomes of the keeper's news.

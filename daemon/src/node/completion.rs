@@ -44,9 +44,9 @@ pub(crate) enum Completion {
 
 /// The outcome of a request that was made at this member.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// The request's sequence.
-    pub(crate) sequence: u64,
+    pub sequence: u64,
     /// What it did, and where it stands.
-    pub(crate) applied: super::Applied,
+    pub applied: super::Applied,
 }

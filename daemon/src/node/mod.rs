@@ -37,6 +37,8 @@ mod turn;
 mod view;
 mod waiters;
 
+pub use applier::apply_entries;
+pub use completion::Outcome;
 pub use ending::{StartError, Stop};
 pub use failure::{ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
 pub use handle::{Applied, COMMAND_BYTES_MAX, Handle};

@@ -26,7 +26,7 @@ use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use admin_api::Id;
 use mvcc::{Body, PublishedMember, Store};
 use prometheus::Registry;
-use raft::{Boot, Config, HardState, Index, IoId, LogId, Membership, MembershipDecodeError, Now, Persist, Raft, Term};
+use raft::{Config, HardState, Index, IoId, LogId, Membership, MembershipDecodeError, Now, Persist, Raft, Term};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -275,21 +275,9 @@ async fn open_engine(
     if applied < remembered.start.index {
         return Err(StartError::StoreBehind { applied, start: remembered.start });
     }
-    let memberships = remembered.memberships.into_iter();
-    let boot = Boot {
-        hard_state: remembered.hard_state,
-        start: remembered.start,
-        terms: remembered.terms,
-        last: remembered.last,
-        recent: remembered.recent,
-        memberships: memberships
-            .map(|(at, bytes)| Ok((at, Membership::decode(bytes)?)))
-            .collect::<Result<_, MembershipDecodeError>>()?,
-        applied,
-        commit: remembered.commit,
-    };
     let clock = Clock::start();
     let now = clock.now();
+    let boot = remembered.into_boot(applied)?;
     let raft = Raft::new(raft_config(settings, &admitted.identity)?, boot, now);
     Ok((Engine { raft, clock, now }, log))
 }

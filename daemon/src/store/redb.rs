@@ -1,11 +1,19 @@
 //! The three tables in one redb file. Every commit is durable when it returns and atomic through a crash; the file
 //! is usable at once after one, as commits carry the allocator's state with them.
+//!
+//! What has rotted is never served. redb does not look at the checksums of its pages when it reads them, so all of them
+//! are checked when the file is opened, and every row carries one of its own:
+//!
+//! ```text
+//!   row   value │ crc32c u32 of key and value, little-endian
+//! ```
 
 use super::STATE_FILE;
 use super::file::DiskFile;
 use crate::disk::{Disk, File};
 use ::redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, Table as WriteTable, TableDefinition};
 use mvcc::{Backend, Change, Direction, Fault, REVISION_KEY_BYTES, Span, Table, View, Visit};
+use raft::planted::{Bug, is_planted};
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -15,6 +23,8 @@ type RevisionKey = &'static [u8; REVISION_KEY_BYTES];
 const HEAD: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("head");
 const KEYS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("keys");
 const REVISIONS: TableDefinition<'_, RevisionKey, &[u8]> = TableDefinition::new("revisions");
+
+const CHECKSUM_BYTES: usize = 4;
 
 /// The name of a state file that is still being created.
 const UNFINISHED_FILE: &str = "state.redb.unfinished";
@@ -76,10 +86,14 @@ impl RedbBackend {
     fn open_file(file: Arc<dyn File>, options: Options) -> Result<Self, Fault> {
         let mut builder = Builder::new();
         builder.set_cache_size(options.cache_bytes);
-        let database = builder
+        let mut database = builder
             .create_with_backend(DiskFile::new(Arc::clone(&file)).map_err(Fault::storage)?)
             .map_err(Fault::storage)?;
-        Ok(Self { database, file })
+        match database.check_integrity() {
+            Ok(true) => Ok(Self { database, file }),
+            Ok(false) => Err(Fault::Damaged("the database file has rotted")),
+            Err(error) => Err(Fault::storage(error)),
+        }
     }
 }
 
@@ -94,6 +108,20 @@ impl Backend for RedbBackend {
     }
 
     fn commit(&self, write: &mut dyn FnMut(&mut dyn Change) -> Result<(), Fault>) -> Result<(), Fault> {
+        if is_planted(Bug::AppliedApart) {
+            self.commit_tables(&mut |change| write(&mut Only { change, head: false }))?;
+            return self.commit_tables(&mut |change| write(&mut Only { change, head: true }));
+        }
+        self.commit_tables(write)
+    }
+
+    fn allocated(&self) -> u64 {
+        self.file.size().unwrap_or(0) // only told to people
+    }
+}
+
+impl RedbBackend {
+    fn commit_tables(&self, write: &mut dyn FnMut(&mut dyn Change) -> Result<(), Fault>) -> Result<(), Fault> {
         let mut transaction = self.database.begin_write().map_err(Fault::storage)?;
         transaction.set_quick_repair(true);
         {
@@ -101,14 +129,27 @@ impl Backend for RedbBackend {
                 head: transaction.open_table(HEAD).map_err(Fault::storage)?,
                 keys: transaction.open_table(KEYS).map_err(Fault::storage)?,
                 revisions: transaction.open_table(REVISIONS).map_err(Fault::storage)?,
+                row: Vec::new(),
             };
             write(&mut tables)?;
         }
         transaction.commit().map_err(Fault::storage)
     }
+}
 
-    fn allocated(&self) -> u64 {
-        self.file.size().unwrap_or(0) // only told to people
+/// Lets through what goes to the head, or everything else: for [`Bug::AppliedApart`].
+struct Only<'a> {
+    change: &'a mut dyn Change,
+    head: bool,
+}
+
+impl Change for Only<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        if (table == Table::Head) == self.head { self.change.put(table, key, value) } else { Ok(()) }
+    }
+
+    fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), Fault> {
+        if (table == Table::Head) == self.head { self.change.remove(table, key) } else { Ok(()) }
     }
 }
 
@@ -127,7 +168,7 @@ impl View for RedbView {
         };
         let row = row.map_err(Fault::storage)?;
         if let Some(row) = &row {
-            found(row.value());
+            found(unsealed(key, row.value())?);
         }
         Ok(row.is_some())
     }
@@ -157,7 +198,7 @@ fn scan_bytes(
         Direction::Backward => rows.next_back(),
     } {
         let (key, value) = row.map_err(Fault::storage)?;
-        if visit(key.value(), value.value())?.is_break() {
+        if visit(key.value(), unsealed(key.value(), value.value())?)?.is_break() {
             break;
         }
     }
@@ -178,7 +219,7 @@ fn scan_revisions(
         Direction::Backward => rows.next_back(),
     } {
         let (key, value) = row.map_err(Fault::storage)?;
-        if visit(key.value(), value.value())?.is_break() {
+        if visit(key.value(), unsealed(key.value(), value.value())?)?.is_break() {
             break;
         }
     }
@@ -189,14 +230,32 @@ struct Tables<'t> {
     head: WriteTable<'t, &'static [u8], &'static [u8]>,
     keys: WriteTable<'t, &'static [u8], &'static [u8]>,
     revisions: WriteTable<'t, RevisionKey, &'static [u8]>,
+    /// Keeps what it has allocated.
+    row: Vec<u8>,
+}
+
+fn checksum(key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    crc32c::crc32c_append(crc32c::crc32c(key), value).to_le_bytes()
+}
+
+/// The value of a row that is as it was written.
+fn unsealed<'r>(key: &[u8], row: &'r [u8]) -> Result<&'r [u8], Fault> {
+    match row.split_last_chunk() {
+        Some((value, found)) if *found == checksum(key, value) => Ok(value),
+        _ => Err(Fault::Damaged("a row has another checksum")),
+    }
 }
 
 impl Change for Tables<'_> {
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.row.clear();
+        self.row.extend_from_slice(value);
+        self.row.extend_from_slice(&checksum(key, value));
+        let row = &self.row[..];
         match table {
-            Table::Head => self.head.insert(key, value).map(drop),
-            Table::Keys => self.keys.insert(key, value).map(drop),
-            Table::Revisions => self.revisions.insert(revision_key(key)?, value).map(drop),
+            Table::Head => self.head.insert(key, row).map(drop),
+            Table::Keys => self.keys.insert(key, row).map(drop),
+            Table::Revisions => self.revisions.insert(revision_key(key)?, row).map(drop),
         }
         .map_err(Fault::storage)
     }

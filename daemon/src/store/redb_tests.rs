@@ -98,3 +98,61 @@ fn a_commit_whose_sync_fails_is_a_fault() {
     disk.fail_sync(disk.counts().syncs + 1);
     assert!(matches!(store.flush(0), Err(Fault::Storage(_))));
 }
+
+/// What is asked of a store that was opened again, or why it is not served: the applied index and every key.
+fn served(disk: &SimDisk) -> Result<(u64, mvcc::RangeResult), String> {
+    let backend = RedbBackend::open(disk, Options { cache_bytes: 1 << 20 }).map_err(|fault| fault.to_string())?;
+    let store = Store::open(Arc::new(backend)).map_err(|fault| fault.to_string())?;
+    let everything = RangeRequest { range: KeyRange::all(), ..RangeRequest::default() };
+    let seen = store.range(&everything).map_err(|error| error.to_string())?;
+    store.hash_kv(Revision(0)).map_err(|error| error.to_string())?;
+    Ok((store.applied(), seen))
+}
+
+/// Opens copies of a file with one bit the wrong way round, each in a byte that is in use, or was.
+fn flip_bits(flips: u64) -> (u64, u64) {
+    let history = history(120);
+    let disk = SimDisk::new();
+    flush_until_power_is_lost(&disk, &history).expect("no faults");
+    let expected = served(&disk).expect("sound");
+    let bytes = disk.contents(STATE_FILE).expect("it is there");
+    let used: Vec<u64> = (0..).zip(&bytes).filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
+    let (mut noticed, mut harmless) = (0, 0);
+    let mut dice: u64 = 1;
+    for flip in 0..flips {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let at = used[usize::try_from(dice >> 33).expect("31 bits") % used.len()];
+        let mask = 1 << (flip % 8);
+        let copy = disk.crash(Fate::Kept);
+        assert!(copy.flip(STATE_FILE, at, mask));
+        // A database that meets what cannot be may also panic: the member ends, and serves nothing.
+        match std::panic::catch_unwind(|| served(&copy)) {
+            Ok(Ok(found)) => {
+                assert_eq!(found, expected, "a bit of the byte at {at} was flipped");
+                harmless += 1;
+            }
+            Ok(Err(_)) | Err(_) => noticed += 1,
+        }
+    }
+    (noticed, harmless)
+}
+
+#[test]
+fn a_bit_that_has_turned_is_noticed_or_changes_nothing() {
+    let (noticed, harmless) = flip_bits(400);
+    println!("noticed {noticed}, harmless {harmless}, wrong answers 0");
+    assert!(noticed > 20, "noticed {noticed}, harmless {harmless}");
+}
+
+#[test]
+fn a_row_that_rots_under_an_open_database_is_not_served() {
+    let row = [b"value".as_slice(), &checksum(b"key", b"value")].concat();
+    assert_eq!(unsealed(b"key", &row).expect("as it was written"), b"value");
+    for bit in 0..row.len() * 8 {
+        let mut rotten = row.clone();
+        rotten[bit / 8] ^= 1 << (bit % 8);
+        assert!(matches!(unsealed(b"key", &rotten), Err(Fault::Damaged(_))), "bit {bit}");
+    }
+    assert!(unsealed(b"kez", &row).is_err());
+    assert!(unsealed(b"key", b"abc").is_err());
+}

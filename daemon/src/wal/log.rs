@@ -19,6 +19,7 @@ use super::segment::{Segment, segment_name};
 use super::state::LogState;
 use crate::disk::{Disk, File};
 use bytes::Bytes;
+use raft::planted::{Bug, is_planted};
 use raft::{Entry, Index, LogId};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -104,7 +105,10 @@ impl Log {
     /// Makes everything written durable.
     pub(super) fn sync(&mut self) -> Result<(), WalError> {
         self.refuse_after_failure()?;
-        let synced = self.current().file.sync();
+        let mut synced = self.current().file.sync();
+        if synced.is_err() && is_planted(Bug::SyncRetried) {
+            synced = self.current().file.sync();
+        }
         self.or_fail("syncing", synced)
     }
 
@@ -121,6 +125,11 @@ impl Log {
             return Ok(None);
         }
         let start = self.state.id_at(before).expect("what the index holds is in the log");
+        if is_planted(Bug::PurgeBeforeMark) {
+            self.index.compact(start.index, first_segment);
+            self.drop_before(first_segment);
+            self.pool.look_after().ok();
+        }
         self.put(&[Control::Start { start, first_segment }], &[])?;
         self.sync()?;
         self.drop_before(first_segment);
@@ -245,7 +254,9 @@ impl Log {
             return Err(error);
         }
         self.disk.rename(&name, &segment_name(sequence))?;
-        self.disk.sync_dir()?;
+        if !is_planted(Bug::NameNotSynced) {
+            self.disk.sync_dir()?;
+        }
         Ok((Segment { sequence, salt, file }, chain))
     }
 

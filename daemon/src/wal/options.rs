@@ -2,7 +2,7 @@
 
 use super::error::Problem;
 use bytes::Bytes;
-use raft::{Entry, HardState, Index, LogId, Term};
+use raft::{Boot, Entry, HardState, Index, LogId, Membership, MembershipDecodeError, Term};
 
 /// How a log is kept.
 #[derive(Clone, Debug)]
@@ -51,6 +51,26 @@ pub struct Remembered {
     pub memberships: Vec<(Index, Bytes)>,
     /// An index known to be committed; zero when none was kept.
     pub commit: Index,
+}
+
+impl Remembered {
+    /// What the engine starts from, over a state machine that has applied everything up to `applied`.
+    ///
+    /// # Errors
+    /// When a membership cannot be read.
+    pub fn into_boot(self, applied: Index) -> Result<Boot, MembershipDecodeError> {
+        let memberships = self.memberships.into_iter().map(|(at, bytes)| Ok((at, Membership::decode(bytes)?)));
+        Ok(Boot {
+            hard_state: self.hard_state,
+            start: self.start,
+            terms: self.terms,
+            last: self.last,
+            recent: self.recent,
+            memberships: memberships.collect::<Result<_, _>>()?,
+            applied,
+            commit: self.commit,
+        })
+    }
 }
 
 /// What opening a log found, for the log file and the metrics.

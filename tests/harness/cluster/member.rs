@@ -35,6 +35,8 @@ pub struct Member {
     program: PathBuf,
     namespace: Option<String>,
     arguments: Vec<String>,
+    /// What the program is started under, with its arguments; the program must stay the direct child.
+    wrapper: Vec<String>,
     child: Option<Child>,
     starts: u32,
 }
@@ -92,6 +94,7 @@ impl Member {
             program: plan.program,
             namespace: plan.namespace,
             arguments,
+            wrapper: Vec::new(),
             child: None,
             starts: 0,
         }
@@ -106,6 +109,11 @@ impl Member {
     /// Adds a flag for the next start.
     pub fn with_flag(&mut self, flag: impl Into<String>) {
         self.arguments.push(flag.into());
+    }
+
+    /// Starts the program under another one from now on, which must leave it the direct child; under none if empty.
+    pub fn under(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
     }
 
     /// Starts the process without waiting for anything.
@@ -125,7 +133,14 @@ impl Member {
                 command.arg(format!("--net=/run/netns/{namespace}")).arg(&self.program);
                 command
             }
-            None => Command::new(&self.program),
+            None => match self.wrapper.split_first() {
+                Some((wrapper, arguments)) => {
+                    let mut command = Command::new(wrapper);
+                    command.args(arguments).arg(&self.program);
+                    command
+                }
+                None => Command::new(&self.program),
+            },
         };
         if self.flavor == Flavor::Quorate {
             command.arg("serve");
@@ -147,7 +162,7 @@ impl Member {
     pub fn wait_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_WITHIN;
         loop {
-            if self.log().contains(READY_LINE) && TcpStream::connect(&self.client).is_ok() {
+            if self.is_ready() {
                 return Ok(());
             }
             if let Some(status) = self.ended()? {
@@ -161,6 +176,12 @@ impl Member {
             );
             thread::sleep(LOOK_AGAIN_AFTER);
         }
+    }
+
+    /// Whether it says that it serves clients, and does.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.log().contains(READY_LINE) && TcpStream::connect(&self.client).is_ok()
     }
 
     /// The exit status, if the process has ended by itself.

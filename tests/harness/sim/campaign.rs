@@ -2,8 +2,10 @@
 
 use super::checks::Violation;
 use super::report::Report;
+use super::swarm::Cut;
 use super::trace::{Lines, Trace};
 use super::world::World;
+use raft::planted::{Bug, plant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,8 +27,19 @@ pub struct Outcome {
     pub lines: Vec<String>,
 }
 
+/// What one seed runs under, besides what it draws.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// How many voters, if not drawn.
+    pub voters: Option<usize>,
+    /// What is left out.
+    pub cut: Cut,
+    /// The bug that is planted.
+    pub bug: Option<Bug>,
+}
+
 /// What a campaign runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The first seed.
     pub from: u64,
@@ -36,18 +49,20 @@ pub struct Plan {
     pub time: Duration,
     /// How many at once.
     pub threads: usize,
-    /// How many voters, if not drawn.
-    pub voters: Option<usize>,
     /// Goes on after a failure.
     pub keep_going: bool,
+    /// For every seed.
+    pub setting: Setting,
 }
 
 /// Runs one seed.
 #[must_use]
-pub fn run(seed: u64, voters: Option<usize>, lines: Lines) -> Outcome {
-    let mut world = World::new(seed, voters, Trace::new(lines));
+pub fn run(seed: u64, setting: &Setting, lines: Lines) -> Outcome {
+    let mut world = World::new(seed, setting.voters, &setting.cut, Trace::new(lines));
+    plant(setting.bug);
     // An engine that panics has broken a rule of its own; the seed is what matters, not the unwinding.
     let verdict = catch_unwind(AssertUnwindSafe(|| world.run()));
+    plant(None);
     let failure = match verdict {
         Ok(verdict) => verdict.err(),
         Err(panic) => Some(Violation { check: "panic", what: panic_message(panic.as_ref()) }),
@@ -75,7 +90,7 @@ pub fn campaign(plan: &Plan) -> (Report, Vec<(u64, Violation)>) {
             if nth >= plan.seeds {
                 break;
             }
-            let outcome = run(plan.from + nth, plan.voters, Lines::None);
+            let outcome = run(plan.from + nth, &plan.setting, Lines::None);
             report.add(&outcome.report);
             if let Some(failure) = outcome.failure {
                 failures.push((plan.from + nth, failure));
@@ -98,15 +113,37 @@ pub fn campaign(plan: &Plan) -> (Report, Vec<(u64, Violation)>) {
 
 /// The lines that tell of a failure: which rule, the last things that happened, and how to see it again.
 #[must_use]
-pub fn explain(seed: u64, voters: Option<usize>, failure: &Violation) -> String {
-    let again = run(seed, voters, Lines::Latest(LINES_BEFORE));
-    let members = voters.map(|count| format!(" --members {count}")).unwrap_or_default();
+pub fn explain(seed: u64, setting: &Setting, failure: &Violation) -> String {
+    let again = run(seed, setting, Lines::Latest(LINES_BEFORE));
     let what = if again.failure.as_ref() == Some(failure) { "" } else { " (it does not fail the same way again!)" };
     format!(
-        "{}\nSIMFAIL check={} seed={seed} step={} {}{what}\nreplay: cargo run --profile sim -p tests --bin sim -- --seed {seed}{members} --trace",
+        "{}\nSIMFAIL check={} seed={seed} step={} {}{what}\nreplay: {}",
         again.lines.join("\n"),
         failure.check,
         again.report.steps,
         failure.what,
+        replay(seed, setting),
     )
+}
+
+/// The command that runs a seed again.
+#[must_use]
+pub fn replay(seed: u64, setting: &Setting) -> String {
+    let mut command = format!("cargo run --profile sim -p tests --bin sim -- --seed {seed} --trace");
+    if let Some(voters) = setting.voters {
+        command += &format!(" --members {voters}");
+    }
+    if let Some(bug) = setting.bug {
+        command += &format!(" --plant {}", bug.name());
+    }
+    for fault in &setting.cut.faults {
+        command += &format!(" --without {fault:?}");
+    }
+    for feature in &setting.cut.features {
+        command += &format!(" --without {feature:?}");
+    }
+    if let Some(trouble) = setting.cut.trouble {
+        command += &format!(" --trouble-ms {}", trouble / super::queue::MILLI);
+    }
+    command
 }

@@ -4,15 +4,18 @@
 //! A client sits at one member, its home, and may send its write to another one, as a follower does that passes a
 //! write on; the home answers once it has applied the entry. A client whose home stops never learns the outcome.
 
+use super::checks::configs::is_quorum;
 use super::checks::history::Floor;
 use super::checks::{Verdict, ensure};
-use super::machine::{KEYS, Write};
+use super::machine::KEYS;
 use super::member::What;
 use super::perform::by_id;
 use super::swarm::Feature;
 use super::world::{Event, World, broken, node_info};
+use super::write::{Deed, Write};
+use quorate::node::Outcome;
 use raft::{
-    Answer, Change, Entry, EntryKind, Input, MemberId, Membership, MembershipError, Proposal, ProposeError, ReadError,
+    Answer, Change, EntryKind, Input, MemberId, Membership, MembershipError, Proposal, ProposeError, ReadError,
     RoleName, Term, Token, TransferError,
 };
 use std::collections::BTreeMap;
@@ -36,6 +39,8 @@ enum Asked {
 struct Pending {
     slot: usize,
     life: u32,
+    /// The step before it was asked.
+    step: u64,
     asked: Asked,
 }
 
@@ -84,7 +89,9 @@ impl World {
         self.clients.last_token += 1;
         let token = self.clients.last_token;
         if self.members[slot].is_running() {
-            self.clients.pending.insert(token, Pending { slot, life: self.members[slot].life, asked });
+            self.clients
+                .pending
+                .insert(token, Pending { slot, life: self.members[slot].life, step: self.report.steps, asked });
         }
         Token(token)
     }
@@ -100,10 +107,21 @@ impl World {
                 let token = self.token(slot, asked);
                 let key = u8::try_from(self.chance.client.below(KEYS as u64)).expect("a few keys");
                 let padding = usize::try_from(self.chance.client.below(self.swarm.payload_max)).expect("small");
-                Proposal { token, kind: EntryKind::Command, payload: Write { id: token.0, key }.encode(padding) }
+                let write = Write { id: token.0, key, deed: self.draw_deed() };
+                let payload = write.encode(self.members[home].id, padding);
+                Proposal { token, kind: EntryKind::Command, payload }
             })
             .collect();
         self.happen(slot, What::Ask(Box::new(Input::Propose(proposals))));
+    }
+
+    fn draw_deed(&mut self) -> Deed {
+        match self.chance.client.below(20) {
+            0..3 => Deed::Replace,
+            3..5 => Deed::Delete,
+            5 => Deed::Compact,
+            _ => Deed::Put,
+        }
     }
 
     fn ask_read(&mut self) {
@@ -202,6 +220,7 @@ impl World {
             }
             (Answer::Proposed(_, Err(_)), Asked::Write { .. }) => self.history.refused(token.0),
             (Answer::Read(_, Ok(index)), asked @ Asked::Read { .. }) => {
+                self.check_round(slot, pending.step)?;
                 self.clients.placed.insert(token.0, asked);
                 self.members[slot].reads.push((*index, token.0));
                 self.serve_reads(slot)?;
@@ -214,15 +233,18 @@ impl World {
         Ok(())
     }
 
-    /// A member has applied these entries; clients at home there learn of it.
-    pub(super) fn acknowledge(&mut self, slot: usize, entries: &[Entry]) -> Verdict {
+    /// A member has applied requests that were made at it; their clients learn of it.
+    pub(super) fn acknowledge(&mut self, slot: usize, outcomes: &[Outcome]) -> Verdict {
         let life = self.members[slot].life;
-        for (entry, write) in entries.iter().filter_map(|entry| Some((entry, Write::of(entry)?))) {
+        for Outcome { sequence: id, applied } in outcomes {
             let at_home = |asked: &Asked| matches!(asked, Asked::Write { home, life: then, .. } if (*home, *then) == (slot, life));
-            let asked = self.clients.placed.get(&write.id).or(self.clients.pending.get(&write.id).map(|p| &p.asked));
+            let asked = self.clients.placed.get(id).or(self.clients.pending.get(id).map(|p| &p.asked));
             if let Some(Asked::Write { floor, .. }) = asked.copied().filter(at_home) {
-                self.clients.placed.remove(&write.id);
-                self.history.written(write.id, floor, entry.index(), &self.ledger)?;
+                self.clients.placed.remove(id);
+                self.history.written(*id, floor, applied.index, &self.ledger)?;
+                if let Ok(done) = &applied.outcome {
+                    self.history.revised(applied.index, done.revision)?;
+                }
             }
         }
         self.serve_reads(slot)
@@ -231,16 +253,27 @@ impl World {
     /// Reads whose index has been applied see the registers.
     pub(super) fn serve_reads(&mut self, slot: usize) -> Verdict {
         let member = &mut self.members[slot];
-        let state = &member.machine.state;
-        let at = state.applied.last.index;
+        let at = member.machine.state.applied.last.index;
         let ready: Vec<u64> = member.reads.extract_if(.., |(index, _)| *index <= at).map(|(_, token)| token).collect();
         for token in ready {
             if let Some(Asked::Read { key, floor }) = self.clients.placed.remove(&token) {
-                self.history.read(key, state.cells[key], floor, at, &self.ledger)?;
+                let found = self.members[slot].machine.read(key)?;
+                self.history.read(key, found, floor, at, &self.ledger)?;
                 self.report.reach("read served");
             }
         }
         Ok(())
+    }
+
+    /// A leader that confirms a read has begun to ask the others after the read came, unless it decides alone.
+    fn check_round(&self, slot: usize, asked: u64) -> Verdict {
+        let member = &self.members[slot];
+        let Some(raft) = member.raft.as_ref().filter(|_| member.leading.is_some()) else { return Ok(()) };
+        let alone = is_quorum(raft.membership().1, |voter| voter == member.id);
+        let (round, began) = member.round;
+        ensure("S9", alone || began > asked, || {
+            format!("{} confirms a read that came after step {asked} by {round:?}, begun in step {began}", member.id)
+        })
     }
 
     /// Nobody who still runs owes an answer.

@@ -1,13 +1,16 @@
-//! A disk with a write-ahead log on it, seen from above the log's own recovery: writes are whole or not at all, in
-//! order, and durable only when a flush that began after them has ended.
+//! A member's log disk: the production log on a [`Medium`], and what it must hold.
 //!
-//! One flush runs at a time and takes with it everything queued when it began, as the real log does. A crash keeps
-//! what is durable and any first part of what was queued: a flush may have done its work without saying so.
+//! One flush runs at a time and takes with it everything queued when it began, as the real log does. `durable` is what
+//! has been reported, `live` what the member believes it has asked for; what a crash leaves lies between.
 
-use super::image::LogImage;
+use super::checks::{Violation, ensure};
+use super::image::{Base, LogImage};
+use super::medium::{End, Medium, is_log};
 use super::rng::Rng;
-use raft::{HardState, IoId, MemberId, Persist, Term};
+use quorate::wal::{Options, Room, WalRequest};
+use raft::{Boot, Entry, HardState, Index, IoId, LogId, LogRead, LogReadFailure, MemberId, Membership, Persist, Term};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// How many of the latest votes are remembered for the checks.
 const VOTES_KEPT: usize = 64;
@@ -21,33 +24,69 @@ pub struct Disk {
     pub live: LogImage,
     /// The votes that are durable, by term.
     pub votes: BTreeMap<Term, MemberId>,
+    /// The bytes.
+    pub medium: Medium,
+    member: MemberId,
     queued: VecDeque<Persist>,
     /// How many of the queued writes the running flush covers.
     flushing: usize,
     /// Tells the completion of the running flush from that of one a crash has forgotten.
     pub flush: u64,
     last_io: Option<IoId>,
+    /// What a sound batch follows: damage to it cannot pass for a write that never finished.
+    settled: LogId,
+    /// A write behind that took entries back: damage to it brings them up again.
+    cut_last: bool,
     /// No room for entries: a write that carries some waits, and everything behind it.
     pub full: bool,
     /// How many times slower than usual.
     pub slowness: u64,
 }
 
+/// What a flush has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flushed {
+    /// The last write that is durable now.
+    pub durable: Option<IoId>,
+    /// The disk has failed, or is full: the process must end.
+    pub failed: bool,
+}
+
 impl Disk {
-    /// A disk with this log on it.
+    /// A formatted disk with an empty log: with the first configuration of a new cluster, or without one.
+    ///
+    /// # Panics
+    /// When the log cannot be begun on a disk without faults.
     #[must_use]
-    pub fn new(image: LogImage) -> Self {
+    pub fn format(member: MemberId, first: Option<Arc<Membership>>, options: Options) -> Self {
+        let mut medium = Medium::new(member, options);
+        medium.format(first.as_deref()).expect("a new log on a sound disk");
+        let image = LogImage::format(first);
         Self {
             durable: image.clone(),
             live: image,
             votes: BTreeMap::new(),
+            medium,
+            member,
             queued: VecDeque::new(),
             flushing: 0,
             flush: 0,
             last_io: None,
+            settled: LogId::ZERO,
+            cut_last: false,
             full: false,
             slowness: 1,
         }
+    }
+
+    /// Opens the log for a process that starts over a state machine that has applied everything up to `applied`.
+    ///
+    /// # Errors
+    /// S6 when the log does not open or holds anything but what it must.
+    pub fn start(&mut self, salt: u64, applied: Index) -> Result<Boot, Violation> {
+        let broken = |what: String| Violation { check: "S6", what: format!("{}: {what}", self.member) };
+        let remembered = self.medium.open(salt).map_err(broken)?;
+        remembered.into_boot(applied).map_err(|error| broken(error.to_string()))
     }
 
     /// Queues a write.
@@ -75,10 +114,73 @@ impl Disk {
         self.flushing > 0
     }
 
-    /// Ends the running flush. The last write it made durable.
-    pub fn end_flush(&mut self) -> Option<IoId> {
+    /// Ends the running flush.
+    pub fn end_flush(&mut self) -> Flushed {
         let count = std::mem::take(&mut self.flushing);
-        self.make_durable(count)
+        let requests = self.queued.iter().take(count).cloned().map(WalRequest::Persist).collect();
+        let (heard, done) = self.medium.perform(requests);
+        if heard.persisted.is_some() {
+            (self.settled, self.cut_last) = (self.durable.last().last, false);
+        }
+        let reported = self.queued.iter().take_while(|write| Some(write.io) <= heard.persisted).count();
+        for write in self.queued.drain(..reported) {
+            self.cut_last |= write.truncate_from.is_some();
+            self.durable.apply(&write).expect("it was applied to the live log already");
+            if let Some(HardState { term, vote: Some(vote) }) = write.hard_state {
+                self.votes.insert(term, vote);
+            }
+        }
+        while self.votes.len() > VOTES_KEPT {
+            self.votes.pop_first();
+        }
+        Flushed { durable: heard.persisted, failed: done.is_err() }
+    }
+
+    /// Looks after the files at hand. Says whether there is room now, if that has changed.
+    pub fn look_after(&mut self) -> Option<bool> {
+        self.medium.look_after().map(|room| room == Room::Enough)
+    }
+
+    /// Lets entries up to `through` go. Says where the log starts now, if that has changed, and whether it failed.
+    pub fn compact(&mut self, through: Index) -> (Option<LogId>, bool) {
+        let (heard, done) = self.medium.perform(vec![WalRequest::Compact { through }]);
+        if let Some(start) = heard.start {
+            self.durable.compact(start.index);
+            self.live.compact(start.index);
+        }
+        (heard.start, done.is_err())
+    }
+
+    /// Puts the log behind a snapshot. Says whether that failed.
+    pub fn install(&mut self, base: Base, (at, membership): &(Index, Arc<Membership>)) -> bool {
+        let reset = WalRequest::Reset { start: base.last, membership: Some((*at, membership.encode())) };
+        let (heard, done) = self.medium.perform(vec![reset]);
+        if heard.start.is_some() || done.is_ok() {
+            self.durable.install(base, (*at, Arc::clone(membership)));
+            self.live.install(base, (*at, Arc::clone(membership)));
+        }
+        done.is_err()
+    }
+
+    /// Reads entries back for a follower, perhaps from a disk with a bit that is the wrong way round.
+    ///
+    /// # Errors
+    /// S3 when what comes back is not what was written.
+    pub fn read(
+        &self,
+        ask: &LogRead,
+        rotten: Option<&mut Rng>,
+    ) -> Result<Result<Vec<Entry>, LogReadFailure>, Violation> {
+        let result = match rotten {
+            Some(rng) => self.medium.read_rotten(ask, rng),
+            None => self.medium.read(ask),
+        };
+        let wrong = result.iter().flatten().find(|entry| {
+            let known = self.live.entry(entry.index()).into_iter().chain(self.durable.entry(entry.index()));
+            known.into_iter().all(|logged| logged.entry.record()[..8] != entry.record()[..8])
+        });
+        ensure("S3", wrong.is_none(), || format!("{} reads back {wrong:?}, which was never there", self.member))?;
+        Ok(result)
     }
 
     /// Whether nothing waits to be written.
@@ -93,88 +195,74 @@ impl Disk {
         self.queued.len()
     }
 
-    /// Loses power: what was queued is durable up to a random point and gone from there on.
-    pub fn crash(&mut self, rng: &mut Rng) -> usize {
-        let kept = usize::try_from(rng.below(self.queued.len() as u64 + 1)).expect("not above a length");
-        self.make_durable(kept);
-        let lost = self.queued.len();
-        self.queued.clear();
-        self.flushing = 0;
-        self.flush += 1;
-        self.last_io = None;
-        self.live = self.durable.clone();
-        lost
-    }
-
-    fn make_durable(&mut self, count: usize) -> Option<IoId> {
-        let mut last = None;
-        for write in self.queued.drain(..count) {
+    /// The process ends, with some of what is queued on its way, and perhaps a compaction up to `compacting`. How many
+    /// writes are lost.
+    ///
+    /// # Errors
+    /// S6 when what is left cannot be opened, or is not a step between what was reported and what was asked for.
+    pub fn end(&mut self, how: End, compacting: Option<Index>, rng: &mut Rng) -> Result<usize, Violation> {
+        let count = usize::try_from(rng.below(self.queued.len() as u64 + 1)).expect("not above a length");
+        let writes = self.queued.iter().take(count).cloned().map(WalRequest::Persist);
+        let requests = writes.chain(compacting.map(|through| WalRequest::Compact { through })).collect();
+        let member = self.member;
+        let broken = |what| Violation { check: "S6", what: format!("{member} after {how:?}: {what}") };
+        let (remembered, entries) = self.medium.end(requests, how, rng).map_err(broken)?;
+        let (reported, mut kept, mut cut) = (self.durable.last().last, 0, false);
+        while is_log(&self.durable, &remembered, &entries) != Some(true) {
+            let Some(write) = self.queued.pop_front() else {
+                let what = format!("found {remembered:?}, durable was {:?}", self.durable.last().last);
+                return Err(broken(what));
+            };
             self.durable.apply(&write).expect("it was applied to the live log already");
             if let Some(HardState { term, vote: Some(vote) }) = write.hard_state {
                 self.votes.insert(term, vote);
             }
-            last = Some(write.io);
+            (kept, cut) = (kept + 1, cut || write.truncate_from.is_some());
         }
-        while self.votes.len() > VOTES_KEPT {
-            self.votes.pop_first();
+        self.durable.compact(remembered.start.index);
+        let lost = self.queued.len();
+        self.queued.clear();
+        if kept > 0 {
+            (self.settled, self.cut_last) = (reported, cut);
         }
-        last
+        (self.flushing, self.last_io) = (0, None);
+        self.flush += 1;
+        self.live = self.durable.clone();
+        Ok(lost)
+    }
+
+    /// Opens a copy of the disk with one bit the wrong way round. Says what the log made of it.
+    ///
+    /// # Errors
+    /// S6 when the log says something that it never held.
+    pub fn rot(&self, rng: &mut Rng) -> Result<&'static str, Violation> {
+        let Ok((remembered, entries)) = self.medium.rot(rng) else { return Ok("bit flip: noticed") };
+        if is_log(&self.durable, &remembered, &entries) == Some(true) {
+            return Ok("bit flip: harmless");
+        }
+        // Damage to the last batch cannot be told from a write that never finished.
+        let held = entries.iter().all(|entry| {
+            let known = self.durable.entry(entry.index());
+            known.is_some_and(|logged| logged.entry.record()[..8] == entry.record()[..8])
+        });
+        let held = self.cut_last || held && self.settled.index <= remembered.last.index;
+        ensure("S6", held, || format!("{} says {remembered:?} after a bit was flipped", self.member))?;
+        Ok("bit flip: last batch cut")
+    }
+}
+
+/// What a log of a run is like: small, so that segments, spares and the ballast all come into play.
+#[must_use]
+pub fn draw_options(rng: &mut Rng) -> Options {
+    Options {
+        segment_bytes: rng.between(6, 32) << 10,
+        spare_segments: usize::try_from(rng.below(3)).expect("small"),
+        ballast_bytes: rng.below(3) * (8 << 10),
+        recent_bytes: rng.below(4) << 10,
+        ..Options::default()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use raft::{Entry, EntryKind, LogId};
-
-    fn write(io: u64) -> Persist {
-        let entry = Entry::new(LogId::new(1, io), EntryKind::Command, 0, b"");
-        Persist { io: IoId(io), hard_state: None, truncate_from: None, append: vec![entry] }
-    }
-
-    #[test]
-    fn a_flush_covers_what_was_queued_when_it_began() {
-        let mut disk = Disk::new(LogImage::format(None));
-        disk.submit(write(1)).expect("in order");
-        assert!(disk.start_flush());
-        disk.submit(write(2)).expect("in order");
-        assert!(!disk.start_flush());
-        assert_eq!(disk.end_flush(), Some(IoId(1)));
-        assert_eq!(disk.durable.last().last, LogId::new(1, 1));
-        assert_eq!(disk.live.last().last, LogId::new(1, 2));
-    }
-
-    #[test]
-    fn a_crash_keeps_a_first_part_of_the_queue_and_every_length_of_it_happens() {
-        let mut rng = Rng::new(5);
-        let mut kept = std::collections::BTreeSet::new();
-        for _ in 0..100 {
-            let mut disk = Disk::new(LogImage::format(None));
-            (1..=3).for_each(|io| disk.submit(write(io)).expect("in order"));
-            disk.crash(&mut rng);
-            assert_eq!(disk.live.last(), disk.durable.last());
-            kept.insert(disk.durable.last().last.index.0);
-        }
-        assert_eq!(kept.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
-    }
-
-    #[test]
-    fn a_full_disk_still_takes_the_hard_state() {
-        let mut disk = Disk::new(LogImage::format(None));
-        disk.full = true;
-        let state = HardState { term: Term(2), vote: Some(MemberId(1)) };
-        disk.submit(Persist { hard_state: Some(state), append: vec![], ..write(1) }).expect("in order");
-        disk.submit(Persist { io: IoId(2), ..write(1) }).expect("in order");
-        assert!(disk.start_flush());
-        assert_eq!(disk.end_flush(), Some(IoId(1)));
-        assert!(!disk.start_flush());
-        assert_eq!(disk.votes.get(&Term(2)), Some(&MemberId(1)));
-    }
-
-    #[test]
-    fn a_write_out_of_order_is_refused() {
-        let mut disk = Disk::new(LogImage::format(None));
-        disk.submit(write(1)).expect("in order");
-        assert!(disk.submit(write(3)).is_err());
-    }
-}
+#[path = "disk_tests.rs"]
+mod tests;

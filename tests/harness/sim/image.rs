@@ -2,7 +2,7 @@
 //! hash of the whole log up to it, so that one comparison compares two logs.
 
 use super::rng::mix;
-use raft::{Boot, Entry, EntryKind, HardState, Index, LogId, Membership, Persist, Term};
+use raft::{Entry, EntryKind, HardState, Index, LogId, Membership, Persist};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -123,7 +123,7 @@ impl LogImage {
             .checked_sub(self.base.last.index.0 + 1)
             .ok_or_else(|| format!("truncates from {from}, but everything up to {} is gone already", self.base.last))?;
         self.entries.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
-        while self.memberships.len() > 1 && self.memberships.last().is_some_and(|(at, _)| *at >= from) {
+        while self.memberships.last().is_some_and(|(at, _)| *at >= from) {
             self.memberships.pop();
         }
         Ok(())
@@ -152,59 +152,13 @@ impl LogImage {
         self.memberships.drain(..at_base);
     }
 
-    /// Puts the log behind a snapshot: entries that follow it stay if the log contains its last one.
+    /// Puts the log behind a snapshot: one that contains the snapshot's last entry stays as it is.
     pub fn install(&mut self, base: Base, membership: (Index, Arc<Membership>)) {
-        if self.contains(base.last) && base.last.index >= self.base.last.index {
-            self.compact(base.last.index);
-            self.memberships.retain(|(at, _)| *at > base.last.index);
-        } else {
+        if !self.contains(base.last) {
             self.entries.clear();
-            self.memberships.clear();
+            self.memberships = vec![membership];
             self.base = base;
         }
-        self.memberships.insert(0, membership);
-    }
-
-    /// Up to `bytes_max` bytes of entries from `from` to `through`, one at least.
-    #[must_use]
-    pub fn read(&self, from: Index, through: Index, bytes_max: u64) -> Option<Vec<Entry>> {
-        let mut entries = vec![self.entry(from)?.entry.clone()];
-        let mut bytes = entries[0].bytes();
-        for index in from.0 + 1..=through.0 {
-            let Some(next) = self.entry(Index(index)) else { break };
-            bytes += next.entry.bytes();
-            if bytes > bytes_max {
-                break;
-            }
-            entries.push(next.entry.clone());
-        }
-        Some(entries)
-    }
-
-    /// What a member that starts from this disk is told, with `recent` of the newest entries to warm it.
-    #[must_use]
-    pub fn boot(&self, applied: Index, commit: Index, recent: usize) -> Boot {
-        let skip = self.entries.len().saturating_sub(recent);
-        Boot {
-            hard_state: self.hard_state,
-            start: self.base.last,
-            terms: self.terms(),
-            last: self.last().last,
-            recent: self.entries.iter().skip(skip).map(|logged| logged.entry.clone()).collect(),
-            memberships: self.memberships.iter().map(|(at, membership)| (*at, Membership::clone(membership))).collect(),
-            applied,
-            commit,
-        }
-    }
-
-    fn terms(&self) -> Vec<(Index, Term)> {
-        let mut runs: Vec<(Index, Term)> = Vec::new();
-        for logged in &self.entries {
-            if runs.last().is_none_or(|(_, term)| *term != logged.entry.term()) {
-                runs.push((logged.entry.index(), logged.entry.term()));
-            }
-        }
-        runs
     }
 }
 

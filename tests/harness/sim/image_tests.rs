@@ -35,19 +35,12 @@ fn a_gap_and_a_cut_below_the_base_are_refused() {
 }
 
 #[test]
-fn a_snapshot_keeps_what_follows_it_only_where_the_log_contains_it() {
+fn a_snapshot_leaves_a_log_that_contains_it_and_replaces_any_other() {
     let membership = (Index::ZERO, Arc::new(Membership::default()));
     let mut agrees = log_of(vec![entry(1, 1), entry(1, 2), entry(1, 3)]);
     agrees.install(agrees.at(Index(2)).expect("retained"), membership.clone());
-    assert_eq!((agrees.base.last, agrees.last().last), (LogId::new(1, 2), LogId::new(1, 3)));
+    assert_eq!((agrees.base.last, agrees.last().last), (LogId::ZERO, LogId::new(1, 3)));
     let mut differs = log_of(vec![entry(1, 1), entry(1, 2), entry(1, 3)]);
     differs.install(Base { last: LogId::new(2, 2), hash: 9, bytes: 9 }, membership);
     assert_eq!(differs.last().last, LogId::new(2, 2));
-}
-
-#[test]
-fn a_boot_names_every_run_of_terms() {
-    let boot = log_of(vec![entry(1, 1), entry(3, 2), entry(3, 3)]).boot(Index(0), Index(0), 1);
-    assert_eq!(boot.terms, [(Index(1), Term(1)), (Index(2), Term(3))]);
-    assert_eq!((boot.last, boot.recent.len()), (LogId::new(3, 3), 1));
 }

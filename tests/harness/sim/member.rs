@@ -1,12 +1,12 @@
 //! One member of the simulated cluster: the real engine, and around it what a daemon would be.
 
 use super::clock::Clock;
-use super::disk::Disk;
-use super::image::LogImage;
-use super::machine::{Machine, State};
+use super::disk::{Disk, draw_options};
+use super::machine::{Machine, Snapshot};
 use super::queue::Micros;
+use super::rng::Rng;
 use bytes::Bytes;
-use raft::{Index, Input, Install, LinkId, LogRead, MemberId, Membership, Raft, RoleName, Term};
+use raft::{Index, Input, Install, LinkId, LogRead, MemberId, Membership, Raft, ReadRound, RoleName, Term};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -62,6 +62,8 @@ pub struct Member {
     pub leading: Option<Term>,
     /// How far it has ever said that entries are committed, in this life.
     pub claimed: Index,
+    /// As leader: the read round whose heartbeats it sends, and the step in which it sent the first of them.
+    pub round: (ReadRound, u64),
     /// When a tick is scheduled.
     pub tick_at: Option<Micros>,
     /// It stands still.
@@ -71,7 +73,7 @@ pub struct Member {
     /// A snapshot is being fetched.
     pub fetching: bool,
     /// A snapshot is being written, and nothing else happens meanwhile.
-    pub installing: Option<Box<State>>,
+    pub installing: Option<Box<Snapshot>>,
     /// What waits for the snapshot to be written.
     pub held: VecDeque<Input>,
     /// Reads that wait for an index to be applied, by their token.
@@ -83,21 +85,23 @@ pub struct Member {
 }
 
 impl Member {
-    /// A member with an empty disk, not yet started; of the first configuration, or of none.
+    /// A member with an empty disk, not yet started; of the first configuration, or of none. `on_disk` says whether its
+    /// store is a file.
     #[must_use]
-    pub fn format(id: MemberId, clock: Clock, first: Option<Arc<Membership>>) -> Self {
+    pub fn format(id: MemberId, clock: Clock, first: Option<Arc<Membership>>, on_disk: bool, rng: &mut Rng) -> Self {
         Self {
             id,
             raft: None,
             life: 0,
             clock,
-            disk: Disk::new(LogImage::format(first.clone())),
-            machine: Machine::new(State::format(first)),
+            disk: Disk::format(id, first.clone(), draw_options(rng)),
+            machine: Machine::format(id, first, on_disk),
             applying: 0,
             apply_slowness: 1,
             role: RoleName::Follower,
             leading: None,
             claimed: Index::ZERO,
+            round: (ReadRound(0), 0),
             tick_at: None,
             paused: false,
             deferred: VecDeque::new(),

@@ -1,10 +1,12 @@
-//! A whole cluster from one number: the real engine on simulated disks, links and clocks, with everything it promises
-//! checked as it happens.
+//! A whole cluster from one number: the real engine, log, store and codecs on simulated disks, links and clocks, with
+//! everything they promise checked as it happens.
 //!
 //! ```text
 //!   campaign ──▶ world ──▶ raft::Raft        many seeds; one run; the engine under test
 //!                  ├─ perform                what the engine wants done, as a daemon would
-//!                  ├─ network disk machine   links; the write-ahead log; the state machine
+//!                  ├─ network                links
+//!                  ├─ disk ── medium         what the log must hold; wal::Wal on a simulated disk
+//!                  ├─ machine                mvcc::Store, in memory or in redb on a simulated disk
 //!                  ├─ clients trouble        who asks; what goes wrong
 //!                  ├─ settle                 the end: a healed majority must live
 //!                  └─ checks/                what must hold
@@ -18,16 +20,20 @@ pub mod checks;
 pub mod clock;
 pub mod disk;
 pub mod frames;
+pub mod hunt;
 pub mod image;
 pub mod machine;
+pub mod medium;
 pub mod member;
 pub mod network;
 pub mod queue;
 pub mod report;
 pub mod rng;
+pub mod shrink;
 pub mod swarm;
 pub mod trace;
 pub mod world;
+pub mod write;
 
 mod clients;
 mod perform;

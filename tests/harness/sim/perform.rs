@@ -2,15 +2,18 @@
 
 use super::checks::configs::{Proposed, is_quorum};
 use super::checks::{Verdict, ensure};
+use super::disk::Flushed;
 use super::frames;
 use super::image::{Base, LogImage};
+use super::medium::End;
 use super::member::{Member, What};
 use super::network::Fate;
 use super::queue::{MILLI, Micros};
 use super::swarm::{Fault, Feature};
 use super::world::{Event as Happening, World, broken};
 use raft::{
-    Entry, EntryKind, Envelope, Event, Index, Input, Install, Membership, Message, Output, Persist, RoleName, Term,
+    Entry, EntryKind, Envelope, Event, Index, Input, Install, Membership, Message, Output, Persist, ReadRound,
+    RoleName, Term,
 };
 
 /// How long fetching a snapshot takes on average.
@@ -76,6 +79,7 @@ impl World {
             Event::Candidate { .. } => (member.role, member.leading) = (RoleName::Candidate, None),
             Event::Leading { term } => {
                 (member.role, member.leading) = (RoleName::Leader, Some(*term));
+                member.round = (ReadRound(0), self.report.steps);
                 self.elected(slot, *term)?;
             }
             Event::Stream { from, to, reason, .. } => {
@@ -155,13 +159,22 @@ impl World {
         if disk.flush != flush {
             return Ok(());
         }
-        let last = disk.end_flush();
+        let Flushed { durable, failed } = disk.end_flush();
+        let room = if self.chance.disk.coin() { disk.look_after() } else { None };
+        if failed {
+            self.report.reach("a write or a sync failed, the process ended");
+            return self.fall(slot);
+        }
         self.flush(slot);
+        if let Some(room) = room {
+            self.report.reach(if room { "room again" } else { "no room for a segment" });
+            self.happen(slot, What::Ask(Box::new(Input::DiskFull(!room))));
+        }
         let member = &self.members[slot];
         if member.installing.is_some() && member.disk.is_idle() {
             self.write_snapshot(slot);
         }
-        last.map_or(Ok(()), |io| self.input(slot, Input::Persisted(io)))
+        durable.map_or(Ok(()), |io| self.input(slot, Input::Persisted(io)))
     }
 
     /// What a member takes for committed must be.
@@ -185,8 +198,17 @@ impl World {
 
     /// A message must not promise what the disk does not hold.
     fn promise(&mut self, slot: usize, envelope: &Envelope) -> Verdict {
-        let Member { id, disk, .. } = &self.members[slot];
         self.trace.note(self.now, envelope.to.0, || format!("  {envelope}"));
+        if let Message::Heartbeat { round, .. } = envelope.message
+            && round != self.members[slot].round.0
+        {
+            self.members[slot].round = (round, self.report.steps);
+        }
+        let Member { id, disk, .. } = &self.members[slot];
+        if stands_on_term(&envelope.message) {
+            let durable = disk.durable.hard_state.term;
+            ensure("S7", durable >= envelope.term, || format!("{id} sends {envelope}, its disk holds term {durable}"))?;
+        }
         match &envelope.message {
             Message::VoteReply { granted: true } => {
                 let durable = disk.votes.get(&envelope.term).copied();
@@ -267,15 +289,19 @@ impl World {
             state.apply(entry);
             self.ledger.applied(member.id, before, state.applied)?;
         }
+        let outcomes = member.machine.apply(&entries)?;
+        self.ledger.stored(member.id, member.machine.state.applied.last.index, member.machine.state.store)?;
         let machine = &mut member.machine;
         let (applied, kept) = (machine.state.applied.last, machine.checkpoint.applied.last);
-        if applied.index.0 - kept.index.0 >= self.swarm.checkpoint_every {
-            machine.checkpoint = machine.state.clone();
+        let due = applied.index.0 - kept.index.0 >= self.swarm.checkpoint_every;
+        if due && !machine.flush() {
+            self.report.reach("the store's disk failed, the process ended");
+            return self.fall(slot);
         }
-        if !machine.queue.is_empty() {
+        if !self.members[slot].machine.queue.is_empty() {
             self.apply_next(slot);
         }
-        self.acknowledge(slot, &entries)?;
+        self.acknowledge(slot, &outcomes)?;
         self.input(slot, Input::Applied(applied.index))?;
         self.cut_log(slot)
     }
@@ -289,12 +315,19 @@ impl World {
             return Ok(());
         }
         let through = Index(durable.0 - self.chance.disk.below(self.swarm.keep_entries.min(retained) + 1));
-        let Some(base) = disk.durable.at(through).filter(|_| through > start) else { return Ok(()) };
-        disk.durable.compact(through);
-        disk.live.compact(through);
-        self.trace.note(self.now, through.0, || format!("{id} cuts its log through {}", base.last));
+        let id = *id;
+        if disk.full {
+            return Ok(());
+        }
+        let (start, failed) = disk.compact(through);
+        if failed {
+            self.report.reach("cutting the log failed, the process ended");
+            return self.fall(slot);
+        }
+        let Some(start) = start else { return Ok(()) };
+        self.trace.note(self.now, through.0, || format!("{id} cuts its log through {start}"));
         self.report.reach("log cut");
-        self.step(slot, Input::Compacted { through: base.last })
+        self.step(slot, Input::Compacted { through: start })
     }
 
     /// A snapshot is to be fetched.
@@ -317,16 +350,23 @@ impl World {
         let Some(from) = self.slot_of(install.from).filter(|from| self.network.is_connected(*from, slot)) else {
             return Ok(());
         };
-        let state = self.members[from].machine.checkpoint.clone();
+        let Some(snapshot) = self.members[from].machine.snapshot()? else { return Ok(()) };
         let member = &mut self.members[slot];
-        let last = state.applied.last;
+        let last = snapshot.state.applied.last;
         if last.index < install.offer.last.index || last.index <= member.machine.handed || member.installing.is_some() {
             return Ok(());
         }
-        member.installing = Some(Box::new(state));
+        member.installing = Some(Box::new(snapshot));
         if member.disk.is_idle() {
             self.write_snapshot(slot);
         }
+        Ok(())
+    }
+
+    /// A member's disk has failed it: it ends, and starts again.
+    fn fall(&mut self, slot: usize) -> Verdict {
+        self.end(slot, End::Process)?;
+        self.restart_soon(slot);
         Ok(())
     }
 
@@ -338,15 +378,17 @@ impl World {
     /// A snapshot is on the disk: state machine and log in one stroke.
     pub(super) fn installed(&mut self, slot: usize) -> Verdict {
         let member = &mut self.members[slot];
-        let Some(state) = member.installing.take() else { return Ok(()) };
-        let (base, (at, membership)) = (state.applied, state.membership.clone());
+        let Some(snapshot) = member.installing.take() else { return Ok(()) };
+        let (base, (at, membership)) = (snapshot.state.applied, snapshot.state.membership.clone());
         let id = member.id;
         ensure("S5", self.ledger.at(base.last.index) == Some(&base), || {
             format!("{id} installs {}, committed is {:?}", base.last, self.ledger.at(base.last.index))
         })?;
-        member.disk.durable.install(base, (at, membership.clone()));
-        member.disk.live.install(base, (at, membership.clone()));
-        member.machine.install(*state);
+        // As one stroke: what lies between is not under test here, so nothing may fail.
+        member.disk.medium.heal();
+        let failed = member.disk.install(base, &(at, membership.clone()));
+        ensure("S6", !failed, || format!("{id} could not put its log behind {}", base.last))?;
+        member.machine.install(*snapshot)?;
         member.applying += 1;
         self.trace.note(self.now, base.hash, || format!("{id} has installed {}", base.last));
         self.report.reach("snapshot installed");
@@ -377,6 +419,27 @@ fn clear(out: &mut Output) {
     out.log_reads.clear();
     out.events.clear();
     (out.persist, out.install) = (None, None);
+}
+
+/// Whether a message promises that its sender never goes back behind its term.
+fn stands_on_term(message: &Message) -> bool {
+    match message {
+        Message::Vote { .. }
+        | Message::VoteReply { .. }
+        | Message::AppendAck(_)
+        | Message::AppendReject(_)
+        | Message::HeartbeatReply { .. }
+        | Message::ReadIndexReply { .. } => true,
+        Message::PreVote { .. }
+        | Message::PreVoteReply { .. }
+        | Message::Append { .. }
+        | Message::Commit { .. }
+        | Message::Heartbeat { .. }
+        | Message::ReadIndex { .. }
+        | Message::TimeoutNow { .. }
+        | Message::Snapshot { .. }
+        | Message::Removed { .. } => false,
+    }
 }
 
 /// The word for a role in the marks.

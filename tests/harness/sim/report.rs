@@ -61,6 +61,67 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The marks that have not been reached: each fault at all, each fault that strikes a member in each of the states
+    /// it can be in, and each place that is named.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let faults = Fault::ALL.into_iter().filter(|fault| !self.faults.contains_key(fault));
+        let marks = Fault::STRIKING.into_iter().flat_map(|fault| STATES.map(|state| (fault, state)));
+        let marks = marks.filter(|mark| !self.marks.contains_key(mark));
+        let places = PLACES.into_iter().filter(|place| !self.reached.contains_key(*place));
+        let faults = faults.map(|fault| format!("{fault:?}"));
+        faults
+            .chain(marks.map(|(fault, state)| format!("{fault:?}/{state}")))
+            .chain(places.map(str::to_owned))
+            .collect()
+    }
+}
+
+/// What a member may be doing when something goes wrong.
+const STATES: [&str; 16] = [
+    "follower",
+    "learner",
+    "pre-candidate",
+    "candidate",
+    "leader",
+    "probing",
+    "offering-snapshot",
+    "change-pending",
+    "joint",
+    "transferring",
+    "fetching",
+    "installing",
+    "uncommitted",
+    "flushing",
+    "applying",
+    "removed",
+];
+
+/// Places that nothing reaches unless some part of a run works as it should.
+const PLACES: [&str; 20] = [
+    "a write or a sync failed, the process ended",
+    "the store's disk failed, the process ended",
+    "bit flip: noticed",
+    "bit flip: harmless",
+    "bit flip: last batch cut",
+    "no room for a segment",
+    "room again",
+    "log cut",
+    "log read: entries",
+    "log read: compacted",
+    "log read: unreadable",
+    "snapshot installed",
+    "membership changed",
+    "transferred",
+    "read served",
+    "removed",
+    "change refused: too early",
+    "propose refused: disk full",
+    "peace for all",
+    "peace for a majority",
+];
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.time as f64 / (3600 * SECOND) as f64;

@@ -3,6 +3,8 @@
 
 use super::checks::configs::is_quorum;
 use super::checks::{Verdict, ensure, lag};
+use super::machine::KEYS;
+use super::medium::End;
 use super::queue::{Micros, SECOND};
 use super::world::World;
 use raft::Membership;
@@ -43,7 +45,7 @@ impl World {
         self.network.heal();
         for slot in 0..self.members.len() {
             if !core.contains(&slot) {
-                self.crash(slot);
+                self.end(slot, End::Power)?;
                 self.members[slot].dead = true;
                 continue;
             }
@@ -140,6 +142,13 @@ impl World {
             })?;
         }
         ensure("L1", !membership.is_joint(), || format!("still joint after a minute of peace: {membership:?}"))?;
+        let mut hash = None;
+        for member in self.members.iter().filter(|member| member.is_running() && membership.is_member(member.id)) {
+            let found = member.machine.hash()?;
+            let first = *hash.get_or_insert(found);
+            ensure("S5", found == first, || format!("{}: rows hash to {found:?}, elsewhere to {first:?}", member.id))?;
+            (0..KEYS).try_for_each(|key| member.machine.read(key).map(|_| ()))?;
+        }
         for said in &raft.status(leader.clock.now(self.now).mono).followers {
             let Some(follower) = super::perform::by_id(&self.members, said.member) else { continue };
             lag::check(&leader.disk.live, &follower.disk.durable, said)?;

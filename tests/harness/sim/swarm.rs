@@ -8,11 +8,16 @@ use raft::{Config, MemberId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// How long things go wrong.
+pub const TROUBLE: Micros = 60 * SECOND;
+
 /// What may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// One member loses power.
     Crash,
+    /// One member's process is killed; what it has written is still in its machine's memory.
+    Kill,
     /// All members lose power at once.
     CrashAll,
     /// A member stands still, with everything sent to it waiting.
@@ -39,6 +44,12 @@ pub enum Fault {
     Clog,
     /// A disk is slow.
     SlowDisk,
+    /// A sync fails.
+    SyncFails,
+    /// A disk takes no more bytes.
+    OutOfSpace,
+    /// A stopped member's log has a bit that is the wrong way round.
+    BitRot,
     /// A disk announces that it is full and still takes writes.
     DiskFull,
     /// A disk announces that it is full and takes no entries.
@@ -49,7 +60,7 @@ pub enum Fault {
     WallJump,
     /// A state machine is slow.
     SlowApply,
-    /// Entries cannot be read back.
+    /// Entries are read back from a disk with a bit that is the wrong way round.
     Unreadable,
     /// A snapshot cannot be fetched.
     FetchFails,
@@ -74,12 +85,39 @@ pub enum Feature {
     Large,
     /// Many writes.
     Load,
+    /// Stores are database files on simulated disks.
+    Database,
 }
 
 impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 21] = [
+    /// Those that strike one member at one moment.
+    pub const STRIKING: [Self; 17] = [
         Self::Crash,
+        Self::Kill,
+        Self::SyncFails,
+        Self::OutOfSpace,
+        Self::CrashAll,
+        Self::Pause,
+        Self::Isolate,
+        Self::Split,
+        Self::OneWay,
+        Self::Bridge,
+        Self::Cut,
+        Self::Reset,
+        Self::Clog,
+        Self::SlowDisk,
+        Self::DiskFull,
+        Self::WallJump,
+        Self::SlowApply,
+    ];
+
+    /// All of them.
+    pub const ALL: [Self; 25] = [
+        Self::Crash,
+        Self::Kill,
+        Self::SyncFails,
+        Self::OutOfSpace,
+        Self::BitRot,
         Self::CrashAll,
         Self::Pause,
         Self::Isolate,
@@ -105,7 +143,7 @@ impl Fault {
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Reads,
         Self::Membership,
         Self::Transfer,
@@ -114,6 +152,7 @@ impl Feature {
         Self::Batches,
         Self::Large,
         Self::Load,
+        Self::Database,
     ];
 }
 
@@ -132,6 +171,17 @@ pub struct NetworkOptions {
     pub replay: u64,
     /// Messages one direction holds; the next one is lost.
     pub capacity: u32,
+}
+
+/// What is left out of a run, to see whether it fails without.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Faults that do not strike.
+    pub faults: BTreeSet<Fault>,
+    /// Features that are not used.
+    pub features: BTreeSet<Feature>,
+    /// When the trouble ends, if earlier than drawn.
+    pub trouble: Option<Micros>,
 }
 
 /// One run.
@@ -187,12 +237,21 @@ impl Swarm {
             request_mean: if features.contains(&Feature::Load) { 20 * MILLI } else { rng.between(50, 500) * MILLI },
             payload_max: if features.contains(&Feature::Large) { 4096 } else { 64 },
             keep_entries: if features.contains(&Feature::Compaction) { rng.between(0, 60) } else { u64::MAX },
-            checkpoint_every: if features.contains(&Feature::Checkpoints) { rng.between(2, 50) } else { 1 },
-            trouble: 60 * SECOND,
+            checkpoint_every: checkpoint_every(rng, &features),
+            trouble: TROUBLE,
             faults,
             features,
             config,
         }
+    }
+
+    /// Turns some of it off again, and ends the trouble earlier.
+    #[must_use]
+    pub fn without(mut self, cut: &Cut) -> Self {
+        self.faults.retain(|fault| !cut.faults.contains(fault));
+        self.features.retain(|feature| !cut.features.contains(feature));
+        self.trouble = self.trouble.min(cut.trouble.unwrap_or(Micros::MAX));
+        self
     }
 
     /// Whether this may go wrong.
@@ -205,6 +264,15 @@ impl Swarm {
     #[must_use]
     pub fn does(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
+    }
+}
+
+/// A database is flushed seldom, as in the daemon: it is slow.
+fn checkpoint_every(rng: &mut Rng, features: &BTreeSet<Feature>) -> u64 {
+    match (features.contains(&Feature::Database), features.contains(&Feature::Checkpoints)) {
+        (true, _) => rng.between(20, 100),
+        (false, true) => rng.between(2, 50),
+        (false, false) => 1,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What goes wrong, and how it goes right again.
 
 use super::checks::Verdict;
+use super::medium::End;
 use super::member::What;
 use super::network::SLOTS;
 use super::perform::role_mark;
@@ -21,6 +22,8 @@ const CLOG_MEAN: Micros = SECOND;
 const SLOW_MEAN: Micros = 3 * SECOND;
 /// How many times slower than usual they get.
 const SLOWNESS_MAX: u64 = 60;
+/// Bytes a disk that fills up still takes, at most: two large segments.
+const DISK_LEFT_MAX: u64 = 64 << 10;
 /// How long it may take until a connection that carries nothing any more is given up.
 const KEEPALIVE_MAX: Micros = 3 * SECOND;
 
@@ -36,8 +39,10 @@ impl World {
         let Some(fault) = self.chance.fault.pick(&faults).copied() else { return Ok(()) };
         let slot = self.victim();
         match fault {
-            Fault::Crash => self.strike_down(slot),
-            Fault::CrashAll => self.strike_all(),
+            Fault::Crash | Fault::Kill => self.strike_down(fault, slot)?,
+            Fault::CrashAll => self.strike_all()?,
+            Fault::SyncFails => self.spoil_sync(slot),
+            Fault::OutOfSpace => self.fill_disk(slot),
             Fault::Pause => self.pause(slot),
             Fault::Isolate | Fault::Split | Fault::OneWay | Fault::Bridge | Fault::Cut => self.divide(fault, slot),
             Fault::Reset => self.reset(slot),
@@ -49,7 +54,13 @@ impl World {
                 self.members[slot].clock.jump(&mut self.chance.fault);
             }
             // These go on all the time, or strike where something is done that can fail.
-            Fault::Loss | Fault::Replay | Fault::Reorder | Fault::Drift | Fault::Unreadable | Fault::FetchFails => {}
+            Fault::Loss
+            | Fault::Replay
+            | Fault::Reorder
+            | Fault::Drift
+            | Fault::Unreadable
+            | Fault::FetchFails
+            | Fault::BitRot => {}
         }
         Ok(())
     }
@@ -93,22 +104,29 @@ impl World {
         self.queue.push(at, Event::Repair(repair));
     }
 
-    fn strike_down(&mut self, slot: usize) {
+    fn strike_down(&mut self, fault: Fault, slot: usize) -> Verdict {
         if self.members[slot].is_running() {
-            self.struck(Fault::Crash, slot);
-            self.crash(slot);
-            self.repair_after(DOWN_MEAN, Repair::Start(slot));
+            self.struck(fault, slot);
+            self.end(slot, if fault == Fault::Kill { End::Process } else { End::Power })?;
+            self.restart_soon(slot);
         }
+        Ok(())
     }
 
-    fn strike_all(&mut self) {
+    /// A member that is down comes back after a while.
+    pub(super) fn restart_soon(&mut self, slot: usize) {
+        self.repair_after(DOWN_MEAN, Repair::Start(slot));
+    }
+
+    fn strike_all(&mut self) -> Verdict {
         for slot in 0..self.members.len() {
             if self.members[slot].is_running() {
                 self.struck(Fault::CrashAll, slot);
-                self.crash(slot);
+                self.end(slot, End::Power)?;
                 self.repair_after(DOWN_MEAN / 4, Repair::Start(slot));
             }
         }
+        Ok(())
     }
 
     fn pause(&mut self, slot: usize) {
@@ -194,6 +212,26 @@ impl World {
         self.repair_after(SLOW_MEAN, Repair::Disk(slot));
     }
 
+    /// The next sync of the log, or of the store, fails.
+    fn spoil_sync(&mut self, slot: usize) {
+        if self.members[slot].is_running() {
+            self.struck(Fault::SyncFails, slot);
+            if self.chance.fault.coin() {
+                self.members[slot].disk.medium.fail_next_sync();
+            } else {
+                self.members[slot].machine.fail_next_sync();
+            }
+        }
+    }
+
+    /// The disk of the log takes only a little more: a segment or two, or not even one.
+    fn fill_disk(&mut self, slot: usize) {
+        self.struck(Fault::OutOfSpace, slot);
+        let left = self.chance.fault.below(DISK_LEFT_MAX);
+        self.members[slot].disk.medium.limit(Some(left));
+        self.repair_after(SLOW_MEAN, Repair::Disk(slot));
+    }
+
     fn slow_apply(&mut self, slot: usize) {
         self.struck(Fault::SlowApply, slot);
         self.members[slot].apply_slowness = self.chance.fault.between(2, SLOWNESS_MAX);
@@ -220,6 +258,8 @@ impl World {
     pub(super) fn repair_disk(&mut self, slot: usize) {
         let disk = &mut self.members[slot].disk;
         (disk.slowness, disk.full) = (1, false);
+        disk.medium.heal();
+        self.members[slot].machine.heal();
         self.happen(slot, What::RoomAgain);
     }
 

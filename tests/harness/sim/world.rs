@@ -7,24 +7,23 @@ use super::checks::{Verdict, Violation, ensure};
 use super::clients::Clients;
 use super::clock::Clock;
 use super::frames;
+use super::medium::End;
 use super::member::{Member, What};
 use super::network::{Network, SLOTS};
 use super::queue::{MILLI, Micros, Queue};
 use super::report::Report;
 use super::rng::Rng;
-use super::swarm::{Fault, Swarm};
+use super::swarm::{Cut, Fault, Feature, Swarm};
 use super::trace::Trace;
 use bytes::Bytes;
-use raft::{Config, Index, Input, LinkId, LogRead, LogReadFailure, MemberId, Membership, Output, Raft};
+use raft::{Config, Input, LinkId, LogRead, LogReadFailure, MemberId, Membership, Output, Raft};
 use std::sync::Arc;
 
 /// How long a new connection takes, at most.
 const DIAL_MAX: Micros = 200 * MILLI;
 /// How long reading entries back takes on average.
 const READ_BACK_MEAN: Micros = 2 * MILLI;
-/// Newest entries a member may find warm when it starts, at most.
-const RECENT_MAX: u64 = 30;
-/// Millionths of reads that fail while they may.
+/// Millionths of reads from a disk with a bit that is the wrong way round, while there may be one.
 const UNREADABLE: u64 = 300_000;
 
 /// Something that happens.
@@ -123,9 +122,9 @@ pub struct World {
 impl World {
     /// The world of a seed before anything has happened.
     #[must_use]
-    pub fn new(seed: u64, voters: Option<usize>, trace: Trace) -> Self {
+    pub fn new(seed: u64, voters: Option<usize>, cut: &Cut, trace: Trace) -> Self {
         let mut rng = Rng::new(seed);
-        let swarm = Swarm::draw(&mut rng, voters);
+        let swarm = Swarm::draw(&mut rng, voters).without(cut);
         let chance = Chances {
             network: rng.fork(),
             disk: rng.fork(),
@@ -206,7 +205,8 @@ impl World {
     pub(super) fn add_member(&mut self, first: Option<Arc<Membership>>) -> usize {
         let id = MemberId(self.members.len() as u64 + 1);
         let clock = Clock::new(&mut self.chance.member, self.swarm.drift);
-        self.members.push(Member::format(id, clock, first));
+        let on_disk = self.swarm.does(Feature::Database);
+        self.members.push(Member::format(id, clock, first, on_disk, &mut self.chance.disk));
         self.members.len() - 1
     }
 
@@ -229,10 +229,9 @@ impl World {
             return Ok(());
         }
         member.clock = Clock::new(chance, self.swarm.drift);
+        member.machine.start()?;
         let applied = member.machine.state.applied.last.index;
-        let commit = if chance.coin() { applied } else { Index::ZERO };
-        let recent = usize::try_from(chance.below(RECENT_MAX)).expect("small");
-        let boot = member.disk.durable.boot(applied, commit, recent);
+        let boot = member.disk.start(chance.bits(), applied)?;
         let config = Config { id: member.id, seed: chance.bits(), ..self.swarm.config.clone() };
         self.elections.restarted(member.id, boot.hard_state);
         let held = boot.last.index >= applied;
@@ -248,20 +247,28 @@ impl World {
         Ok(())
     }
 
-    /// Ends a member's process with power lost.
-    pub(super) fn crash(&mut self, slot: usize) {
+    /// Ends a member's process.
+    pub(super) fn end(&mut self, slot: usize, how: End) -> Verdict {
         let member = &mut self.members[slot];
         if !member.is_running() {
-            return;
+            return Ok(());
         }
         member.forget();
-        let lost = member.disk.crash(&mut self.chance.disk);
-        member.machine.crash();
+        let kept = member.machine.checkpoint.applied.last.index;
+        let compacting = (self.swarm.does(Feature::Compaction) && self.chance.disk.coin()).then_some(kept);
+        let lost = member.disk.end(how, compacting, &mut self.chance.disk)?;
+        member.machine.end(how, &mut self.chance.disk);
         let id = member.id;
-        self.trace.note(self.now, id.0 << 8, || format!("{id} crashes, {lost} writes lost"));
+        self.trace.note(self.now, id.0 << 8, || format!("{id} ends ({how:?}), {lost} writes lost"));
+        if self.swarm.has(Fault::BitRot) {
+            let found = self.members[slot].disk.rot(&mut self.chance.disk)?;
+            self.report.fault(Fault::BitRot, &["stopped"]);
+            self.report.reach(found);
+        }
         for peer in (0..self.members.len()).filter(|peer| *peer != slot) {
             self.sever(slot, peer);
         }
+        Ok(())
     }
 
     /// Every pair that is apart tries to connect soon.
@@ -408,16 +415,11 @@ impl World {
     }
 
     fn read_back(&mut self, slot: usize, read: LogRead) -> Verdict {
-        let log = &self.members[slot].disk.durable;
-        let fails = self.swarm.has(Fault::Unreadable) && !self.calm && self.chance.disk.chance(UNREADABLE);
-        let result = if read.from <= log.base.last.index {
-            Err(LogReadFailure::Compacted)
-        } else if fails {
-            self.report.fault(Fault::Unreadable, &[]);
-            Err(LogReadFailure::Unreadable)
-        } else {
-            log.read(read.from, read.through, read.bytes_max).ok_or(LogReadFailure::Unreadable)
-        };
+        let rotten = self.swarm.has(Fault::Unreadable) && !self.calm && self.chance.disk.chance(UNREADABLE);
+        if rotten {
+            self.report.fault(Fault::Unreadable, &["cold read"]);
+        }
+        let result = self.members[slot].disk.read(&read, rotten.then_some(&mut self.chance.disk))?;
         self.report.reach(match &result {
             Ok(_) => "log read: entries",
             Err(LogReadFailure::Compacted) => "log read: compacted",

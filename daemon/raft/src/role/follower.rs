@@ -13,6 +13,7 @@ use crate::input::Token;
 use crate::membership::Membership;
 use crate::message::{Ack, Message, Reject, SnapshotOffer};
 use crate::output::{Install, Output};
+use crate::planted::{Bug, is_planted};
 use crate::read::Questions;
 use crate::types::{Index, LogId, MemberId, ReadRound, StreamId, Term, Time};
 
@@ -82,6 +83,9 @@ impl Follower {
             return Next::Stay;
         }
         self.election_due = core.draw_election_due();
+        if is_planted(Bug::CampaignAlways) {
+            return Next::Campaign { transfer: false };
+        }
         if core.may_campaign() { Next::PreCampaign } else { self.forget_leader(core, out) }
     }
 

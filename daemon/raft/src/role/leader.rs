@@ -16,6 +16,7 @@ use crate::entry::{Entry, EntryKind};
 use crate::input::{LogReadFailure, Proposal, Token};
 use crate::message::{Ack, Reject};
 use crate::output::{Answer, CloseReason, Event, Output, ProposeError, ReadError};
+use crate::planted::{Bug, is_planted};
 use crate::read::{self, Reader, Rounds};
 use crate::status::FollowerStatus;
 use crate::stream::{Beat, LagRing, Recovery, Stream, StreamOut, View};
@@ -149,6 +150,9 @@ impl Leader {
     }
 
     pub(crate) fn on_read(&mut self, core: &mut Core, token: Token, out: &mut Output) {
+        if is_planted(Bug::UnboundedLease) && self.has_committed_in_term(core) {
+            return out.answers.push(Answer::Read(token, Ok(core.commit())));
+        }
         if !self.has_quorum(core) || !self.rounds.gather(Reader::Here(token)) {
             out.answers.push(Answer::Read(token, Err(ReadError::Unconfirmed)));
         }
@@ -278,7 +282,8 @@ impl Leader {
             return;
         }
         let reached = self.quorum_reached(core);
-        if core.log.term_at(reached) == Some(core.term()) && core.advance_commit(reached, out) {
+        let own = core.log.term_at(reached) == Some(core.term()) || is_planted(Bug::OldTermCounted);
+        if own && core.advance_commit(reached, out) {
             self.uncommitted.committed(reached);
         }
     }
@@ -286,7 +291,8 @@ impl Leader {
     /// The greatest index that is durable on a quorum. It is below the commit index while the followers that a new
     /// leader depends on catch up.
     fn quorum_reached(&self, core: &Core) -> Index {
-        let (me, durable) = (core.id(), core.log.durable().index);
+        let own = if is_planted(Bug::AckBeforeSync) { core.log.last() } else { core.log.durable() };
+        let (me, durable) = (core.id(), own.index);
         let matched = |id| if id == me { durable } else { self.matched(id).index };
         core.membership().quorum_of(matched).unwrap_or_default()
     }

@@ -5,6 +5,7 @@ use super::phase::Phase;
 use super::send::View;
 use super::window::Limit;
 use crate::log::Log;
+use crate::planted::{Bug, is_planted};
 use crate::status::{FollowerStatus, Lag, PausedReason};
 use crate::types::{Index, LogId, Time};
 
@@ -38,7 +39,8 @@ impl Stream {
 
     /// Until the match point is found, nothing is known of what the follower has: all of the log is a bound, no figure.
     fn lag(&self, now: Time, view: &View<'_>) -> Lag {
-        let lag = view.lag.lag(now, self.matched.index);
+        let reached = if is_planted(Bug::LagFromSent) { self.next().prev() } else { self.matched.index };
+        let lag = view.lag.lag(now, reached);
         let unknown = self.matched == LogId::ZERO && matches!(self.phase, Phase::Probe { .. });
         Lag { approximate: lag.approximate || (unknown && lag.entries > 0), ..lag }
     }

@@ -24,6 +24,8 @@ pub(super) struct Inode {
     dirty: BTreeMap<usize, Vec<Sector>>,
     /// Sectors whose sync failed: memory has them, the medium does not, and no sync will carry them over.
     clean_lies: BTreeSet<usize>,
+    /// The shortest it has been since the last sync: what was beyond is gone.
+    cut_to: Option<usize>,
 }
 
 impl Inode {
@@ -71,19 +73,20 @@ impl Inode {
     }
 
     fn resize(&mut self, bytes: usize) {
+        if bytes < self.seen.len() {
+            self.cut_to = Some(self.cut_to.unwrap_or(bytes).min(bytes));
+        }
         self.seen.resize(bytes, 0);
         self.dirty.retain(|&sector, _| sector * SECTOR_BYTES < bytes);
         self.clean_lies.retain(|&sector| sector * SECTOR_BYTES < bytes);
     }
 
     fn sync(&mut self) {
-        let lies: Vec<(usize, Sector)> =
-            self.clean_lies.iter().map(|&sector| (sector, sector_of(&self.medium, sector))).collect();
-        self.medium.clone_from(&self.seen);
-        for (sector, bytes) in lies {
-            put_sector(&mut self.medium, sector, &bytes);
+        self.medium.truncate(self.cut_to.take().unwrap_or(usize::MAX));
+        self.medium.resize(self.seen.len(), 0);
+        for sector in std::mem::take(&mut self.dirty).into_keys() {
+            put_sector(&mut self.medium, sector, &sector_of(&self.seen, sector));
         }
-        self.dirty.clear();
     }
 
     fn fail_sync(&mut self) {

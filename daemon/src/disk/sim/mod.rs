@@ -98,6 +98,11 @@ impl SimDisk {
         self.world().faults.fail_sync = Some(number);
     }
 
+    /// Nothing fails any more; what has been lost stays lost.
+    pub fn heal(&self) {
+        self.world().faults = Faults::default();
+    }
+
     /// The bytes all files together may take from now on; none for no limit.
     pub fn set_budget(&self, bytes: Option<u64>) {
         self.world().faults.budget_bytes = bytes;

@@ -109,3 +109,15 @@ fn faults_of_reading_and_of_the_medium_are_seen() {
     disk.set_unreadable(Some("file"));
     assert!(file.read_at(3, &mut byte).is_err());
 }
+
+#[test]
+fn what_a_shrunken_file_lost_does_not_come_back_when_it_grows() {
+    let disk = SimDisk::new();
+    let file = synced_file(&disk, &[1; 3 * SECTOR_BYTES]);
+    file.set_size(700).unwrap();
+    file.set_size(2 * SECTOR_BYTES as u64).unwrap();
+    file.sync().unwrap();
+    let bytes = disk.crash(Fate::Lost).contents("file").unwrap();
+    assert!(bytes[..700].iter().all(|&byte| byte == 1) && bytes[700..].iter().all(|&byte| byte == 0));
+    assert_eq!(bytes.len(), 2 * SECTOR_BYTES);
+}

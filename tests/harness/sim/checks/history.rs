@@ -4,8 +4,9 @@
 use super::ledger::Ledger;
 use super::{Verdict, ensure};
 use crate::sim::machine::Cell;
+use mvcc::Revision;
 use raft::Index;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The latest index any client knows of, when a request begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct History {
     returned: Index,
     refused: BTreeSet<u64>,
     acknowledged: Vec<(u64, Index)>,
+    /// The store's revision after the entry at an index, as clients were told.
+    revisions: BTreeMap<Index, Revision>,
 }
 
 impl History {
@@ -37,6 +40,19 @@ impl History {
         ensure("S9", index > floor.0, || format!("write {id} at {index} began after {} was known", floor.0))?;
         self.acknowledged.push((id, index));
         self.returned = self.returned.max(index);
+        Ok(())
+    }
+
+    /// A client is told the revision after its write, which was applied at `index`.
+    ///
+    /// # Errors
+    /// S9 when revisions do not rise with the log.
+    pub fn revised(&mut self, index: Index, revision: Revision) -> Verdict {
+        let before = self.revisions.range(..index).next_back().map(|(_, revision)| *revision);
+        let after = self.revisions.range(index..).next().map(|(_, revision)| *revision);
+        let rises = before.is_none_or(|before| before <= revision) && after.is_none_or(|after| revision <= after);
+        ensure("S9", rises, || format!("{revision:?} at {index} stands between {before:?} and {after:?}"))?;
+        self.revisions.insert(index, revision);
         Ok(())
     }
 
@@ -84,13 +100,15 @@ mod tests {
     use super::super::assert_refused;
     use super::*;
     use crate::sim::image::LogImage;
-    use crate::sim::machine::Write;
+    use crate::sim::write::Write;
     use raft::{Entry, EntryKind, IoId, LogId, MemberId, Persist};
 
     /// Writes 10, 11 and 12 to register 0 at 1, 2 and 3.
     fn ledger() -> Ledger {
         let append = (1..=3)
-            .map(|at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, &Write { id: 9 + at, key: 0 }.encode(0)))
+            .map(|at| {
+                Entry::new(LogId::new(1, at), EntryKind::Command, 0, &Write::put(9 + at, 0).encode(MemberId(1), 0))
+            })
             .collect();
         let mut log = LogImage::format(None);
         log.apply(&Persist { io: IoId(1), hard_state: None, truncate_from: None, append }).expect("consecutive");
@@ -100,7 +118,7 @@ mod tests {
     }
 
     fn cell(write: u64, at: u64) -> Cell {
-        Cell { write, at: Index(at) }
+        Cell { write, at: Index(at), gone: false }
     }
 
     #[test]
@@ -136,6 +154,15 @@ mod tests {
     #[test]
     fn a_write_acknowledged_elsewhere_than_it_was_committed_is_refused() {
         assert_refused(History::default().written(10, Floor::default(), Index(2), &ledger()), "S9");
+    }
+
+    #[test]
+    fn a_revision_that_falls_where_the_log_rises_is_refused() {
+        let mut history = History::default();
+        history.revised(Index(5), Revision(7)).expect("the first one");
+        history.revised(Index(3), Revision(7)).expect("a deletion of nothing leaves it as it was");
+        assert_refused(history.revised(Index(4), Revision(8)), "S9");
+        assert_refused(history.revised(Index(6), Revision(6)), "S9");
     }
 
     #[test]

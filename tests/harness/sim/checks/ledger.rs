@@ -2,7 +2,8 @@
 
 use super::{Verdict, ensure};
 use crate::sim::image::{Base, LogImage};
-use crate::sim::machine::{Cell, KEYS, Write};
+use crate::sim::machine::{Cell, KEYS};
+use crate::sim::write::{Deed, Write};
 use raft::{Entry, Index, MemberId, Persist, Term};
 use std::collections::BTreeMap;
 
@@ -15,6 +16,8 @@ pub struct Ledger {
     cells: [Vec<Cell>; KEYS],
     /// Where each write was committed.
     writes: BTreeMap<u64, Index>,
+    /// What stores hash to when they have applied everything up to an index.
+    stores: BTreeMap<Index, u64>,
     /// For each index, what every entry seen there hashes to, by term.
     seen: Vec<Vec<(Term, u64)>>,
 }
@@ -22,7 +25,13 @@ pub struct Ledger {
 impl Default for Ledger {
     fn default() -> Self {
         let zero = Base::default();
-        Self { committed: vec![zero], cells: Default::default(), writes: BTreeMap::new(), seen: Vec::new() }
+        Self {
+            committed: vec![zero],
+            cells: Default::default(),
+            writes: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            seen: Vec::new(),
+        }
     }
 }
 
@@ -143,11 +152,23 @@ impl Ledger {
     fn commit(&mut self, entry: &Entry, base: Base) -> Verdict {
         self.committed.push(base);
         let Some(write) = Write::of(entry) else { return Ok(()) };
-        self.cells[usize::from(write.key) % KEYS].push(Cell { write: write.id, at: entry.index() });
+        if write.deed != Deed::Compact {
+            let cell = Cell { write: write.id, at: entry.index(), gone: write.deed == Deed::Delete };
+            self.cells[usize::from(write.key) % KEYS].push(cell);
+        }
         let first = *self.writes.entry(write.id).or_insert(entry.index());
         ensure("S9", first == entry.index(), || {
             format!("write {} is committed at {first} and again at {}", write.id, entry.index())
         })
+    }
+
+    /// `member` has applied everything up to `index`, and this is the hash its store has of itself.
+    ///
+    /// # Errors
+    /// S5 when another store had another one there.
+    pub fn stored(&mut self, member: MemberId, index: Index, hash: u64) -> Verdict {
+        let first = *self.stores.entry(index).or_insert(hash);
+        ensure("S5", first == hash, || format!("the store of {member} at {index} differs from another one's there"))
     }
 
     /// `member` applies an entry and is then at `after`; before, it was at `before`.

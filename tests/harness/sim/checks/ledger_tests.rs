@@ -5,7 +5,7 @@ use raft::{EntryKind, IoId, LogId};
 const A: MemberId = MemberId(1);
 
 fn entry(term: u64, index: u64, id: u64) -> Entry {
-    Entry::new(LogId::new(term, index), EntryKind::Command, 0, &Write { id, key: 0 }.encode(0))
+    Entry::new(LogId::new(term, index), EntryKind::Command, 0, &Write::put(id, 0).encode(MemberId(1), 0))
 }
 
 fn write(truncate_from: Option<u64>, append: Vec<Entry>) -> Persist {

@@ -1,0 +1,115 @@
+//! Bugs that are planted on purpose, one at a time, to prove that the simulation finds them. Most were real in other
+//! systems.
+//!
+//! * They exist in builds with debug assertions only, which is what the simulation is built with. In any other build
+//!   [`is_planted`] is a constant, and nothing is left of a bug.
+//! * Nothing but the simulation plants one, for its own thread.
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bug {
+    /// A leader counts its own log before it is durable (etcd #14370).
+    AckBeforeSync = 1,
+    /// The store's applied index is saved after its rows, in a commit of its own (etcd #13766).
+    AppliedApart,
+    /// Replies leave before the term and the vote they stand on are durable.
+    VoteBeforeSync,
+    /// A term without a vote is not written.
+    TermNotWritten,
+    /// The log is cut at its first bad batch, whatever follows (NATS).
+    CutAnywhere,
+    /// An inherited entry is committed by counting (paper, figure 8).
+    OldTermCounted,
+    /// A read is confirmed by a round that began before it (etcd #20418).
+    EarlierRound,
+    /// A leader reads without asking anybody (Consul, 2014).
+    UnboundedLease,
+    /// Segments are handed on before the mark that they are not needed is durable.
+    PurgeBeforeMark,
+    /// A new segment's name is not made durable.
+    NameNotSynced,
+    /// The membership changes before the leader has committed an entry of its term (Ongaro, raft-dev 2015).
+    ChangeTooEarly,
+    /// A member that may not stand for election stands, without asking before.
+    CampaignAlways,
+    /// A failed sync is tried again.
+    SyncRetried,
+    /// Lag is taken from what was sent.
+    LagFromSent,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::AckBeforeSync,
+        Self::AppliedApart,
+        Self::VoteBeforeSync,
+        Self::TermNotWritten,
+        Self::CutAnywhere,
+        Self::OldTermCounted,
+        Self::EarlierRound,
+        Self::UnboundedLease,
+        Self::PurgeBeforeMark,
+        Self::NameNotSynced,
+        Self::ChangeTooEarly,
+        Self::CampaignAlways,
+        Self::SyncRetried,
+        Self::LagFromSent,
+    ];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AckBeforeSync => "m01-ack-before-sync",
+            Self::AppliedApart => "m02-applied-apart",
+            Self::VoteBeforeSync => "m03-vote-before-sync",
+            Self::TermNotWritten => "m04-term-not-written",
+            Self::CutAnywhere => "m05-cut-anywhere",
+            Self::OldTermCounted => "m06-old-term-counted",
+            Self::EarlierRound => "m07-earlier-round",
+            Self::UnboundedLease => "m08-unbounded-lease",
+            Self::PurgeBeforeMark => "m09-purge-before-mark",
+            Self::NameNotSynced => "m10-name-not-synced",
+            Self::ChangeTooEarly => "m11-change-too-early",
+            Self::CampaignAlways => "m12-campaign-always",
+            Self::SyncRetried => "m28-sync-retried",
+            Self::LagFromSent => "m30-lag-from-sent",
+        }
+    }
+}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static PLANTED: std::cell::Cell<u8> = const { std::cell::Cell::new(0) };
+}
+
+/// Plants a bug for what runs on this thread, in place of the one there was; none for none.
+#[cfg(debug_assertions)]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug.map_or(0, |bug| bug as u8));
+}
+
+/// Whether this bug is planted.
+#[cfg(debug_assertions)]
+#[must_use]
+pub fn is_planted(bug: Bug) -> bool {
+    PLANTED.get() == bug as u8
+}
+
+/// Refuses: there is nothing to plant in this build.
+///
+/// # Panics
+/// When it is asked for a bug.
+#[cfg(not(debug_assertions))]
+pub fn plant(bug: Option<Bug>) {
+    assert!(bug.is_none(), "bugs are planted in builds with debug assertions only");
+}
+
+/// Whether this bug is planted: never.
+#[cfg(not(debug_assertions))]
+#[must_use]
+pub const fn is_planted(_: Bug) -> bool {
+    false
+}

@@ -1,0 +1,340 @@
+//! One member that is ended, or refused, at a chosen system call, again and again: what it has acknowledged must be
+//! there after every one of them.
+//!
+//! * strace counts the calls and strikes at the N-th, in whatever the member does by then: first boot, recovery, writes,
+//!   compaction, changes of the membership.
+//! * A cycle starts the member under strace, lets one client work until the member is gone or has done a fixed amount,
+//!   and ends it. The next cycle starts from what that left.
+//! * Every cycle that gets ready is judged: each acknowledged write is there as it was, none that was never asked for.
+
+use crate::client::Client;
+use crate::cluster::{Cluster, Flavor, Member};
+use crate::sim::rng::Rng;
+use anyhow::{Context, Result, bail, ensure};
+use quorate::etcd::proto::etcdserverpb as pb;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Requests of one cycle.
+const REQUESTS: u64 = 30;
+/// A member that failed ends within this.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a start may take under strace, on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a member that is ready may keep a read waiting: it elects itself first.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+/// Cycles on one data directory before the next one begins from nothing.
+const CYCLES_PER_DIRECTORY: u64 = 6;
+/// The system calls whose order decides what a crash leaves, and how many of them one thread makes in a cycle; strace
+/// counts for each thread. A first boot writes a segment in pieces, and makes more of some: the second number. The two
+/// that every write makes stand here more often.
+const CALLS: [(&str, u64, u64); 10] = [
+    ("fdatasync", 24, 72),
+    ("fdatasync", 24, 72),
+    ("fdatasync", 24, 72),
+    ("pwrite64", 24, 72),
+    ("pwrite64", 24, 72),
+    ("pwrite64", 24, 72),
+    ("pwritev", 6, 6),
+    ("fsync", 3, 6),
+    ("rename", 2, 3),
+    ("ftruncate", 1, 1),
+];
+
+/// What happens at the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strike {
+    /// The process is killed before the call.
+    Kill,
+    /// The call fails: the device is broken.
+    Eio,
+    /// The call fails: the device is full.
+    Enospc,
+}
+
+/// When and how a cycle strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// The system call.
+    pub call: &'static str,
+    /// Which one of them, from the start of the process on.
+    pub nth: u64,
+    /// What happens.
+    pub strike: Strike,
+}
+
+/// What cycles amounted to.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Cycles.
+    pub cycles: u64,
+    /// Of them, struck before the member was ready; while it worked; not at all, as there were fewer such calls.
+    pub struck: [u64; 3],
+    /// Of them, ended by the member itself.
+    pub gave_up: u64,
+    /// Points that were struck.
+    pub points: BTreeSet<(&'static str, u64, Strike)>,
+    /// Times the member was judged.
+    pub judged: u64,
+    /// Writes acknowledged.
+    pub acknowledged: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [boot, work, never] = self.struck;
+        writeln!(f, "{} cycles: {boot} struck before ready, {work} at work, {never} not at all", self.cycles)?;
+        writeln!(f, "{} different points, {} ended by the member itself", self.points.len(), self.gave_up)?;
+        write!(f, "{} writes acknowledged, judged {} times, lost: 0", self.acknowledged, self.judged)
+    }
+}
+
+/// What the client knows.
+#[derive(Debug, Default)]
+struct Known {
+    /// Writes that were acknowledged: key to value.
+    held: BTreeMap<String, String>,
+    /// Writes whose outcome nobody knows.
+    unknown: BTreeMap<String, String>,
+    next: u64,
+    revision: i64,
+}
+
+/// Whether strace is there and may trace: some machines forbid it.
+#[must_use]
+pub fn can_trace() -> bool {
+    let mut probe = Command::new("strace");
+    probe.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=getppid:signal=SIGKILL:when=1", "true"]);
+    probe.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Draws the points of a campaign.
+fn draw(rng: &mut Rng) -> Point {
+    let (call, often, most) = *rng.pick(&CALLS).expect("a list");
+    let most = if rng.below(4) > 0 { often } else { most };
+    let nth = rng.between(1, most);
+    let strike = match rng.below(6) {
+        0 => Strike::Eio,
+        1 => Strike::Enospc,
+        _ => Strike::Kill,
+    };
+    Point { call, nth, strike }
+}
+
+/// Runs so many cycles, drawn from `seed`, for so long at most.
+///
+/// # Errors
+/// What was lost or made up; a member that does not start again; anything the machine refuses.
+pub fn campaign(seed: u64, cycles: u64, time: Duration) -> Result<Report> {
+    let mut rng = Rng::new(seed);
+    let (mut report, began) = (Report::default(), Instant::now());
+    while report.cycles < cycles && began.elapsed() < time {
+        let count = CYCLES_PER_DIRECTORY.min(cycles - report.cycles);
+        let points: Vec<Point> = (0..count).map(|_| draw(&mut rng)).collect();
+        directory(&points, &mut report).with_context(|| format!("seed {seed}, points {points:?}"))?;
+    }
+    Ok(report)
+}
+
+/// Runs these cycles on one data directory, one after the other, and a last start without any fault.
+fn directory(points: &[Point], report: &mut Report) -> Result<()> {
+    let mut cluster = Cluster::planned(Flavor::Quorate, 1, &[])?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut known = Known::default();
+    for point in points {
+        let member = &mut cluster.members[0];
+        cycle(member, *point, &runtime, &mut known, report).with_context(|| format!("at {point:?}"))?;
+    }
+    let member = &mut cluster.members[0];
+    member.under(Vec::new());
+    member.spawn()?;
+    member.wait_ready()?;
+    runtime.block_on(judge(&member.client, &mut known))?;
+    report.judged += 1;
+    member.terminate()?;
+    Ok(())
+}
+
+fn cycle(
+    member: &mut Member,
+    point: Point,
+    runtime: &tokio::runtime::Runtime,
+    known: &mut Known,
+    report: &mut Report,
+) -> Result<()> {
+    let trace = member.data().with_file_name("trace");
+    member.under(strace(point, &trace.display().to_string()));
+    member.spawn()?;
+    report.cycles += 1;
+    let ready = wait_ready_or_gone(member)?;
+    if ready {
+        // It may be gone at any moment of this, which is no error; what it says while it is there counts.
+        runtime.block_on(judge(&member.client, known)).or_else(|error| unless_gone(member, error))?;
+        report.judged += 1;
+        let before = known.held.len();
+        runtime.block_on(work(&member.client, known));
+        report.acknowledged += (known.held.len() - before) as u64;
+    }
+    let struck =
+        fs::read_to_string(&trace).unwrap_or_default().contains("(INJECTED)") || is_gone(member, ENDS_WITHIN / 50)?;
+    report.struck[if !struck { 2 } else { usize::from(ready) }] += 1;
+    if struck {
+        report.points.insert((point.call, point.nth, point.strike));
+    }
+    if is_gone(member, if struck { ENDS_WITHIN } else { Duration::ZERO })? {
+        let status = member.wait_end(Duration::from_secs(1))?;
+        report.gave_up += u64::from(point.strike != Strike::Kill && !status.success());
+        // A place that the disk refuses to be made is no reason to end well.
+        ensure!(!status.success(), "the member ended as if all were well, after {point:?}");
+    } else {
+        member.kill()?;
+    }
+    Ok(())
+}
+
+fn strace(Point { call, nth, strike }: Point, output: &str) -> Vec<String> {
+    let effect = match strike {
+        Strike::Kill => "signal=SIGKILL",
+        Strike::Eio => "error=EIO",
+        Strike::Enospc => "error=ENOSPC",
+    };
+    let inject = format!("inject={call}:{effect}:when={nth}");
+    let trace = format!("trace={call}");
+    // As a grandchild: the member stays our child, and is what we kill.
+    let words = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", output, "-e", &trace, "-e", &inject];
+    words.map(str::to_owned).to_vec()
+}
+
+/// Waits until the member is ready, or gone.
+fn wait_ready_or_gone(member: &mut Member) -> Result<bool> {
+    let deadline = Instant::now() + READY_WITHIN;
+    loop {
+        if member.ended()?.is_some() {
+            return Ok(false);
+        }
+        if member.is_ready() {
+            return Ok(true);
+        }
+        ensure!(Instant::now() < deadline, "neither ready nor gone after {READY_WITHIN:?}:\n{}", member.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn is_gone(member: &mut Member, within: Duration) -> Result<bool> {
+    let deadline = Instant::now() + within;
+    loop {
+        if member.ended()?.is_some() {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn unless_gone(member: &mut Member, error: anyhow::Error) -> Result<()> {
+    let lost = error.downcast_ref::<Lost>().is_some();
+    if !lost && is_gone(member, ENDS_WITHIN)? { Ok(()) } else { Err(error) }
+}
+
+/// Something that was acknowledged is not as it was.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Lost(String);
+
+/// Everything that was acknowledged is there, and nothing that was never asked for.
+async fn judge(address: &str, known: &mut Known) -> Result<()> {
+    let mut client = Client::lazy(address)?;
+    let deadline = Instant::now() + READ_WITHIN;
+    let everything = loop {
+        match client.everything(0, false).await {
+            Ok(everything) => break everything,
+            Err(status) if Instant::now() > deadline => bail!("cannot be read: {status}"),
+            // It may be electing itself, or gone.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut found: BTreeMap<String, String> =
+        everything.kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect();
+    for (key, value) in &known.held {
+        if found.remove(key).as_ref() != Some(value) {
+            bail!(Lost(format!("{key} = {value} was acknowledged and is not there")));
+        }
+    }
+    for (key, value) in found {
+        if known.unknown.remove(&key).as_ref() != Some(&value) {
+            bail!(Lost(format!("{key} = {value} was never asked for")));
+        }
+        known.held.insert(key, value);
+    }
+    let revision = everything.header.map_or(0, |header| header.revision);
+    if revision < known.revision {
+        bail!(Lost(format!("revision {} was acknowledged, now it is {revision}", known.revision)));
+    }
+    Ok(())
+}
+
+/// A client's work: writes, now and then a compaction or a learner that comes and goes. Ends when the member does.
+async fn work(address: &str, known: &mut Known) {
+    let Ok(mut client) = Client::lazy(address) else { return };
+    for request in 0..REQUESTS {
+        known.next += 1;
+        match request % 10 {
+            // What these come to does not matter: a revision may be compacted already, the member may be gone.
+            7 => drop(compact(&mut client, known.revision).await),
+            8 => drop(learner(&mut client).await),
+            _ => {
+                if put(&mut client, known).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn put(client: &mut Client, known: &mut Known) -> Result<(), tonic::Status> {
+    let (key, value) = (format!("key-{}", known.next), format!("value-{}", known.next).repeat(20));
+    match client.put(&key, &value).await {
+        Ok(revision) => {
+            known.revision = revision;
+            known.held.insert(key, value);
+            Ok(())
+        }
+        Err(status) => {
+            known.unknown.insert(key, value);
+            Err(status)
+        }
+    }
+}
+
+async fn compact(client: &mut Client, revision: i64) -> Result<(), tonic::Status> {
+    client.kv.compact(pb::CompactionRequest { revision, physical: false }).await.map(|_| ())
+}
+
+async fn learner(client: &mut Client) -> Result<(), tonic::Status> {
+    let add = pb::MemberAddRequest { peer_ur_ls: vec!["http://127.0.0.1:9".into()], is_learner: true };
+    let added = client.cluster.member_add(add).await?.into_inner();
+    let id = added.member.map_or(0, |member| member.id);
+    client.cluster.member_remove(pb::MemberRemoveRequest { id }).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_drawn_over_every_call_and_every_strike() {
+        let mut rng = Rng::new(1);
+        let points: Vec<Point> = (0..500).map(|_| draw(&mut rng)).collect();
+        for (call, ..) in CALLS {
+            for strike in [Strike::Kill, Strike::Eio, Strike::Enospc] {
+                assert!(points.iter().any(|point| (point.call, point.strike) == (call, strike)), "{call} {strike:?}");
+            }
+        }
+    }
+}

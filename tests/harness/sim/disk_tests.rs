@@ -1,0 +1,106 @@
+use super::*;
+use raft::{EntryKind, LogId};
+
+fn write(io: u64) -> Persist {
+    let entry = Entry::new(LogId::new(1, io), EntryKind::Command, 0, b"");
+    Persist { io: IoId(io), hard_state: None, truncate_from: None, append: vec![entry] }
+}
+
+fn started() -> Disk {
+    let options = Options { segment_bytes: 8 << 10, spare_segments: 1, ballast_bytes: 0, ..Options::default() };
+    let mut disk = Disk::format(MemberId(1), None, options);
+    disk.start(1, Index::ZERO).expect("a new log");
+    disk
+}
+
+#[test]
+fn a_flush_covers_what_was_queued_when_it_began() {
+    let mut disk = started();
+    disk.submit(write(1)).expect("in order");
+    assert!(disk.start_flush());
+    disk.submit(write(2)).expect("in order");
+    assert!(!disk.start_flush());
+    disk.flushing = 1;
+    assert_eq!(disk.end_flush(), Flushed { durable: Some(IoId(1)), failed: false });
+    assert_eq!(disk.durable.last().last, LogId::new(1, 1));
+    assert_eq!(disk.live.last().last, LogId::new(1, 2));
+}
+
+#[test]
+fn an_end_keeps_a_first_part_of_the_queue_and_every_length_of_it_happens() {
+    let mut rng = Rng::new(5);
+    for how in [End::Process, End::Power] {
+        let mut kept = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            let mut disk = started();
+            for io in 1..=3 {
+                disk.submit(Persist { truncate_from: Some(Index(io)), ..write(io) }).expect("in order");
+            }
+            disk.end(how, None, &mut rng).expect("a step between");
+            assert_eq!(disk.live.last(), disk.durable.last());
+            let boot = disk.start(2, Index::ZERO).expect("the log as it was found");
+            assert_eq!(boot.last, disk.durable.last().last);
+            kept.insert(disk.durable.last().last.index.0);
+        }
+        assert_eq!(kept.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3], "{how:?}");
+    }
+}
+
+#[test]
+fn a_log_that_lost_what_it_reported_is_refused() {
+    let mut disk = started();
+    disk.submit(write(1)).expect("in order");
+    disk.start_flush();
+    disk.end_flush();
+    // The model believes in one more write than there ever was.
+    disk.durable.apply(&write(2)).expect("it follows");
+    let refused = disk.end(End::Power, None, &mut Rng::new(1)).expect_err("the second write is not there");
+    assert_eq!(refused.check, "S6");
+}
+
+#[test]
+fn a_failed_sync_reports_nothing_and_the_log_opens_again() {
+    let mut disk = started();
+    disk.submit(write(1)).expect("in order");
+    disk.start_flush();
+    disk.medium.fail_next_sync();
+    assert_eq!(disk.end_flush(), Flushed { durable: None, failed: true });
+    disk.end(End::Process, None, &mut Rng::new(3)).expect("a step between");
+    disk.start(2, Index::ZERO).expect("it opens");
+}
+
+#[test]
+fn a_disk_that_holds_entries_back_still_takes_the_hard_state() {
+    let mut disk = started();
+    disk.full = true;
+    let state = HardState { term: Term(2), vote: Some(MemberId(1)) };
+    disk.submit(Persist { hard_state: Some(state), append: vec![], ..write(1) }).expect("in order");
+    disk.submit(Persist { io: IoId(2), ..write(1) }).expect("in order");
+    assert!(disk.start_flush());
+    assert_eq!(disk.end_flush().durable, Some(IoId(1)));
+    assert!(!disk.start_flush());
+    assert_eq!(disk.votes.get(&Term(2)), Some(&MemberId(1)));
+}
+
+#[test]
+fn a_flipped_bit_is_noticed_or_changes_nothing_that_counts() {
+    let mut disk = started();
+    for io in 1..=20 {
+        disk.submit(write(io)).expect("in order");
+        disk.start_flush();
+        disk.end_flush();
+    }
+    let mut rng = Rng::new(9);
+    let mut found = std::collections::BTreeMap::new();
+    for _ in 0..300 {
+        *found.entry(disk.rot(&mut rng).expect("nothing is made up")).or_insert(0) += 1;
+    }
+    assert!(found.get("bit flip: noticed").is_some_and(|count| *count > 50), "{found:?}");
+}
+
+#[test]
+fn a_write_out_of_order_is_refused() {
+    let mut disk = started();
+    disk.submit(write(1)).expect("in order");
+    assert!(disk.submit(write(3)).is_err());
+}
