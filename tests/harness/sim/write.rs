@@ -84,7 +84,7 @@ impl Write {
             Body::DeleteRange(delete) => (register(&delete.range.key)?, Deed::Delete),
             Body::Compact { .. } => (0, Deed::Compact),
             Body::Txn(txn) => (register(&txn.compares.first()?.range.key)?, Deed::Replace),
-            Body::Noop | Body::Alarm(_) | Body::PublishMember(_) => return None,
+            Body::Noop | Body::Alarm(_) | Body::PublishMember(_) | Body::Staging(_) => return None,
         };
         Some(Self { id: id.sequence, key, deed })
     }
