@@ -157,6 +157,9 @@ impl Task {
         let way = Way { node: self.ground.node.clone(), local: Arc::clone(&self.ground.local), members };
         let telling = tokio::spawn(tell(way.clone(), Arc::clone(&self.ground.progress)));
         let _telling = AbortOnDrop(telling);
+        let disk = Arc::clone(&self.ground.disk);
+        // An intent that was carried out, and could not be removed then, must not meet another's file.
+        blocking(move || finish_switch(&*disk)).await?;
         let spool = Arc::clone(&self.ground.spool);
         let spool = Arc::new(blocking(move || Spool::open(spool)).await?);
         let manifest = self.fetch(&way, &spool, at_least).await?;
@@ -166,7 +169,14 @@ impl Task {
             let (spool, manifest) = (Arc::clone(&spool), manifest.clone());
             tokio::task::spawn_blocking(move || restore(&*disk, &spool, &manifest)).await
         };
-        let switch = made.map_err(io::Error::other)??;
+        let switch = match made.map_err(io::Error::other)? {
+            Err(error @ (FetchError::Snapshot(_) | FetchError::Elsewhere { .. })) => {
+                // Whole and wrong: to begin with it again would end the same way.
+                blocking(move || spool.clear()).await?;
+                return Err(error);
+            }
+            made => made?,
+        };
         self.ground.progress.update(|view| view.phase = Phase::Switching);
         let (done, hear) = oneshot::channel();
         (self.ready)(Ready { switch, done });
