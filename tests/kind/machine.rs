@@ -10,11 +10,11 @@ const RESTLESS: &[&str] =
     &["fs/dentry-state", "fs/file-nr", "fs/inode-nr", "fs/inode-state", "kernel/random/", "kernel/ns_last_pid"];
 
 /// One look at the machine.
-pub struct Machine(BTreeMap<String, String>);
+pub(crate) struct Machine(BTreeMap<String, String>);
 
 impl Machine {
     /// Looks.
-    pub fn look() -> Result<Self> {
+    pub(crate) fn look() -> Result<Self> {
         let mut seen = BTreeMap::new();
         for words in [
             &["nft", "list", "ruleset"][..],
@@ -31,7 +31,7 @@ impl Machine {
     }
 
     /// Fails with what is different.
-    pub fn compare(&self, after: &Self) -> Result<()> {
+    pub(crate) fn compare(&self, after: &Self) -> Result<()> {
         let names = self.0.keys().chain(after.0.keys());
         let mut different: Vec<String> = names
             .filter(|name| self.0.get(*name) != after.0.get(*name))
