@@ -6,8 +6,19 @@ use std::fs;
 use std::process::Command;
 
 /// Settings that the kernel or other programs change by themselves.
-const RESTLESS: &[&str] =
-    &["fs/dentry-state", "fs/file-nr", "fs/inode-nr", "fs/inode-state", "kernel/random/", "kernel/ns_last_pid"];
+const RESTLESS: &[&str] = &[
+    "fs/aio-nr",
+    "fs/dentry-state",
+    "fs/file-nr",
+    "fs/inode-nr",
+    "fs/inode-state",
+    "kernel/ns_last_pid",
+    "kernel/pty/nr",
+    "kernel/random/",
+    "net/netfilter/nf_conntrack_count",
+];
+/// Settings of each link: other tests' links come and go.
+const OF_LINKS: &[&str] = &["/conf/", "/neigh/"];
 
 /// One look at the machine.
 pub(crate) struct Machine(BTreeMap<String, String>);
@@ -48,9 +59,7 @@ fn settings(folder: &str, seen: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
         let path = entry.path().display().to_string();
         let name = path.trim_start_matches("/proc/sys/");
-        // Per-link settings come and go with other tests' links.
-        if RESTLESS.iter().any(|restless| name.starts_with(restless))
-            || name.starts_with("net/") && name.contains("/conf/")
+        if RESTLESS.iter().any(|restless| name.starts_with(restless)) || OF_LINKS.iter().any(|part| name.contains(part))
         {
             continue;
         }
