@@ -6,15 +6,26 @@ use std::fs;
 use std::process::Command;
 
 /// Settings that the kernel or other programs change by themselves.
-const RESTLESS: &[&str] =
-    &["fs/dentry-state", "fs/file-nr", "fs/inode-nr", "fs/inode-state", "kernel/random/", "kernel/ns_last_pid"];
+const RESTLESS: &[&str] = &[
+    "fs/aio-nr",
+    "fs/dentry-state",
+    "fs/file-nr",
+    "fs/inode-nr",
+    "fs/inode-state",
+    "kernel/ns_last_pid",
+    "kernel/pty/nr",
+    "kernel/random/",
+    "net/netfilter/nf_conntrack_count",
+];
+/// Settings of each link: other tests' links come and go.
+const OF_LINKS: &[&str] = &["/conf/", "/neigh/"];
 
 /// One look at the machine.
-pub struct Machine(BTreeMap<String, String>);
+pub(crate) struct Machine(BTreeMap<String, String>);
 
 impl Machine {
     /// Looks.
-    pub fn look() -> Result<Self> {
+    pub(crate) fn look() -> Result<Self> {
         let mut seen = BTreeMap::new();
         for words in [
             &["nft", "list", "ruleset"][..],
@@ -31,7 +42,7 @@ impl Machine {
     }
 
     /// Fails with what is different.
-    pub fn compare(&self, after: &Self) -> Result<()> {
+    pub(crate) fn compare(&self, after: &Self) -> Result<()> {
         let names = self.0.keys().chain(after.0.keys());
         let mut different: Vec<String> = names
             .filter(|name| self.0.get(*name) != after.0.get(*name))
@@ -48,9 +59,7 @@ fn settings(folder: &str, seen: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
         let path = entry.path().display().to_string();
         let name = path.trim_start_matches("/proc/sys/");
-        // Per-link settings come and go with other tests' links.
-        if RESTLESS.iter().any(|restless| name.starts_with(restless))
-            || name.starts_with("net/") && name.contains("/conf/")
+        if RESTLESS.iter().any(|restless| name.starts_with(restless)) || OF_LINKS.iter().any(|part| name.contains(part))
         {
             continue;
         }

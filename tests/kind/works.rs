@@ -55,7 +55,7 @@ spec: {{selector: {{app: page}}, ports: [{{port: 80, targetPort: 8080}}]}}
     )
 }
 
-pub fn all(cluster: &Cluster) -> Result<()> {
+pub(crate) fn all(cluster: &Cluster) -> Result<()> {
     zones(cluster)?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("objects.yaml");

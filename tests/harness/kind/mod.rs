@@ -33,7 +33,6 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 use steps::step;
 
 /// A hundred megabytes into five nodes take seconds.

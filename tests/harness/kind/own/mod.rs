@@ -100,7 +100,7 @@ pub(crate) fn clear(state: &State) -> Result<()> {
         }
         fs::remove_file(state.path("before.json"))?;
     }
-    for folder in ["exec", "data"] {
+    for folder in ["exec", "data", "node-image"] {
         let path = state.path(folder);
         if path.exists() {
             fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
