@@ -9,16 +9,22 @@
 //!   release/   what users run: static programs and their images, made without Docker
 //!   kube/      a Kubernetes cluster: scenarios' namespaces, waits, reach, faults (feature `kubernetes`)
 //!   sim/       the engine in one thread, from one seed
+//!   kind/      Kubernetes: a cluster of five nodes, up and down; servers beside it
+//!   image      container images without Docker
 //! ```
 
 pub mod client;
 pub mod cluster;
+pub mod go;
 pub mod history;
+pub mod image;
+pub mod kind;
 #[cfg(feature = "kubernetes")]
 pub mod kube;
 pub mod packages;
 pub mod peer;
 pub mod release;
 pub mod sim;
+pub mod tar;
 pub mod tree;
 pub mod workload;

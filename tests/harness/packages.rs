@@ -1,6 +1,7 @@
 //! Debian's packages that tests use. As root on Debian what is missing is installed; elsewhere it is named once, and
 //! the tests that need it fall back or say that they are skipped.
 
+use anyhow::{Result, ensure};
 use std::path::Path;
 use std::process::Command;
 
@@ -10,15 +11,22 @@ const NEEDED: &[(&str, &str)] =
 
 /// Sees to it that the programs are there, as far as this process may.
 pub fn provide() {
-    let missing: Vec<&str> =
-        NEEDED.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
-    if missing.is_empty() {
-        return;
+    if let Err(error) = need(NEEDED) {
+        eprintln!("{error:#}; tests fall back on their own builds or are skipped");
     }
+}
+
+/// Sees to it that these programs, each with the package that has it, are there.
+///
+/// # Errors
+/// When some are missing and cannot be installed; the error names their packages.
+pub fn need(programs: &[(&str, &str)]) -> Result<()> {
+    let absent = programs.iter().filter(|(program, _)| !is_there(program));
+    let mut missing: Vec<&str> = absent.map(|(_, package)| *package).collect();
+    missing.dedup();
     let may_install = rustix::process::geteuid().is_root() && is_there("apt-get");
-    if !may_install || !install(&missing) {
-        eprintln!("not installed: {}; tests fall back on their own builds or are skipped", missing.join(" "));
-    }
+    ensure!(missing.is_empty() || may_install && install(&missing), "not installed: {}", missing.join(" "));
+    Ok(())
 }
 
 fn is_there(program: &str) -> bool {

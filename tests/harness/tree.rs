@@ -11,6 +11,12 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies one folder below the root").to_path_buf()
 }
 
+/// Cargo's target folder.
+#[must_use]
+pub fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Where builds that outlive a checkout are kept: `$XDG_CACHE_HOME/quorate`, or `~/.cache/quorate`.
 ///
 /// # Errors
@@ -20,12 +26,6 @@ pub fn cache() -> Result<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
     Ok(base.context("set HOME or XDG_CACHE_HOME: builds are cached there")?.join("quorate"))
-}
-
-/// Where builds of this checkout go, and what tests leave for people to look at.
-#[must_use]
-pub fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// The `quorate` binary as its users run it: `QUORATE_BIN`, or the release build of this tree, made now if need be.

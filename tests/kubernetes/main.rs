@@ -9,10 +9,11 @@ mod leader_killed;
 mod node_lost;
 mod restart;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::sync::OnceLock;
 use std::time::Duration;
-use tests::kube::{Kube, run};
+use tests::kind::Cluster;
+use tests::kube::Kube;
 use tests::release::Image;
 
 /// Writes go on within this in any scenario in which a quorum is left: an election takes one to two seconds, and the
@@ -36,8 +37,7 @@ fn prepare() -> Result<Stage> {
     Ok(Stage { kube: Kube::connect()?, image: image()? })
 }
 
-/// The daemon's image by name: the one of `QUORATE_IMAGE`, which the cluster can pull, or one made now and loaded into
-/// the nodes of the kind cluster that `KIND_CLUSTER_NAME` names.
+/// The daemon's image by name: the one of `QUORATE_IMAGE`, which the cluster can pull, or one made now and loaded.
 fn image() -> Result<String> {
     if let Ok(given) = std::env::var("QUORATE_IMAGE") {
         return Ok(given);
@@ -46,8 +46,7 @@ fn image() -> Result<String> {
 }
 
 fn load(image: &Image) -> Result<String> {
-    let archive = image.archive().to_str().context("a path in UTF-8")?;
-    run("kind", &["load", "image-archive", archive])?;
+    Cluster::current()?.load(&[image.archive().to_path_buf()])?;
     Ok(image.reference())
 }
 

@@ -1,0 +1,114 @@
+//! Programs built from Go modules. A folder of ours with a `go.mod` and `go.sum` pins each; what is built is cached
+//! outside the checkout, keyed by everything in that folder.
+
+use crate::tree;
+use anyhow::{Context, Result, ensure};
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// A module and what is built of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Module {
+    /// Its folder below `tests/`.
+    pub folder: &'static str,
+    /// What the cache calls it.
+    pub name: &'static str,
+    /// Linker flags besides `-s -w`.
+    pub flags: &'static str,
+}
+
+impl Module {
+    /// The program `name` of this module's `package`, built now if the cache does not have it.
+    ///
+    /// # Errors
+    /// When Go is missing or the build fails.
+    pub fn program(&self, package: &str, name: &str) -> Result<PathBuf> {
+        let binary = self.cached()?.join(name);
+        if !binary.exists() {
+            self.build(package, &binary)?;
+        }
+        Ok(binary)
+    }
+
+    /// The folder of the cache that holds this module's programs.
+    ///
+    /// # Errors
+    /// When the module cannot be read or there is no cache.
+    pub fn cached(&self) -> Result<PathBuf> {
+        Ok(tree::cache()?.join(format!("{}-{}", self.name, self.fingerprint()?)))
+    }
+
+    /// Changes when anything in the module does.
+    ///
+    /// # Errors
+    /// When the module cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        fingerprint(&self.source())
+    }
+
+    fn source(&self) -> PathBuf {
+        tree::root().join("tests").join(self.folder)
+    }
+
+    /// Builds under another name and renames, so that a build cut short leaves nothing that looks whole.
+    fn build(&self, package: &str, binary: &Path) -> Result<()> {
+        eprintln!("building {package} (once; minutes on two cores)");
+        let begun = Instant::now();
+        fs::create_dir_all(binary.parent().context("a binary lies in a folder")?)?;
+        let partial = binary.with_extension(format!("partial-{}", std::process::id()));
+        let status = Command::new("go")
+            .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &format!("-s -w {}", self.flags), "-o"])
+            .args([partial.as_os_str(), package.as_ref()])
+            .env("CGO_ENABLED", "0")
+            .current_dir(self.source())
+            .status()
+            .context("run go: what tests need and no package has is built from Go modules; install Go 1.26")?;
+        ensure!(status.success(), "go build {package} failed");
+        fs::rename(&partial, binary)?;
+        eprintln!("built {package} ({:.0} s)", begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+}
+
+/// The folder of a module of the Go module cache that `module` requires.
+///
+/// # Errors
+/// When it cannot be downloaded.
+pub fn source_of(module: &Module, path: &str) -> Result<PathBuf> {
+    let answer = Command::new("go")
+        .args(["list", "-mod=mod", "-m", "-f", "{{.Dir}}", path])
+        .current_dir(module.source())
+        .output()
+        .context("run go")?;
+    let folder = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
+    ensure!(answer.status.success() && !folder.is_empty(), "{}", String::from_utf8_lossy(&answer.stderr));
+    Ok(PathBuf::from(folder))
+}
+
+/// Of everything in the folder, in the order of names.
+///
+/// # Errors
+/// When something in it cannot be read.
+pub fn fingerprint(folder: &Path) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    hash_folder(folder, &mut hasher)?;
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            hash_folder(&path, hasher)?;
+        } else {
+            fs::read(&path).with_context(|| format!("read {}", path.display()))?.hash(hasher);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! What a node changes on the machine although it has namespaces of its own, written down before and put back after:
+//! the kubelet sets global sysctls, the engine makes folders.
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The kubelet writes the first six; nodes with many pods need more of the last two than most machines give.
+const SYSCTLS: &[&str] = &[
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+    "fs/inotify/max_user_instances",
+    "fs/inotify/max_user_watches",
+];
+
+/// Each node's systemd, containerd and kubelet hold some; five nodes do not fit into the usual 128.
+const INOTIFY_INSTANCES_MIN: u64 = 1024;
+
+/// Folders that the engine makes where they are missing, outermost last.
+const FOLDERS: &[&str] = &["/lib/modules", "/var/run/docker", "/etc/docker"];
+
+/// The machine before.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Before {
+    sysctls: BTreeMap<String, String>,
+    missing_folders: Vec<PathBuf>,
+}
+
+impl Before {
+    /// Looks.
+    ///
+    /// # Errors
+    /// When a value cannot be read.
+    pub fn look() -> Result<Self> {
+        let sysctls =
+            SYSCTLS.iter().filter(|name| path(name).exists()).map(|name| Ok(((*name).to_owned(), read(name)?)));
+        Ok(Self {
+            sysctls: sysctls.collect::<Result<_>>()?,
+            missing_folders: FOLDERS.iter().map(PathBuf::from).filter(|folder| !folder.exists()).collect(),
+        })
+    }
+
+    /// Raises what nodes need more of.
+    ///
+    /// # Errors
+    /// When a value cannot be written.
+    pub fn prepare(&self) -> Result<()> {
+        let name = "fs/inotify/max_user_instances";
+        if read(name)?.parse::<u64>()? < INOTIFY_INSTANCES_MIN {
+            write(name, &INOTIFY_INSTANCES_MIN.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Puts it back.
+    ///
+    /// # Errors
+    /// When a value cannot be written; the others are.
+    pub fn restore(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        for (name, value) in &self.sysctls {
+            if read(name).is_ok_and(|now| now != *value) {
+                outcome = outcome.and(write(name, value));
+            }
+        }
+        for folder in &self.missing_folders {
+            // Only if empty: what somebody else put there since is not ours.
+            let _ = fs::remove_dir(folder);
+        }
+        outcome
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new("/proc/sys").join(name)
+}
+
+fn read(name: &str) -> Result<String> {
+    Ok(fs::read_to_string(path(name)).with_context(|| name.to_owned())?.trim().to_owned())
+}
+
+fn write(name: &str, value: &str) -> Result<()> {
+    fs::write(path(name), value).with_context(|| format!("set {name} to {value}"))
+}

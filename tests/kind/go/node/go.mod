@@ -1,0 +1,3 @@
+module quorate.test/node
+
+go 1.24
