@@ -18,6 +18,7 @@
 //! | [`disk`] | the door to the disk: few calls, in an order a crash cannot harm |
 //! | [`wal`] | hard state and entries, each batch made durable by one sync |
 //! | [`store`] | the state machine's file, and the thread that flushes it |
+//! | [`snapshot`] | the whole store at one log index: taken, checked, stored, restored |
 //! | [`etcd`] | the etcd v3 services: protobuf in, commands and reads out |
 //! | [`listener`] | one port for gRPC and HTTP, with or without TLS |
 //! | [`http`] | health, version and metrics over plain HTTP |
@@ -36,6 +37,7 @@ pub mod http;
 pub mod listener;
 pub mod metrics;
 pub mod node;
+pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

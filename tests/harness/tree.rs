@@ -11,7 +11,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies one folder below the root").to_path_buf()
 }
 
-/// Cargo's target folder.
+/// Cargo's target folder: where builds of this checkout go, and what tests leave for people to look at.
 #[must_use]
 pub fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)

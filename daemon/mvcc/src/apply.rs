@@ -14,7 +14,7 @@ use bytes::Bytes;
 use std::ops::ControlFlow;
 
 /// What a row and its key's metadata take on disk besides key and value, about.
-const STORED_OVERHEAD_BYTES: usize = 64;
+pub(crate) const STORED_OVERHEAD_BYTES: usize = 64;
 
 /// Carries out one command on the state.
 pub(crate) struct Applier<'a> {

@@ -26,7 +26,7 @@ fn restore(blocks: &[Bytes]) -> Result<Store, ImageError> {
     let backend = Arc::new(MemoryBackend::new());
     let mut restore = Restore::new(&*backend);
     blocks.iter().try_for_each(|block| restore.block(block.clone()))?;
-    restore.finish()?;
+    restore.finish(Rebirth::Same)?;
     Ok(Store::open(backend).expect("sound"))
 }
 

@@ -62,7 +62,7 @@ pub use error::{Fault, ReadError, Refusal};
 pub use events::Events;
 pub use flush::Flushed;
 pub use hash::HashKv;
-pub use image::{Image, ImageBlocks, ImageError, Restore};
+pub use image::{BLOCK_BYTES_MAX, Image, ImageBlocks, ImageCheck, ImageError, ImageSummary, Rebirth, Restore};
 pub use memory::MemoryBackend;
 pub use outcome::{DeleteRangeReply, Done, OpReply, Outcome, PutReply, Reply, TxnReply};
 pub use range::{RangeRequest, RangeResult, Sort, SortOrder, SortTarget};

@@ -260,11 +260,11 @@ impl Store {
         self.read().head.members.values().cloned().collect()
     }
 
-    /// How much disk the store takes.
+    /// How much disk the store takes; what is not in the backend yet counts as what it will take at least.
     #[must_use]
     pub fn size(&self) -> Size {
-        let allocated = self.backend.allocated();
-        Size { allocated, in_use: self.read().head.in_use.min(allocated) }
+        let in_use = self.read().head.in_use;
+        Size { allocated: self.backend.allocated().max(in_use), in_use }
     }
 
     /// How many keys there are.

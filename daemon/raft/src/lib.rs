@@ -50,7 +50,7 @@ pub use boot::{Boot, Now};
 pub use config::Config;
 pub use entry::{Entry, EntryKind, RECORD_HEADER_BYTES, RecordError};
 pub use input::{Change, Input, LogReadFailure, Proposal, Token};
-pub use membership::{Membership, MembershipDecodeError};
+pub use membership::{Membership, MembershipDecodeError, SnapshotPoint};
 pub use message::{Ack, Envelope, Message, Reject, SnapshotOffer};
 pub use node::Raft;
 pub use output::{

@@ -11,7 +11,7 @@ mod change;
 mod codec;
 
 use crate::quorum::{self, Ballot};
-use crate::types::{Index, MemberId};
+use crate::types::{Index, LogId, MemberId};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,6 +94,17 @@ impl Membership {
     }
 }
 
+/// Where a snapshot stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotPoint {
+    /// The last entry that is in it.
+    pub last: LogId,
+    /// Where the configuration in force there stands.
+    pub membership_at: Index,
+    /// The configuration in force there.
+    pub membership: Membership,
+}
+
 /// The configurations of a log: the one in force and those it may fall back to when its entry is truncated.
 ///
 /// A configuration is in force as soon as its entry is appended, not when it is committed (thesis 4.1).
@@ -135,6 +146,11 @@ impl Memberships {
             .find(|(at, _)| *at <= commit)
             .unwrap_or_else(|| self.history.first().expect("a history has one configuration at least"));
         (*at, membership)
+    }
+
+    /// The one in force when the log ended at `index`, if it is remembered, and where it stands.
+    pub(crate) fn in_force_at(&self, index: Index) -> Option<(Index, &Membership)> {
+        self.history.iter().rev().find(|(at, _)| *at <= index).map(|(at, membership)| (*at, membership))
     }
 
     pub(crate) fn push(&mut self, at: Index, membership: Membership) {

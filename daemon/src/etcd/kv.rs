@@ -47,7 +47,7 @@ impl Api {
 
     pub(super) async fn put(self: &Arc<Self>, put: pb::PutRequest) -> Result<pb::PutResponse, Refusal> {
         let put = mvcc::Put::try_from(put)?;
-        self.admit_space(put.key.len() + put.value.len())?;
+        self.admit_space(put.key.len() + put.value.len()).await?;
         match self.propose(Body::Put(put)).await? {
             Done { revision, reply: Reply::Put(reply) } => {
                 Ok(pb::PutResponse { header: self.header_at(revision), ..reply.into() })

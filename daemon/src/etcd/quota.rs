@@ -6,7 +6,6 @@
 use super::Api;
 use super::status::Refusal;
 use mvcc::{Alarm, AlarmAction, AlarmChange, AlarmKind, Body, Store};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use tracing::warn;
@@ -14,7 +13,8 @@ use tracing::warn;
 /// What a key takes besides its bytes: metadata, twice, and its share of the pages above it. etcd's own figure.
 const KEY_OVERHEAD_BYTES: usize = 256;
 
-/// How often the store is asked for its size. In between, what was let in is added: a look costs the disk a question.
+/// How often the store is asked for its size. In between, what was let in is added: a look costs a lock that the
+/// apply thread takes too.
 const LOOK_EVERY_MS: u64 = 100;
 
 /// What is known of the space in use.
@@ -29,6 +29,15 @@ pub(super) struct Quota {
     began: Instant,
 }
 
+/// The alarm is being raised for as long as this lives.
+struct Raising<'a>(&'a AtomicBool);
+
+impl Drop for Raising<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 impl Default for Quota {
     fn default() -> Self {
         Self {
@@ -41,42 +50,67 @@ impl Default for Quota {
 }
 
 impl Quota {
-    /// The bytes in use once `needed` more are let in.
-    fn with(&self, needed: u64, store: &Store) -> u64 {
+    /// Whether `needed` more bytes stay below `limit_bytes`; what is let in is counted. Nothing is refused on a figure
+    /// of earlier: room made since the last look is room.
+    fn admits(&self, needed: u64, limit_bytes: u64, store: &Store) -> bool {
+        if self.look_is_due() {
+            self.look(store);
+        }
+        let fits = |used: u64| used.saturating_add(needed) < limit_bytes;
+        if !fits(self.used.load(Ordering::Relaxed)) {
+            self.look(store);
+        }
+        let fits = fits(self.used.load(Ordering::Relaxed));
+        if fits {
+            self.used.fetch_add(needed, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Whether nobody is raising the alarm; what is given ends with the raising, also when the client goes away
+    /// meanwhile.
+    fn begin_raising(&self) -> Option<Raising<'_>> {
+        (!self.raising.swap(true, Ordering::AcqRel)).then_some(Raising(&self.raising))
+    }
+
+    fn look(&self, store: &Store) {
+        self.used.store(store.size().in_use, Ordering::Relaxed);
+    }
+
+    /// Whoever moves the time of the next look is the one to look now.
+    fn look_is_due(&self) -> bool {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let due = self.look_at.load(Ordering::Relaxed);
         let next = now.saturating_add(LOOK_EVERY_MS);
-        // Whoever moves the time of the next look is the one to look now.
-        if now >= due && self.look_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.used.store(store.size().in_use, Ordering::Relaxed);
-        }
-        self.used.fetch_add(needed, Ordering::Relaxed).saturating_add(needed)
+        now >= due && self.look_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
 impl Api {
-    /// Refuses a write of `bytes` of keys and values that would pass the quota, and raises the alarm.
-    pub(super) fn admit_space(self: &Arc<Self>, bytes: usize) -> Result<(), Refusal> {
+    /// Refuses a write of `bytes` of keys and values that would pass the quota. The alarm is raised before the refusal
+    /// is told, as etcd does it: whoever was refused finds it in the list. Of requests refused meanwhile the first
+    /// raises it for all.
+    pub(super) async fn admit_space(&self, bytes: usize) -> Result<(), Refusal> {
         let Some(quota) = self.limits.quota_bytes else { return Ok(()) };
-        if self.quota.with((bytes + KEY_OVERHEAD_BYTES) as u64, self.node.store()) < quota {
+        if self.quota.admits((bytes + KEY_OVERHEAD_BYTES) as u64, quota, self.node.store()) {
             return Ok(());
         }
-        if !self.quota.raising.swap(true, Ordering::AcqRel) {
-            tokio::spawn(Arc::clone(self).raise_no_space());
+        if let Some(_raising) = self.quota.begin_raising() {
+            self.raise_no_space().await;
         }
         Err(Refusal::NoSpace)
     }
 
-    async fn raise_no_space(self: Arc<Self>) {
+    async fn raise_no_space(&self) {
         let alarm = Alarm { kind: AlarmKind::NoSpace, member: self.node.identity().member.0 };
-        if !self.node.store().alarms().contains(&alarm) {
-            warn!(quota_bytes = self.limits.quota_bytes, "the space quota is used up: puts are refused from now on");
-            let raise = Body::Alarm(AlarmChange { action: AlarmAction::Activate, alarm });
-            if let Err(error) = self.node.propose(raise).await {
-                warn!(%error, "could not raise the alarm, the next put will try again");
-            }
+        if self.node.store().alarms().contains(&alarm) {
+            return;
         }
-        self.quota.raising.store(false, Ordering::Release);
+        warn!(quota_bytes = self.limits.quota_bytes, "the space quota is used up: puts are refused from now on");
+        let raise = Body::Alarm(AlarmChange { action: AlarmAction::Activate, alarm });
+        if let Err(error) = self.node.propose(raise).await {
+            warn!(%error, "could not raise the alarm, the next put will try again");
+        }
     }
 }
 
@@ -98,18 +132,37 @@ fn op_bytes(op: &mvcc::Op) -> usize {
 mod tests {
     use super::*;
     use mvcc::MemoryBackend;
+    use std::sync::Arc;
+
+    /// A quota whose next look by the clock never comes, and which believes that so much is used.
+    fn believing(used: u64) -> Quota {
+        Quota { look_at: AtomicU64::new(u64::MAX), used: AtomicU64::new(used), ..Quota::default() }
+    }
 
     #[test]
     fn what_was_let_in_counts_before_the_next_look() {
         let store = Store::open(Arc::new(MemoryBackend::new())).expect("memory does not fail");
-        let quota = Quota::default();
-        quota.look_at.store(u64::MAX, Ordering::Relaxed);
-        quota.used.store(1_000, Ordering::Relaxed);
-        assert_eq!(quota.with(10, &store), 1_010);
-        assert_eq!(quota.with(10, &store), 1_020);
-        quota.look_at.store(0, Ordering::Relaxed);
-        assert_eq!(quota.with(10, &store), store.size().in_use + 10);
-        assert_eq!(quota.with(10, &store), store.size().in_use + 20);
+        let quota = believing(1_000);
+        assert!(quota.admits(10, 2_000, &store));
+        assert!(quota.admits(10, 2_000, &store));
+        assert_eq!(quota.used.load(Ordering::Relaxed), 1_020);
+    }
+
+    #[test]
+    fn room_made_since_the_last_look_is_room() {
+        let store = Store::open(Arc::new(MemoryBackend::new())).expect("memory does not fail");
+        let quota = believing(2_000);
+        assert!(quota.admits(10, 2_000, &store));
+        assert_eq!(quota.used.load(Ordering::Relaxed), store.size().in_use + 10);
+    }
+
+    #[test]
+    fn what_is_refused_takes_no_room() {
+        let store = Store::open(Arc::new(MemoryBackend::new())).expect("memory does not fail");
+        let quota = believing(0);
+        assert!(!quota.admits(2_000, 2_000, &store));
+        assert_eq!(quota.used.load(Ordering::Relaxed), store.size().in_use);
+        assert!(quota.admits(10, 2_000, &store));
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Api {
             return self.read_only_txn(txn, serializable).await;
         }
         if txn.contains_put() {
-            self.admit_space(put_bytes(&txn))?;
+            self.admit_space(put_bytes(&txn)).await?;
         }
         match self.propose(Body::Txn(txn)).await? {
             Done { revision, reply: Reply::Txn(reply) } => {

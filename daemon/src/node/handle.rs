@@ -3,14 +3,14 @@
 
 use super::Inbox;
 use super::inbox::Full;
-use super::request::{CallRequest, ProposeRequest};
+use super::request::{CallRequest, ProposeRequest, Question};
 use super::shared::Shared;
 use super::trace::Trace;
 use super::view::{Leadership, MembersView, StatusView};
 use super::{ChangeFailure, Inspection, ProposeFailure, ReadFailure, TransferFailure};
 use crate::bootstrap::Identity;
 use mvcc::Store;
-use raft::{Change, Index, MemberId, Term};
+use raft::{Change, Index, MemberId, SnapshotPoint, Term};
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
@@ -143,7 +143,15 @@ impl Handle {
     /// None when the node has stopped.
     pub async fn inspect(&self) -> Option<Inspection> {
         let (reply, answer) = oneshot::channel();
-        self.inbox().inspect(reply).ok()?;
+        self.inbox().ask(Question::Inspect(reply)).ok()?;
+        answer.await.ok()
+    }
+
+    /// Where a snapshot stands in the log whose last entry is this one; none inside when the loop has forgotten, and
+    /// a snapshot of a later entry is needed. None when the node has stopped.
+    pub async fn snapshot_point(&self, index: Index) -> Option<Option<SnapshotPoint>> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox().ask(Question::SnapshotPoint(index, reply)).ok()?;
         answer.await.ok()
     }
 

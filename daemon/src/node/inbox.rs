@@ -5,14 +5,13 @@
 //! * A full queue refuses requests, makes peers wait (which stops the reading of their connections), and always takes
 //!   the completions of this member's own threads, for each of them answers one request that was bounded itself.
 
-use super::Inspection;
 use super::completion::Completion;
-use super::request::{CallRequest, ProposeRequest, ReadRequest};
+use super::request::{CallRequest, ProposeRequest, Question, ReadRequest};
 use crate::transport::PeerEvent;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 /// Commands that wait for one turn of the loop. At 1 MiB a batch this is eight batches; more would only add delay.
 const PROPOSALS_BYTES_MAX: usize = 8 << 20;
@@ -43,7 +42,7 @@ pub(super) struct Batch {
     pub(super) proposals: Vec<ProposeRequest>,
     pub(super) reads: Vec<ReadRequest>,
     pub(super) calls: Vec<CallRequest>,
-    pub(super) inspections: Vec<oneshot::Sender<Inspection>>,
+    pub(super) questions: Vec<Question>,
     proposals_bytes: usize,
     peers_bytes: usize,
 }
@@ -70,7 +69,7 @@ impl Batch {
             && self.proposals.is_empty()
             && self.reads.is_empty()
             && self.calls.is_empty()
-            && self.inspections.is_empty()
+            && self.questions.is_empty()
     }
 
     /// Empties it and keeps what it has allocated.
@@ -80,7 +79,7 @@ impl Batch {
         self.proposals.clear();
         self.reads.clear();
         self.calls.clear();
-        self.inspections.clear();
+        self.questions.clear();
         (self.proposals_bytes, self.peers_bytes) = (0, 0);
     }
 }
@@ -106,8 +105,8 @@ impl Inbox {
         self.push(|batch| push_below(&mut batch.calls, CALLS_MAX, request))
     }
 
-    pub(super) fn inspect(&self, reply: oneshot::Sender<Inspection>) -> Result<(), Full> {
-        self.push(|batch| push_below(&mut batch.inspections, CALLS_MAX, reply))
+    pub(super) fn ask(&self, question: Question) -> Result<(), Full> {
+        self.push(|batch| push_below(&mut batch.questions, CALLS_MAX, question))
     }
 
     /// A completion of this member's own threads. Always taken.
@@ -230,6 +229,7 @@ fn push_below<T>(queue: &mut Vec<T>, max: usize, item: T) -> bool {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use tokio::sync::oneshot;
 
     fn request(sequence: u64, bytes: usize) -> ProposeRequest {
         ProposeRequest { sequence, payload: Bytes::from(vec![0; bytes]), reply: oneshot::channel().0, trace: None }

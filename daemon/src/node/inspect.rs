@@ -1,6 +1,7 @@
 //! Everything about a member at one moment, for metrics and the admin endpoint: computed when asked, kept nowhere.
 
 use super::Node;
+use super::request::Question;
 
 /// What the loop knows.
 #[derive(Clone, Debug)]
@@ -24,6 +25,14 @@ pub struct Inspection {
 }
 
 impl Node {
+    /// Whoever asked may have gone.
+    pub(super) fn answer(&self, question: Question) {
+        match question {
+            Question::Inspect(reply) => drop(reply.send(self.inspect())),
+            Question::SnapshotPoint(index, reply) => drop(reply.send(self.raft.snapshot_point(index))),
+        }
+    }
+
     pub(super) fn inspect(&self) -> Inspection {
         let raft = self.raft.status(self.now.mono);
         Inspection {

@@ -6,7 +6,8 @@ use mvcc::{Alarm, AlarmAction, AlarmChange, AlarmKind, Body};
 use std::time::Duration;
 use tracing::{error, warn};
 
-/// How often the size is looked at. The client port looks at every write as well; this also sees what grows otherwise.
+/// How often the size is looked at: the bytes in use, as at the client port, so that both agree whether there is room
+/// once a compaction has made some. The client port looks at every write as well; this also sees what grows otherwise.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Raises the alarm for this member whenever its store is larger than the quota and the alarm is not raised.
@@ -14,7 +15,7 @@ pub(super) async fn watch(handle: Handle, quota_bytes: u64) {
     let alarm = Alarm { kind: AlarmKind::NoSpace, member: handle.identity().member.0 };
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let bytes = handle.store().size().allocated;
+        let bytes = handle.store().size().in_use;
         if bytes <= quota_bytes || handle.store().alarms().contains(&alarm) {
             continue;
         }

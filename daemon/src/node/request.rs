@@ -1,9 +1,9 @@
 //! What the rest of the process asks of the loop.
 
 use super::trace::Trace;
-use super::{Applied, ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
+use super::{Applied, ChangeFailure, Inspection, ProposeFailure, ReadFailure, TransferFailure};
 use bytes::Bytes;
-use raft::{Change, Index, MemberId};
+use raft::{Change, Index, MemberId, SnapshotPoint};
 use tokio::sync::oneshot;
 
 /// A command that waits to be proposed, and whoever waits for its outcome.
@@ -21,6 +21,15 @@ pub(super) struct ProposeRequest {
 
 /// A linearizable read that waits for its index.
 pub(super) type ReadRequest = oneshot::Sender<Result<(), ReadFailure>>;
+
+/// What the loop knows and tells at once.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// Everything there is to see.
+    Inspect(oneshot::Sender<Inspection>),
+    /// Where a snapshot stands in the log that ends with this entry, if that is remembered.
+    SnapshotPoint(Index, oneshot::Sender<Option<SnapshotPoint>>),
+}
 
 /// A request about the cluster itself: rare, and done by the leader.
 #[derive(Debug)]

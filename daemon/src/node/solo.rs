@@ -2,12 +2,12 @@
 //! they come, to a store in memory, without a log.
 
 use super::inbox::Batch;
-use super::request::CallRequest;
+use super::request::{CallRequest, Question};
 use super::shared::{Configured, Shared};
 use super::{Applied, ChangeFailure, Handle, Inbox, Inspection, TransferFailure};
 use crate::bootstrap::{ClusterId, Identity, NodeInfo, StorageId};
 use mvcc::{Apply, Body, Command, MemoryBackend, PublishedMember, Store};
-use raft::{Brief, Change, Index, LogId, MemberId, RoleName, Term, TransferError};
+use raft::{Brief, Change, Index, LogId, MemberId, Membership, RoleName, SnapshotPoint, Term, TransferError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -84,9 +84,7 @@ impl Solo {
                 read.send(Ok(())).ok();
             }
             batch.calls.drain(..).for_each(|call| self.call(call));
-            for inspection in batch.inspections.drain(..) {
-                inspection.send(self.inspect()).ok();
-            }
+            batch.questions.drain(..).for_each(|question| self.answer(question));
             batch.clear();
         }
     }
@@ -100,6 +98,17 @@ impl Solo {
         let apply = Apply { index: index.0, command, answered: true };
         let outcome = store.apply(&[apply]).expect("memory does not fail").remove(0);
         Applied { outcome, index, term: Term(3) }
+    }
+
+    fn answer(&self, question: Question) {
+        match question {
+            Question::Inspect(reply) => drop(reply.send(self.inspect())),
+            Question::SnapshotPoint(index, reply) => {
+                let last = LogId { term: Term(3), index };
+                let membership = Membership::bootstrap([(MemberId(MEMBER), bytes::Bytes::new())]);
+                drop(reply.send(Some(SnapshotPoint { last, membership_at: Index(0), membership })));
+            }
+        }
     }
 
     fn inspect(&self) -> Inspection {

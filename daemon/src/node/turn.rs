@@ -131,9 +131,8 @@ impl Node {
         }
         self.hand_on();
         self.end_turn();
-        for inspection in batch.inspections.drain(..) {
-            // Whoever asked may have gone.
-            let _ = inspection.send(self.inspect());
+        for question in batch.questions.drain(..) {
+            self.answer(question);
         }
     }
 

@@ -32,7 +32,14 @@ pub(crate) fn measure(flavor: Flavor, flags: &[&str], load: &Load, percent: u64)
     let away = (cluster.leader()? + 1) % 3;
     let before = applied(&cluster.members[away].client)?;
     cluster.members[away].kill()?;
-    load.run(&cluster, percent)?;
+    let there: Vec<&str> = cluster
+        .members
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| *n != away)
+        .map(|(_, member)| member.client.as_str())
+        .collect();
+    load.drive(&there.join(","), percent)?;
     let leader = cluster.leader()?;
     let goal = applied(&cluster.members[leader].client)?;
     let begun = Instant::now();

@@ -76,9 +76,8 @@ impl Load {
             ensure!(written.status.success(), "etcdctl put: {}", String::from_utf8_lossy(&written.stderr));
         }
         let before = cpu_seconds(cluster)?;
-        let said = self.generate(cluster, requests)?;
+        let said = self.generate(&cluster.endpoints(), requests)?;
         let cpu = cpu_seconds(cluster)? - before;
-        ensure!(!said.contains("Error distribution"), "the generator saw errors:\n{said}");
         Ok(Measured {
             per_second: number_after(&said, "Requests/sec:")?,
             p50_ms: number_after(&said, "50% in")? * 1e3,
@@ -90,10 +89,15 @@ impl Load {
         })
     }
 
-    fn generate(&self, cluster: &Cluster, requests: u64) -> Result<String> {
+    /// Runs it against these endpoints alone, with nothing measured.
+    pub(crate) fn drive(&self, endpoints: &str, percent: u64) -> Result<()> {
+        self.generate(endpoints, self.requests * percent / 100).map(drop)
+    }
+
+    fn generate(&self, endpoints: &str, requests: u64) -> Result<String> {
         let (clients, total) = (self.clients.to_string(), requests.to_string());
         let mut command = Command::new(peer::benchmark()?);
-        command.args(["--precise", "--endpoints", &cluster.endpoints(), "--conns", &clients, "--clients", &clients]);
+        command.args(["--precise", "--endpoints", endpoints, "--conns", &clients, "--clients", &clients]);
         match self.work {
             Work::Put => {
                 command.args(["put", "--key-size", "16", "--val-size", VALUE_BYTES, "--key-space-size", KEY_SPACE])
@@ -118,6 +122,7 @@ impl Load {
             "the load generator failed:\n{said}{}",
             String::from_utf8_lossy(&output.stderr)
         );
+        ensure!(!said.contains("Error distribution"), "the generator saw errors:\n{said}");
         Ok(said)
     }
 }

@@ -1,0 +1,141 @@
+//! Uploading a snapshot: chunks that are not there yet, several at once, then the manifest.
+
+use super::super::chunk::SealedChunk;
+use super::super::digest::Digest;
+use super::super::error::SnapshotError;
+use super::super::manifest::Manifest;
+use super::super::take::{Piece, Taking};
+use super::{SnapshotName, SnapshotStore, name};
+use crate::bootstrap::ClusterId;
+use objects::ObjectName;
+use std::collections::BTreeMap;
+use tokio::task::JoinSet;
+
+/// Chunks that are on their way at once: enough to hide the way to the store, and a few megabytes of memory each.
+const UPLOADS_MAX: usize = 4;
+
+/// A snapshot that is being uploaded. To give it up is to drop it; what was uploaded serves the next one.
+#[derive(Debug)]
+pub struct Upload {
+    store: SnapshotStore,
+    cluster: ClusterId,
+    flag: ObjectName,
+    /// The chunks that are in the store, or on their way, with their lengths.
+    there: BTreeMap<Digest, u64>,
+    on_their_way: JoinSet<Result<(), objects::Error>>,
+    /// Chunks that were not in the store yet.
+    pub uploaded_chunks: u64,
+    /// What they took, in bytes.
+    pub uploaded_bytes: u64,
+    /// Chunks that were.
+    pub shared_chunks: u64,
+    /// What they take, in bytes.
+    pub shared_bytes: u64,
+}
+
+impl SnapshotStore {
+    /// Begins to upload a snapshot of a cluster.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Collecting`] while chunks are being deleted, or the object store's.
+    pub async fn upload(&self, cluster: ClusterId) -> Result<Upload, SnapshotError> {
+        let flag = self.raise(&name::uploads_of(cluster)).await?;
+        match self.chunks_there(cluster).await {
+            Ok(there) => Ok(Upload {
+                store: self.clone(),
+                cluster,
+                flag,
+                there,
+                on_their_way: JoinSet::new(),
+                uploaded_chunks: 0,
+                uploaded_bytes: 0,
+                shared_chunks: 0,
+                shared_bytes: 0,
+            }),
+            Err(error) => {
+                self.lower(&flag).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn chunks_there(&self, cluster: ClusterId) -> Result<BTreeMap<Digest, u64>, SnapshotError> {
+        if let Some(other) = self.raised(name::collections_of(cluster)).await? {
+            return Err(SnapshotError::Collecting(other.to_string()));
+        }
+        let listed = self.listed(name::chunks_of(cluster)).await?;
+        Ok(listed.iter().filter_map(|chunk| Some((name::digest_of(&chunk.name)?, chunk.attributes.bytes))).collect())
+    }
+}
+
+impl Upload {
+    /// Uploads all of a snapshot that is being taken, and makes it one of the store's.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; the store then has no such snapshot.
+    pub async fn all(&mut self, taking: &mut Taking) -> Result<Manifest, SnapshotError> {
+        loop {
+            match taking.next().await.ok_or(SnapshotError::GivenUp)?? {
+                Piece::Chunk(sealed) => self.chunk(sealed).await?,
+                Piece::Manifest(manifest) => {
+                    self.publish(&manifest).await?;
+                    return Ok(manifest);
+                }
+            }
+        }
+    }
+
+    /// Uploads a chunk if the store does not have it. Returns before it is there.
+    ///
+    /// # Errors
+    /// The object store's, of this chunk or one before.
+    pub async fn chunk(&mut self, sealed: SealedChunk) -> Result<(), SnapshotError> {
+        let SealedChunk { chunk, bytes } = sealed;
+        let length = u64::from(chunk.stored_bytes);
+        // One of another length was damaged after it was written: it is written again.
+        if self.there.insert(chunk.digest, length) == Some(length) {
+            self.shared_chunks += 1;
+            self.shared_bytes += length;
+            return Ok(());
+        }
+        while self.on_their_way.len() >= UPLOADS_MAX {
+            self.wait_for_one().await?;
+        }
+        let (objects, object) = (self.store.objects.clone(), name::chunk(self.cluster, &chunk.digest));
+        self.on_their_way.spawn(async move { objects.put(&object, bytes).await });
+        self.uploaded_chunks += 1;
+        self.uploaded_bytes += length;
+        Ok(())
+    }
+
+    /// Waits until every chunk is there, and writes the manifest: now there is a snapshot.
+    ///
+    /// # Errors
+    /// The object store's, of a chunk or the manifest.
+    pub async fn publish(&mut self, manifest: &Manifest) -> Result<SnapshotName, SnapshotError> {
+        while !self.on_their_way.is_empty() {
+            self.wait_for_one().await?;
+        }
+        let name = SnapshotName::new(manifest);
+        match self.store.objects.put_if_absent(&name.object(), manifest.encode()).await {
+            // Its name is the digest of its content: a try of ours that was thought lost.
+            Ok(()) | Err(objects::Error::Exists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(name)
+    }
+
+    /// Ends the upload, published or not: chunks may be collected again.
+    pub async fn end(mut self) {
+        self.on_their_way.shutdown().await;
+        self.store.lower(&self.flag).await;
+    }
+
+    async fn wait_for_one(&mut self) -> Result<(), SnapshotError> {
+        match self.on_their_way.join_next().await {
+            Some(Ok(put)) => Ok(put?),
+            Some(Err(_)) => Err(SnapshotError::GivenUp),
+            None => Ok(()),
+        }
+    }
+}
