@@ -13,7 +13,8 @@ use anyhow::Result;
 use std::sync::OnceLock;
 use std::time::Duration;
 use tests::kind::Cluster;
-use tests::kube::Kube;
+use tests::kube::fault::Node;
+use tests::kube::{Kube, Quorate};
 use tests::release::Image;
 
 /// Writes go on within this in any scenario in which a quorum is left: an election takes one to two seconds, and the
@@ -35,6 +36,26 @@ fn stage() -> Result<&'static Stage> {
 
 fn prepare() -> Result<Stage> {
     Ok(Stage { kube: Kube::connect()?, image: image()? })
+}
+
+/// Runs a scenario on three members of its own. When it fails, what there was to see is saved.
+fn scenario(name: &str, body: impl FnOnce(&Quorate) -> Result<()>) -> Result<()> {
+    let Stage { kube, image } = stage()?;
+    let quorate = Quorate::deploy(kube, name, image, &[])?;
+    let outcome = body(&quorate);
+    outcome.map_err(|error| {
+        let saved = quorate.space().save_evidence(&format!("{error:#}"));
+        error.context(format!("{name}; what was seen is in {saved}"))
+    })
+}
+
+/// The same, if what becomes of nodes is in this process's hands.
+fn scenario_with_nodes(name: &str, body: impl FnOnce(&Quorate) -> Result<()>) -> Result<()> {
+    if !Node::reachable(&stage()?.kube) {
+        eprintln!("skipped: the nodes of this cluster are no containers of this machine's engine");
+        return Ok(());
+    }
+    scenario(name, body)
 }
 
 /// The daemon's image by name: the one of `QUORATE_IMAGE`, which the cluster can pull, or one made now and loaded.
