@@ -57,7 +57,9 @@ fn perform(verb: Verb) -> Result<ExitCode> {
 }
 
 fn env() -> Result<()> {
-    for (name, value) in Cluster::current()?.environment() {
+    let cluster = Cluster::current()?;
+    cluster.provide_clients()?;
+    for (name, value) in cluster.environment() {
         println!("export {name}='{}'", value.replace('\'', r"'\''"));
     }
     Ok(())
@@ -66,7 +68,8 @@ fn env() -> Result<()> {
 fn run(words: &[String]) -> Result<ExitCode> {
     let session = Session::begin()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let succeeded = runtime.block_on(attend(words, &session.cluster));
+    let provided = session.cluster.provide_clients();
+    let succeeded = provided.and_then(|()| runtime.block_on(attend(words, &session.cluster)));
     session.end()?;
     Ok(if succeeded? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -87,7 +87,8 @@ const STEPS: &[Step] = &[
         what: "real members on loopback: killed, paused, wiped, filled",
         command: &[
             "test",
-            "--release",
+            "--profile",
+            "sim",
             "--package",
             "tests",
             "--test",
@@ -102,16 +103,65 @@ const STEPS: &[Step] = &[
     Step {
         name: "etcd",
         what: "the real etcdctl and hostile clients",
-        command: &["test", "--release", "--package", "tests", "--test", "etcd", "--locked", "--", "--test-threads=2"],
+        command: &[
+            "test",
+            "--profile",
+            "sim",
+            "--package",
+            "tests",
+            "--test",
+            "etcd",
+            "--locked",
+            "--",
+            "--test-threads=2",
+        ],
+        environment: &[],
+        runs_tests: true,
+    },
+    Step {
+        name: KIND,
+        what: "a Kubernetes of five nodes comes after a killed run, works, and goes without a trace",
+        command: &["test", "--package", "tests", "--test", "kind", "--locked", "--", "--nocapture"],
+        environment: &[],
+        runs_tests: true,
+    },
+    Step {
+        name: KUBERNETES,
+        what: "members on it: their pods and nodes killed, paused, cut off, drained, under load",
+        command: &[
+            "run",
+            "--quiet",
+            "--package",
+            "tests",
+            "--bin",
+            "kind",
+            "--locked",
+            "--",
+            "run",
+            "cargo",
+            "test",
+            "--package",
+            "tests",
+            "--features",
+            "kubernetes",
+            "--test",
+            "kubernetes",
+            "--locked",
+            "--",
+            "--test-threads=1",
+        ],
         environment: &[],
         runs_tests: true,
     },
 ];
 
+const KIND: &str = "kind";
+const KUBERNETES: &str = "kubernetes";
+
 fn main() -> ExitCode {
     let wanted: Vec<String> = env::args().skip(1).collect();
     if wanted.iter().any(|word| word == "--list") {
-        STEPS.iter().for_each(|step| println!("{:<8} {}", step.name, step.what));
+        STEPS.iter().for_each(|step| println!("{:<10} {}", step.name, step.what));
         return ExitCode::SUCCESS;
     }
     if let Some(unknown) = wanted.iter().find(|word| STEPS.iter().all(|step| step.name != **word)) {
@@ -121,6 +171,10 @@ fn main() -> ExitCode {
     tests::packages::provide();
     let mut passed = 0;
     for step in STEPS.iter().filter(|step| wanted.is_empty() || wanted.iter().any(|word| word == step.name)) {
+        if let Some(why) = impossible(step) {
+            println!("\n== {}: skipped, as this machine has {why}", step.name);
+            continue;
+        }
         match run(step) {
             Ok(tests) => passed += tests,
             Err(why) => {
@@ -132,6 +186,11 @@ fn main() -> ExitCode {
     println!("\nverify: everything holds");
     println!("{passed} passed, 0 failed");
     ExitCode::SUCCESS
+}
+
+/// Why this machine cannot do a step that needs a cluster, if so.
+fn impossible(step: &Step) -> Option<String> {
+    [KIND, KUBERNETES].contains(&step.name).then(tests::kind::impossible)?
 }
 
 /// Runs one step and returns how many tests passed in it.

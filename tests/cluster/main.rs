@@ -1,8 +1,10 @@
 //! Three real members on loopback under load: killed, paused, wiped, filled, removed and added; nothing that was
 //! acknowledged is lost, and every member shows the same in the end.
 
+mod backups;
 mod disk;
 mod identity;
+mod install;
 mod lag;
 mod loss;
 mod membership;

@@ -8,6 +8,8 @@
 //! | `GET /v1/members` | [`Members`] | membership as this member knows it |
 //! | `POST /v1/members` ([`ChangeMembers`]) | [`Members`] | add learner, promote, remove |
 //! | `GET /v1/safe-to-stop` | [`SafeToStop`] | drains, upgrades, `preStop` |
+//! | `GET /v1/backups` | [`Backups`] | snapshots in object storage, as the log lists them |
+//! | `POST /v1/backups` | [`BackupWanted`] | a snapshot now; done when the list has one of that index |
 //! | `POST /v1/transfer-leader` ([`TransferLeader`]) | [`LeaderTransferred`] | upgrades, scale-in, `preStop` |
 //!
 //! A call that fails answers with [`Problem`] and an HTTP status: 400 not understood, 404 no such member, 409 the
@@ -17,14 +19,18 @@
 //! * Fields may be added: readers ignore what they do not know.
 //! * Units come last in a name. Durations are seconds with a fraction.
 
+mod backup;
 mod id;
 mod membership;
 mod replication;
 mod status;
 
+pub use backup::{Backup, BackupWanted, Backups};
 pub use id::Id;
 pub use membership::{Change, ChangeMembers, LeaderTransferred, Member, Members, Problem, TransferLeader};
-pub use replication::{Follower, FollowerRole, PausedReason, Replication, SafeToStop, StreamState, UnsafeReason};
+pub use replication::{
+    Follower, FollowerRole, PausedReason, Replication, SafeToStop, SnapshotProgress, StreamState, UnsafeReason,
+};
 pub use status::{Alarm, DatabaseSize, Identity, LogPosition, MemberStatus, Role};
 
 /// The path of [`MemberStatus`].
@@ -35,8 +41,13 @@ pub const PATH_REPLICATION: &str = "/v1/replication";
 pub const PATH_MEMBERS: &str = "/v1/members";
 /// The path of [`SafeToStop`].
 pub const PATH_SAFE_TO_STOP: &str = "/v1/safe-to-stop";
+/// The path of [`Backups`] and [`BackupWanted`].
+pub const PATH_BACKUPS: &str = "/v1/backups";
 /// The path of [`TransferLeader`].
 pub const PATH_TRANSFER_LEADER: &str = "/v1/transfer-leader";
+
+/// The path under which a member sends a snapshot of what it has applied, as one file.
+pub const PATH_SNAPSHOT: &str = "/v1/snapshot";
 
 #[cfg(test)]
 #[path = "lib_tests.rs"]

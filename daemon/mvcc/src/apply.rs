@@ -8,6 +8,7 @@ use crate::head::{alarm_number, put_member};
 use crate::outcome::{DeleteRangeReply, Done, Outcome, PutReply, Reply};
 use crate::rank::Step;
 use crate::row::{KeyMeta, Links, RowId, Version};
+use crate::staging::{self, Staging};
 use crate::state::{Keys, State};
 use crate::types::{AlarmKind, KeyValue, Revision};
 use bytes::Bytes;
@@ -21,6 +22,8 @@ pub(crate) struct Applier<'a> {
     pub(crate) state: &'a mut State,
     /// Whether a client waits for the outcome here. If not, what only it would see is left out.
     pub(crate) answered: bool,
+    /// The log index of the command.
+    index: u64,
     /// How many rows the command has written.
     rows: u32,
 }
@@ -30,11 +33,12 @@ pub(crate) type Refused<T> = Result<Result<T, Refusal>, Fault>;
 
 impl<'a> Applier<'a> {
     pub(crate) fn new(state: &'a mut State, answered: bool) -> Self {
-        Self { state, answered, rows: 0 }
+        Self { state, answered, index: 0, rows: 0 }
     }
 
     pub(crate) fn apply(mut self, index: u64, command: &Command) -> Result<Outcome, Fault> {
         assert!(index > self.state.head.applied, "an entry is applied once");
+        self.index = index;
         let reply = self.body(&command.body)?;
         self.state.head.revision = self.revision();
         self.state.head.applied = index;
@@ -57,6 +61,7 @@ impl<'a> Applier<'a> {
             Body::Compact { revision } => Ok(self.compact(*revision)),
             Body::Alarm(change) => Ok(Ok(self.alarm(*change))),
             Body::PublishMember(member) => Ok(Ok(self.publish(member))),
+            Body::Staging(change) => Ok(Ok(self.staging(change))),
         }
     }
 
@@ -67,7 +72,7 @@ impl<'a> Applier<'a> {
             Body::Put(_) => (true, true),
             Body::Txn(txn) => (true, txn.contains_put()),
             Body::DeleteRange(_) | Body::Compact { .. } => (true, false),
-            Body::Noop | Body::Alarm(_) | Body::PublishMember(_) => (false, false),
+            Body::Noop | Body::Alarm(_) | Body::PublishMember(_) | Body::Staging(_) => (false, false),
         };
         match () {
             () if data && raised(AlarmKind::Corrupt) => Err(Refusal::Corrupt),
@@ -202,6 +207,13 @@ impl<'a> Applier<'a> {
         self.state.head.fold(u64::from(crc32c::crc32c(&bytes)));
         self.state.head.members.insert(member.id, member.clone());
         Reply::PublishMember
+    }
+
+    fn staging(&mut self, change: &Staging) -> Reply {
+        let mut bytes = Vec::new();
+        staging::put_change(change, &mut bytes);
+        self.state.head.fold(u64::from(crc32c::crc32c(&bytes)));
+        Reply::Staging(staging::change(&mut self.state.head.staged, self.index, change))
     }
 }
 

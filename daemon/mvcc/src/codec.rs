@@ -17,6 +17,7 @@
 //!    4    compact      revision int
 //!    5    alarm        action u8 │ alarm u8 │ member u64
 //!    6    publish      member u64 │ name bytes │ client URLs list of bytes
+//!    8    staging      change u8 │ 1: record of `staging`; 2: id [32] │ ms varint; 3: id [32]; 4: member varint; 5: nothing
 //!   16-   leases, 32- users and roles: reserved
 //! ```
 //!
@@ -86,6 +87,7 @@ mod kind {
     pub(super) const ALARM: u8 = 5;
     pub(super) const PUBLISH_MEMBER: u8 = 6;
     pub(super) const RANGE: u8 = 7;
+    pub(super) const STAGING: u8 = 8;
 }
 
 /// Flags of puts and deletes.
@@ -158,7 +160,7 @@ impl Body {
             Self::Put(put) => put.key.len() + put.value.len(),
             Self::DeleteRange(delete) => delete.range.key.len() + delete.range.end.len(),
             Self::Txn(_) => 512,
-            Self::Noop | Self::Compact { .. } | Self::Alarm(_) | Self::PublishMember(_) => 64,
+            Self::Noop | Self::Compact { .. } | Self::Alarm(_) | Self::PublishMember(_) | Self::Staging(_) => 64,
         };
         HEADER_BYTES + LENGTHS + body
     }

@@ -2,6 +2,7 @@
 //! the entry it came in.
 
 use crate::range::RangeRequest;
+use crate::staging::Staging;
 use crate::types::{Alarm, KeyRange, RequestId, Revision};
 use bytes::Bytes;
 
@@ -34,6 +35,8 @@ pub enum Body {
     Alarm(AlarmChange),
     /// A member tells its name and client URLs.
     PublishMember(PublishedMember),
+    /// Something changed in object storage.
+    Staging(Staging),
 }
 
 /// Write one key.

@@ -3,6 +3,7 @@
 //! ```text
 //!   format u8 │ applied │ revision │ compacted signed │ swept │ state hash │ in use
 //!             │ alarms: count, then kind and member │ members: count, then id, name and URLs
+//!             │ staging: as its module says (not in format 1)
 //! ```
 //!
 //! All integers are varints; texts carry their length.
@@ -10,6 +11,7 @@
 use crate::command::PublishedMember;
 use crate::error::Fault;
 use crate::row::mix;
+use crate::staging::{self, Staged};
 use crate::types::{Alarm, AlarmKind, Revision};
 use crate::varint;
 use bytes::BufMut;
@@ -19,7 +21,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const HEAD_KEY: &[u8] = b"head";
 
 /// The layout above. Another one needs another number and a way to read this one.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+
+/// The layout before snapshots were staged.
+const FORMAT_WITHOUT_STAGING: u8 = 1;
 
 /// Where the store stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +43,7 @@ pub(crate) struct Head {
     pub(crate) in_use: u64,
     pub(crate) alarms: BTreeSet<Alarm>,
     pub(crate) members: BTreeMap<u64, PublishedMember>,
+    pub(crate) staged: Staged,
 }
 
 impl Default for Head {
@@ -51,6 +57,7 @@ impl Default for Head {
             in_use: 0,
             alarms: BTreeSet::new(),
             members: BTreeMap::new(),
+            staged: Staged::default(),
         }
     }
 }
@@ -78,19 +85,20 @@ impl Head {
         for member in self.members.values() {
             put_member(member, &mut out);
         }
+        staging::put_all(&self.staged, &mut out);
         out
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         match bytes.split_first() {
-            Some((&FORMAT, mut rest)) => {
-                Self::take(&mut rest).filter(|_| rest.is_empty()).ok_or(Fault::Damaged("the head row"))
+            Some((&format @ (FORMAT | FORMAT_WITHOUT_STAGING), mut rest)) => {
+                Self::take(format, &mut rest).filter(|_| rest.is_empty()).ok_or(Fault::Damaged("the head row"))
             }
             _ => Err(Fault::Damaged("the head row is of another format")),
         }
     }
 
-    fn take(bytes: &mut &[u8]) -> Option<Self> {
+    fn take(format: u8, bytes: &mut &[u8]) -> Option<Self> {
         let mut head = Self {
             applied: varint::take(bytes)?,
             revision: varint::take(bytes)?.cast_signed(),
@@ -100,6 +108,7 @@ impl Head {
             in_use: varint::take(bytes)?,
             alarms: BTreeSet::new(),
             members: BTreeMap::new(),
+            staged: Staged::default(),
         };
         for _ in 0..varint::take(bytes)? {
             let kind = alarm_kind(varint::take(bytes)?)?;
@@ -108,6 +117,9 @@ impl Head {
         for _ in 0..varint::take(bytes)? {
             let member = take_member(bytes)?;
             head.members.insert(member.id, member);
+        }
+        if format != FORMAT_WITHOUT_STAGING {
+            head.staged = staging::take_all(bytes)?;
         }
         Some(head)
     }
@@ -159,10 +171,19 @@ fn alarm_kind(number: u64) -> Option<AlarmKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::staging::StagedSnapshot;
 
     #[test]
     fn the_head_comes_back_as_it_was_written_and_cuts_are_noticed() {
         let member = PublishedMember { id: 9, name: "m9".into(), client_urls: vec!["http://a".into(), String::new()] };
+        let staged = StagedSnapshot {
+            id: [5; 32],
+            index: 6,
+            revision: Revision(299),
+            bytes: 1 << 30,
+            staged_ms: 1_700_000_000_000,
+            retired_ms: Some(0),
+        };
         let head = Head {
             applied: 7,
             revision: 300,
@@ -172,9 +193,19 @@ mod tests {
             in_use: 1 << 40,
             alarms: [Alarm { kind: AlarmKind::Corrupt, member: 3 }].into(),
             members: [(9, member)].into(),
+            staged: Staged { stager: 9, wanted: 4, snapshots: [([5; 32], staged)].into() },
         };
         let bytes = head.encode();
         assert_eq!(Head::decode(&bytes).expect("sound"), head);
         assert!((0..bytes.len()).all(|cut| Head::decode(&bytes[..cut]).is_err()));
+    }
+
+    #[test]
+    fn a_head_of_before_staging_is_read() {
+        let mut bytes = Head { applied: 7, ..Head::default() }.encode();
+        bytes[0] = FORMAT_WITHOUT_STAGING;
+        let nothing_staged = bytes.split_off(bytes.len() - 3);
+        assert_eq!(nothing_staged, [0, 0, 0]);
+        assert_eq!(Head::decode(&bytes).expect("sound"), Head { applied: 7, ..Head::default() });
     }
 }

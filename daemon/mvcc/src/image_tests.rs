@@ -68,3 +68,74 @@ fn blocks_missing_doubled_cut_or_flipped_are_noticed() {
     }
     assert!(damaged(&[&blocks[..last], &[blocks[last].slice(..3)]].concat()));
 }
+
+/// The table of keys is made anew: whatever was deleted, created again, compacted and swept before, the two stores
+/// must go on alike.
+#[test]
+fn a_restored_store_goes_on_like_the_one_it_was_taken_of() {
+    for seed in 0..40 {
+        let (store, mut sampler) = (Store::open(Arc::new(MemoryBackend::new())).expect("new"), Sampler::new(seed));
+        run(&[&store], &mut sampler, 1..=200);
+        store.flush(7).expect("no fault");
+        run(&[&store], &mut sampler, 201..=400);
+        let restored = restore(&blocks(&store.image().expect("no fault"))).expect("sound");
+        same(&store, &restored, &mut sampler);
+        run(&[&store, &restored], &mut sampler, 401..=800);
+        same(&store, &restored, &mut sampler);
+        while restored.flush(5).expect("no fault").sweep_pending {}
+        same(&store, &restored, &mut sampler);
+    }
+}
+
+fn run(stores: &[&Store], sampler: &mut Sampler, indexes: std::ops::RangeInclusive<u64>) {
+    for index in indexes {
+        let command = sampler.command(index);
+        let apply =
+            |store: &&Store| store.apply(&[Apply { index, command: &command, answered: true }]).expect("no fault");
+        let outcomes: Vec<_> = stores.iter().map(apply).collect();
+        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{command:?}");
+        sampler.revision = stores[0].revision().0;
+    }
+}
+
+fn same(left: &Store, right: &Store, sampler: &mut Sampler) {
+    assert_eq!(left.hash_kv(Revision::ZERO).ok(), right.hash_kv(Revision::ZERO).ok());
+    assert_eq!((left.state_hash(), left.keys(), left.members()), (right.state_hash(), right.keys(), right.members()));
+    for _ in 0..50 {
+        let request = sampler.range();
+        assert_eq!(left.range(&request).ok(), right.range(&request).ok(), "{request:?}");
+    }
+}
+
+#[test]
+fn a_store_goes_on_from_the_image_that_replaces_it() {
+    let (ahead, behind) = (filled(30_000), filled(1_000));
+    let backend = Arc::new(MemoryBackend::new());
+    let mut restore = Restore::new(&*backend);
+    blocks(&ahead.image().expect("no fault")).into_iter().try_for_each(|block| restore.block(block)).expect("sound");
+    restore.finish(Rebirth::Same).expect("sound");
+    let replacement = Store::prepare(backend).expect("sound");
+    assert_eq!((replacement.applied(), replacement.state_hash()), (30_000, ahead.state_hash().1));
+    behind.replace(replacement);
+    ahead.advance(30_001);
+    behind.advance(30_001);
+    behind.flush(0).expect("no fault");
+    let facts = |store: &Store| (store.state_hash(), store.keys(), store.hash_kv(Revision::ZERO).expect("readable"));
+    assert_eq!(facts(&behind), facts(&ahead));
+    assert_eq!(behind.durable(), 30_001, "it is flushed into the new backend");
+}
+
+#[test]
+fn a_reader_of_blocks_can_be_kept_and_read_again_from_where_it_stood() {
+    let image = filled(30_000).image().expect("no fault");
+    let whole = blocks(&image);
+    let (mut reader, mut again) = (image.blocks(), Vec::new());
+    loop {
+        let mut kept = reader.clone();
+        if reader.next_block().expect("no fault").is_none() {
+            break;
+        }
+        again.extend(kept.next_block().expect("no fault"));
+    }
+    assert_eq!(again, whole);
+}

@@ -19,6 +19,7 @@
 //! | `read`, `events`, `hash` | reading |
 //! | `state`, `buffer`, `cache`, `rank` | what there is at one moment, as one |
 //! | `flush` | moving it to the backend, sweeping what is compacted |
+//! | `staging` | which snapshots are in object storage |
 //! | `image` | the whole of it as a stream |
 //! | `row`, `head`, `varint` | the bytes in the tables |
 //! | `backend`, `memory` | the door to the storage, and one without a disk |
@@ -44,6 +45,7 @@ mod row;
 #[cfg(test)]
 #[path = "../tests/model/sample.rs"]
 mod sample;
+mod staging;
 mod state;
 mod store;
 mod txn;
@@ -66,5 +68,6 @@ pub use image::{BLOCK_BYTES_MAX, Image, ImageBlocks, ImageCheck, ImageError, Ima
 pub use memory::MemoryBackend;
 pub use outcome::{DeleteRangeReply, Done, OpReply, Outcome, PutReply, Reply, TxnReply};
 pub use range::{RangeRequest, RangeResult, Sort, SortOrder, SortTarget};
-pub use store::{Apply, Store};
+pub use staging::{STAGED_SNAPSHOTS_MAX, SnapshotDigest, StagedSnapshot, Staging};
+pub use store::{Apply, Replacement, Store};
 pub use types::{Alarm, AlarmKind, Event, EventKind, KeyRange, KeyValue, RequestId, Revision, Size};

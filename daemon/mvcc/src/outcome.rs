@@ -33,6 +33,8 @@ pub enum Reply {
     Alarm(Vec<Alarm>),
     /// The member's name and URLs are known.
     PublishMember,
+    /// Whether the change in object storage was one: told twice, or about a snapshot that is not known, it is not.
+    Staging(bool),
 }
 
 /// A key was written.

@@ -62,7 +62,7 @@ pub enum Error {
         problem: String,
     },
     /// A setting cannot be used.
-    #[error("object store: {field}: {problem}")]
+    #[error("{field} of the object store: {problem}")]
     Config {
         /// Which part of the location.
         field: &'static str,

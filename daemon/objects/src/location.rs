@@ -184,7 +184,7 @@ impl Words {
 /// Takes one pair of the query.
 fn take(bucket: &mut Bucket, words: &mut Words, key: &str, value: String) -> Result<(), Error> {
     match key {
-        "endpoint" => bucket.endpoint = Some(endpoint(value)?),
+        "endpoint" => bucket.endpoint = Some(endpoint(&value)?),
         "region" => bucket.region = Some(nonempty("region", value)?),
         "path-style" => words.path_style = Some(value),
         "credentials-file" => bucket.credentials_file = Some(nonempty("credentials-file", value)?.into()),
@@ -234,7 +234,7 @@ fn folder(prefix: &str) -> Result<String, Error> {
     Ok(trimmed.to_owned())
 }
 
-fn endpoint(value: String) -> Result<String, Error> {
+fn endpoint(value: &str) -> Result<String, Error> {
     let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
     match host.map(|host| host.trim_end_matches('/')) {
         None => Err(bad("endpoint", format!("{value:?} begins with neither http:// nor https://"))),

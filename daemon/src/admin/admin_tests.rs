@@ -6,11 +6,13 @@ use crate::bootstrap::{ClusterId, NodeInfo};
 use crate::http::Pages;
 use crate::node::solo::{MEMBER, Solo};
 use crate::node::{MemberView, MembersView};
-use admin_api::{Id, MemberStatus, Members, Problem, SafeToStop, UnsafeReason};
+use crate::snapshot::SnapshotFile;
+use admin_api::{BackupWanted, Backups, Id, MemberStatus, Members, Problem, SafeToStop, UnsafeReason};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
+use mvcc::{Body, Put};
 use prometheus::Registry;
 use raft::{FollowerStatus, Index, Lag, LogId, MemberId, PausedReason, Resets, RoleName, Status, StreamState, Term};
 use serde::de::DeserializeOwned;
@@ -37,6 +39,37 @@ async fn a_member_tells_who_it_is_and_where_it_stands() {
     let (_, members) = ask::<Members>(&solo, Method::GET, "/v1/members", "").await;
     assert_eq!(members.members.len(), 1);
     assert!(members.members[0].voter);
+}
+
+#[tokio::test]
+async fn a_snapshot_is_asked_for_where_somebody_stages() {
+    let solo = Solo::start();
+    let (code, problem) = ask::<Problem>(&solo, Method::POST, "/v1/backups", "").await;
+    assert_eq!(code, StatusCode::PRECONDITION_FAILED, "{}", problem.message);
+    let delegated = mvcc::Body::Staging(mvcc::Staging::Delegated { member: MEMBER });
+    solo.handle().propose(delegated).await.unwrap();
+    let (code, wanted) = ask::<BackupWanted>(&solo, Method::POST, "/v1/backups", "").await;
+    assert_eq!(code, StatusCode::OK);
+    let (_, backups) = ask::<Backups>(&solo, Method::GET, "/v1/backups", "").await;
+    assert_eq!((backups.stager, backups.wanted_index), (Some(Id(MEMBER)), wanted.index));
+    assert!(backups.backups.is_empty());
+}
+
+#[tokio::test]
+async fn a_member_sends_a_snapshot_as_one_file_to_a_few_at_a_time() {
+    let solo = Solo::start();
+    solo.handle().propose(Body::Put(Put { key: "k".into(), value: "v".into(), ..Put::default() })).await.unwrap();
+    let pages = Pages::new(solo.handle(), Registry::new()).unwrap();
+    let admin = Admin::new(solo.handle(), 0, pages);
+    let get = || Request::get("/v1/snapshot").body(Full::new(Bytes::new())).unwrap();
+    let (first, second, third) = (admin.answer(get()).await, admin.answer(get()).await, admin.answer(get()).await);
+    assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);
+    drop(second);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot");
+    std::fs::write(&path, first.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!(SnapshotFile::open(&path).unwrap().manifest().revision, 2);
+    assert_eq!(admin.answer(get()).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]

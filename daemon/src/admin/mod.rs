@@ -1,17 +1,21 @@
 //! The admin endpoint: what operators and the command line ask of a member, in the words of `admin-api`.
 //!
 //! ```text
-//!   /v1/status  /v1/members                 what this member knows
+//!   /v1/status  /v1/members  /v1/backups    what this member knows
 //!   /v1/replication  /v1/safe-to-stop       what only a leader that hears its quorum can tell
+//!   /v1/snapshot                            the store as this member has applied it, as one file
+//!   POST /v1/backups                        a snapshot into object storage, now
 //!   POST /v1/members  /v1/transfer-leader   what changes the cluster; passed on to the leader
 //!   everything else                         health, version and metrics, as on the client port
 //! ```
 //!
 //! What the caller has not seen it cannot change: every change names the configuration it expects.
 
+mod backups;
 mod change;
 mod problem;
 mod safe;
+mod snapshot;
 mod view;
 
 #[cfg(test)]
@@ -21,9 +25,10 @@ use crate::etcd::grpc::Body;
 use crate::http::Pages;
 use crate::listener::{App, Peer};
 use crate::node::{Handle, Inspection};
+use crate::snapshot::Streams;
 use admin_api::{
-    ChangeMembers, Id, LeaderTransferred, PATH_MEMBERS, PATH_REPLICATION, PATH_SAFE_TO_STOP, PATH_STATUS,
-    PATH_TRANSFER_LEADER, TransferLeader,
+    ChangeMembers, Id, LeaderTransferred, PATH_BACKUPS, PATH_MEMBERS, PATH_REPLICATION, PATH_SAFE_TO_STOP,
+    PATH_SNAPSHOT, PATH_STATUS, PATH_TRANSFER_LEADER, TransferLeader,
 };
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -47,13 +52,15 @@ struct Shared {
     node: Handle,
     quota_bytes: u64,
     pages: Pages,
+    snapshots: Streams,
 }
 
 impl Admin {
     /// Answers for the member behind `node`, and other pages from `pages`. `quota_bytes` is 0 for none.
     #[must_use]
     pub fn new(node: Handle, quota_bytes: u64, pages: Pages) -> Self {
-        Self(Arc::new(Shared { node, quota_bytes, pages }))
+        let snapshots = Streams::new(node.clone());
+        Self(Arc::new(Shared { node, quota_bytes, pages, snapshots }))
     }
 
     /// Answers one request.
@@ -72,11 +79,16 @@ impl Admin {
                 shared.leading().await.and_then(|seen| json(&view::replication(&seen, &shared.node.members())))
             }
             (&Method::GET, PATH_SAFE_TO_STOP) => shared.safe_to_stop(request.uri().query().unwrap_or_default()).await,
+            (&Method::GET, PATH_BACKUPS) => json(&backups::list(&shared.node)),
+            (&Method::POST, PATH_BACKUPS) => backups::want(&shared.node).await.and_then(|wanted| json(&wanted)),
+            (&Method::GET, PATH_SNAPSHOT) => shared.snapshot().await,
             (&Method::POST, PATH_MEMBERS) => shared.change(request).await,
             (&Method::POST, PATH_TRANSFER_LEADER) => shared.transfer(request).await,
-            (_, PATH_STATUS | PATH_MEMBERS | PATH_REPLICATION | PATH_SAFE_TO_STOP | PATH_TRANSFER_LEADER) => {
-                Err(Refusal::method())
-            }
+            (
+                _,
+                PATH_STATUS | PATH_MEMBERS | PATH_REPLICATION | PATH_SAFE_TO_STOP | PATH_SNAPSHOT | PATH_BACKUPS
+                | PATH_TRANSFER_LEADER,
+            ) => Err(Refusal::method()),
             _ => return shared.pages.answer(&request).await,
         };
         answered.unwrap_or_else(Refusal::into_response)

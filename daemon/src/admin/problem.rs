@@ -2,7 +2,8 @@
 
 use super::respond;
 use crate::etcd::grpc::Body;
-use crate::node::{ChangeFailure, ReadFailure, TransferFailure};
+use crate::node::{ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
+use crate::snapshot::TakeError;
 use admin_api::{Id, Problem};
 use http::{Response, StatusCode};
 use raft::{MemberId, MembershipError, TransferError};
@@ -31,6 +32,10 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, format!("{} is not a member", Id(member.0)))
     }
 
+    pub(super) fn no_backups() -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "no member stages snapshots: set --backup-store")
+    }
+
     pub(super) fn broken(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
@@ -51,6 +56,17 @@ impl Refusal {
     }
 }
 
+impl From<TakeError> for Refusal {
+    fn from(error: TakeError) -> Self {
+        let code = match error {
+            TakeError::Busy => StatusCode::TOO_MANY_REQUESTS,
+            TakeError::Stopped | TakeError::Unsettled => StatusCode::SERVICE_UNAVAILABLE,
+            TakeError::Storage(_) | TakeError::Thread(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 impl From<ReadFailure> for Refusal {
     fn from(failure: ReadFailure) -> Self {
         match failure {
@@ -58,6 +74,13 @@ impl From<ReadFailure> for Refusal {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string())
             }
         }
+    }
+}
+
+impl From<ProposeFailure> for Refusal {
+    /// Asking for a snapshot twice is no harm, so an unknown outcome is one to try again.
+    fn from(failure: ProposeFailure) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, failure.to_string())
     }
 }
 

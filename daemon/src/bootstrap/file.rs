@@ -3,6 +3,7 @@
 //! * Written whole under another name, synced, renamed, and the directory synced: it is either the old or the new.
 //! * JSON, because a person must be able to read it when a disk is in the wrong place.
 
+use super::restored::Restored;
 use super::{ClusterId, NodeInfo, StorageId};
 use crate::transport::hello::KnownCluster;
 use admin_api::Id;
@@ -30,6 +31,9 @@ pub(super) struct IdentityFile {
     pub(super) boot: u64,
     /// How far it has come.
     pub(super) phase: Phase,
+    /// The snapshot that the store on it began as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) restored: Option<Restored>,
 }
 
 /// How far a disk has come. It only goes forward.
@@ -68,7 +72,7 @@ pub(super) struct Admission {
 
 impl IdentityFile {
     pub(super) fn format(storage: StorageId, info: &NodeInfo, phase: Phase) -> Self {
-        Self { version: FORMAT_VERSION, storage, name: info.name.clone(), boot: 0, phase }
+        Self { version: FORMAT_VERSION, storage, name: info.name.clone(), boot: 0, phase, restored: None }
     }
 
     /// Reads the file. None when there is none.

@@ -19,11 +19,13 @@ mod foreign;
 mod form;
 mod ids;
 mod node_info;
+mod restored;
 
 pub use error::{BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_REMOVED, EXIT_WRONG_IDENTITY};
 pub use file::IDENTITY_FILE;
 pub use ids::{ClusterId, StorageId, StorageIdError};
 pub use node_info::{NODE_INFO_BYTES_MAX, NodeInfo, NodeInfoError};
+pub use restored::{Restored, format_restored, heed_restored};
 
 use crate::config::Settings;
 use crate::config::settings::ClusterState;
@@ -33,14 +35,14 @@ use crate::transport::hello::{BindReply, Introduction, KnownCluster, PROTOCOL_VE
 use admin_api::Id;
 use file::{Admission, IdentityFile, Phase};
 use form::{Forming, Founder};
-use raft::{MemberId, Membership};
+use raft::{LogId, MemberId, Membership};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::{info, warn};
 
 /// The pause between two rounds of asking. Members of a new cluster start within seconds of each other.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// How often it is said who is being waited for.
+/// How often it is said again who is being waited for.
 const SAY_EVERY: u32 = 25;
 
 /// Who this member is.
@@ -63,7 +65,9 @@ pub struct Identity {
 #[must_use]
 pub fn is_formed(directory: &Path) -> bool {
     match IdentityFile::read(directory) {
-        Ok(file) => file.is_some_and(|file| matches!(file.phase, Phase::Admitted(_) | Phase::Running { .. })),
+        Ok(file) => file.is_some_and(|file| {
+            file.restored.is_some() || matches!(file.phase, Phase::Admitted(_) | Phase::Running { .. })
+        }),
         Err(_) => true,
     }
 }
@@ -97,6 +101,9 @@ pub enum LogStart {
     Exists,
     /// It may have to be created, by a first member, with this configuration before its first entry.
     Founded(Membership),
+    /// It may have to be created, by a first member of a cluster whose store was restored: it begins after the
+    /// snapshot's last entry, with this configuration.
+    Restored(LogId, Membership),
     /// It may have to be created, empty, by a member that others send their log to; these are the others.
     Joined(KnownCluster),
 }
@@ -125,7 +132,8 @@ impl Formatted {
         file.boot += 1;
         file.write(&directory).map_err(at)?;
         info.storage = Some(file.storage);
-        Ok(Self { token: settings.bootstrap.token.clone(), directory, file, info })
+        let token = file.restored.as_ref().map_or_else(|| settings.bootstrap.token.clone(), Restored::founding_token);
+        Ok(Self { token, directory, file, info })
     }
 
     /// What this member tells whoever asks before it belongs to a cluster; its own gate, still closed.
@@ -167,9 +175,14 @@ impl Formatted {
             Phase::Admitted(admission) => admission.clone(),
             Phase::Forming { member } => {
                 let founder = self.founder(*member);
+                // Where the log of the cluster begins; only its first members know a configuration of that time.
+                let first = self.file.restored.as_ref().map_or(0, |restored| restored.log_start().index.0);
                 match form(&founder, settings, gate, tls).await? {
                     // A peer that formed earlier may know a configuration that has moved on: it comes with the log.
-                    Some(known) => Admission { member: *member, founder: known.membership_at == 0, known },
+                    Some(known) => {
+                        let founder = known.membership_at == 0 || known.membership_at == first;
+                        Admission { member: *member, founder, known }
+                    }
                     None => join(&self.info, settings, gate, tls).await?,
                 }
             }
@@ -179,7 +192,11 @@ impl Formatted {
         self.save()?;
         let log = if admission.founder {
             let voters = admission.known.members.iter().map(|(id, info)| (MemberId(id.0), info.encode()));
-            LogStart::Founded(Membership::bootstrap(voters))
+            let membership = Membership::bootstrap(voters);
+            match &self.file.restored {
+                Some(restored) => LogStart::Restored(restored.log_start(), membership),
+                None => LogStart::Founded(membership),
+            }
         } else {
             LogStart::Joined(admission.known.clone())
         };
@@ -279,7 +296,7 @@ async fn form(
     if !names.contains(&settings.name) {
         return Err(BootstrapError::NotNamed(settings.name.clone()));
     }
-    let mut heard = std::collections::BTreeMap::new();
+    let (mut heard, mut said) = (std::collections::BTreeMap::new(), Vec::new());
     for round in 0_u32.. {
         heard.extend(ask::introductions(members, &gate.introduction(), tls).await);
         match form::weigh(founder, &names, &heard)? {
@@ -291,8 +308,9 @@ async fn form(
                 info!("the cluster is formed and has a place for this member");
                 return Ok(None);
             }
-            Forming::Waiting(missing) if round % SAY_EVERY == 0 => {
+            Forming::Waiting(missing) if missing != said || round % SAY_EVERY == 0 => {
                 info!(?missing, "waiting for the other first members");
+                said = missing;
             }
             Forming::Waiting(_) => {}
         }

@@ -4,6 +4,8 @@
 //!   quorate serve [etcd's flags]      one member            etcd [flags]   the same, with etcd's defaults
 //!   quorate dev                       a cluster on this machine, with a live table
 //!   quorate status                    who leads, who follows, how far behind
+//!   quorate snapshot ls ...           snapshots and backups: list, inspect, verify, take, delete
+//!   quorate restore ...               a member of a new cluster, made from a snapshot
 //!   quorate hand-over                 before a member stops: if it leads, another shall
 //!   quorate dump-log DIR              what a member's log holds
 //! ```
@@ -12,7 +14,9 @@ mod admin_client;
 mod dev;
 mod dump_log;
 mod hand_over;
+mod restore;
 mod serve;
+mod snapshot;
 mod status;
 mod view;
 
@@ -48,6 +52,10 @@ enum Command {
     Dev(dev::Options),
     /// Show who leads, who follows and how far behind they are.
     Status(status::Options),
+    /// List, inspect, verify, take and delete snapshots.
+    Snapshot(snapshot::Options),
+    /// Make a data directory of a new cluster from a snapshot.
+    Restore(restore::Options),
     /// If the member leads, let another voter lead; for the hook that runs before a pod stops.
     HandOver(hand_over::Options),
     /// Print what a member's log holds.
@@ -73,6 +81,7 @@ struct Endpoints {
 
 /// Runs what the command line asks for, and tells what went wrong.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    abort_on_panic();
     crate::tls::install_provider();
     match run(arguments) {
         Ok(code) => code,
@@ -81,6 +90,16 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A broken invariant ends the member, on whatever thread it shows; its peers carry on. A release is built to abort by
+/// itself; what the tests run is built like the tests, which unwind.
+fn abort_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
 }
 
 fn run(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
@@ -93,6 +112,8 @@ fn run(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
         Command::Serve { flags } => serve::run(Mode::Quorate, &serve::flags(flags.into_iter())?),
         Command::Dev(options) => dev::run(options),
         Command::Status(options) => status::run(&options),
+        Command::Snapshot(options) => snapshot::run(options),
+        Command::Restore(options) => restore::run(&options),
         Command::HandOver(options) => hand_over::run(&options),
         Command::DumpLog(options) => dump_log::run(&options),
     }

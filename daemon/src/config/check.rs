@@ -4,8 +4,8 @@ use super::address::Address;
 use super::problem::Problem;
 use super::raw::Raw;
 use super::settings::{
-    Advertise, AutoCompaction, Keepalive, Limits, Listen, Log, LogFormat, LogLevel, LogOutput, Settings, Snapshot,
-    Timing, Tracing,
+    Advertise, AutoCompaction, Backups, Keepalive, Limits, Listen, Log, LogFormat, LogLevel, LogOutput, Settings,
+    Snapshot, Timing, Tracing,
 };
 use super::{Mode, check_cluster, check_features, check_tls, value};
 use std::path::{Path, PathBuf};
@@ -46,7 +46,13 @@ pub(super) fn check(raw: &Raw, mode: Mode, formed: &dyn Fn(&Path) -> bool) -> Re
         snapshot: Snapshot {
             entries: raw.number("snapshot-count"),
             catchup_entries: raw.number("snapshot-catchup-entries"),
+            segment_bytes: raw.number("log-segment-bytes"),
+            tail_bytes: raw.number("log-tail-bytes"),
+            anchor_bytes: raw.number("log-anchor-bytes"),
+            send_bytes_per_second: raw.number("snapshot-send-rate"),
+            anchor_time: raw.duration("log-anchor-time"),
         },
+        backups: backups(raw)?,
         limits: limits(raw),
         keepalive: Keepalive {
             min_time: raw.duration("grpc-keepalive-min-time"),
@@ -152,6 +158,24 @@ fn timing(raw: &Raw) -> Result<Timing, Problem> {
         )));
     }
     Ok(Timing { heartbeat: Duration::from_millis(heartbeat_ms), election: Duration::from_millis(election_ms) })
+}
+
+fn backups(raw: &Raw) -> Result<Option<Backups>, Problem> {
+    const STORE: &str = "backup-store";
+    if raw.text(STORE).is_empty() {
+        return Ok(None);
+    }
+    let store = raw.text(STORE).parse();
+    let store = store.map_err(|error: objects::Error| raw.refuse(STORE, format!("cannot be used: {error}")))?;
+    Ok(Some(Backups {
+        store,
+        interval: raw.duration_unless_zero("backup-interval"),
+        retention_count: raw.number("backup-retention-count"),
+        retention_age: raw.duration_unless_zero("backup-retention-age"),
+        delete_grace: raw.duration("backup-delete-grace"),
+        bytes_per_second: raw.number("backup-bandwidth-limit"),
+        parallelism: raw.number("backup-parallelism"),
+    }))
 }
 
 fn limits(raw: &Raw) -> Limits {

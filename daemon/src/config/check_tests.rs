@@ -333,3 +333,19 @@ fn a_configuration_file_stands_alone() {
     };
     assert_eq!(checked.settings.name, "from-file");
 }
+
+#[test]
+fn backups_go_where_the_store_is_and_a_wrong_one_is_refused() {
+    assert_eq!(settings(&["--backup-interval=5m"]).backups, None);
+    let bucket = "--backup-store=s3://bucket/p?endpoint=http://minio:9000";
+    let backups = settings(&[bucket, "--backup-interval=0", "--backup-retention-age=0"]).backups.expect("a store");
+    assert_eq!(backups.store.to_string(), "s3://bucket/p at http://minio:9000");
+    assert_eq!((backups.interval, backups.retention_age), (None, None));
+    assert_eq!((backups.retention_count, backups.parallelism), (24, 4));
+    assert_eq!(
+        refused(&["--backup-store=ftp://x"]),
+        "--backup-store: \"ftp://x\" cannot be used: location of the object store: it begins with dir:/path, \
+         file:///path or s3://bucket"
+    );
+    assert!(refused(&["--backup-retention-count=0"]).starts_with("--backup-retention-count: \"0\""));
+}

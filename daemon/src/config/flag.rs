@@ -44,12 +44,13 @@ pub(super) enum Group {
     Monitoring,
     Logging,
     Tracing,
+    Backups,
     Features,
     Unsafe,
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Member,
         Self::Clustering,
         Self::Security,
@@ -57,6 +58,7 @@ impl Group {
         Self::Monitoring,
         Self::Logging,
         Self::Tracing,
+        Self::Backups,
         Self::Features,
         Self::Unsafe,
     ];
@@ -70,6 +72,7 @@ impl Group {
             Self::Monitoring => "Profiling and Monitoring",
             Self::Logging => "Logging",
             Self::Tracing => "Distributed tracing",
+            Self::Backups => "Object storage and backups",
             Self::Features => "Features",
             Self::Unsafe => "Unsafe feature",
         }

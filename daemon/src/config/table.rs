@@ -1,6 +1,7 @@
 //! Every flag of `serve`, in the order of the help text, a file for each part of it. Each is an environment variable and
 //! a key of the configuration file too.
 
+mod backups;
 mod clustering;
 mod features;
 mod member;
@@ -31,7 +32,9 @@ const fn flag(group: Group, name: &'static str, kind: Kind, default: &'static st
 
 /// Every flag there is.
 pub(super) fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
-    [member::FLAGS, clustering::FLAGS, security::FLAGS, seeing::FLAGS, features::FLAGS].into_iter().flatten()
+    [member::FLAGS, clustering::FLAGS, security::FLAGS, seeing::FLAGS, backups::FLAGS, features::FLAGS]
+        .into_iter()
+        .flatten()
 }
 
 /// The flag of this name; an alias leads to the one it stands for.

@@ -132,7 +132,7 @@ impl From<Alarm> for pb::AlarmMember {
 
 #[tonic::async_trait]
 impl pb::maintenance_server::Maintenance for Families {
-    type SnapshotStream = tokio_stream::Empty<Result<pb::SnapshotResponse, Status>>;
+    type SnapshotStream = super::snapshot::Blobs;
 
     async fn alarm(&self, alarm: Request<pb::AlarmRequest>) -> Result<Response<pb::AlarmResponse>, Status> {
         Ok(Response::new(self.api().alarm(alarm.into_inner()).await?))
@@ -157,7 +157,7 @@ impl pb::maintenance_server::Maintenance for Families {
     }
 
     async fn snapshot(&self, _: Request<pb::SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(Status::unimplemented("snapshots are taken through the admin endpoint"))
+        Ok(Response::new(self.api().snapshot().await?))
     }
 
     async fn move_leader(

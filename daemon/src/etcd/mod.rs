@@ -23,6 +23,7 @@ mod overlap;
 mod port;
 pub mod proto;
 mod quota;
+mod snapshot;
 pub mod status;
 mod txn;
 mod watch;
@@ -32,6 +33,7 @@ pub(crate) use maintenance::alarm_name;
 pub use port::{ClientPort, ClientPortError};
 
 use crate::node::Handle;
+use crate::snapshot::Streams;
 use budget::Budget;
 use limits::{RESPONSE_BYTES_IN_FLIGHT_MAX, RESPONSE_BYTES_MAX};
 use quota::Quota;
@@ -48,11 +50,13 @@ struct Api {
     limits: Limits,
     budget: Budget,
     quota: Quota,
+    snapshots: Streams,
 }
 
 impl Api {
     fn new(node: Handle, limits: Limits) -> Self {
         let budget = Budget::new(RESPONSE_BYTES_MAX, RESPONSE_BYTES_IN_FLIGHT_MAX);
-        Self { node, limits, budget, quota: Quota::default() }
+        let snapshots = Streams::new(node.clone());
+        Self { node, limits, budget, quota: Quota::default(), snapshots }
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! The registry reads synchronously, and what the loop knows it tells only when asked: [`gather`] asks first.
 
+mod backups;
 mod collector;
 mod followers;
 mod page;
 mod process;
+mod snapshots;
 mod stages;
 
+pub(crate) use backups::BackupCollector;
 pub(crate) use collector::MemberCollector;
 pub(crate) use followers::reason;
 pub use stages::Stages;

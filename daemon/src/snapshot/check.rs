@@ -37,10 +37,13 @@ impl<'a> Checker<'a> {
         let block = chunk.open(stored).map_err(|error| SnapshotError::damaged(object, error))?;
         self.image.block(&block).map_err(|error| SnapshotError::image(object, error))?;
         self.next += 1;
-        if self.image.has_ended() != (self.next == self.manifest.chunks.len()) {
-            return Err(SnapshotError::damaged(object, Damage::Image("is the end of an image in a wrong place")));
+        match (self.image.has_ended(), self.next == self.manifest.chunks.len()) {
+            (true, false) => Err(SnapshotError::damaged(object, Damage::Image("ends the image, and chunks follow"))),
+            (false, true) => {
+                Err(SnapshotError::damaged(object, Damage::Image("is the last, and does not end the image")))
+            }
+            (true, true) | (false, false) => Ok(block),
         }
-        Ok(block)
     }
 
     /// Compares what the chunks held with what the manifest says.

@@ -14,6 +14,7 @@
 //! | [`Checker`], [`verify`] | whether it is whole, sound and what its manifest says |
 //! | [`Restoring`], [`restore_into`] | writing it to an empty disk |
 //! | [`SnapshotStore`] | the layout of a prefix in an object store |
+//! | [`Streams`] | sending one to whoever asks, as that file |
 //! | [`SnapshotWriter`], [`SnapshotFile`] | the layout of a single file, which is what `etcdctl snapshot save` keeps |
 //!
 //! * Nothing read from outside is believed: every length is bounded before it is allocated, every chunk is compared
@@ -29,6 +30,7 @@ mod manifest;
 mod restore;
 mod source;
 mod store;
+mod stream;
 mod take;
 
 #[cfg(test)]
@@ -43,4 +45,6 @@ pub use manifest::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
 pub use restore::{Restoring, restore_into};
 pub use source::ChunkSource;
 pub use store::{Collected, SnapshotName, SnapshotStore, StoredChunks, Upload};
+pub use stream::{Sending, Streams};
+pub(crate) use take::placed;
 pub use take::{Pace, Piece, Take, TakeError, Taking};

@@ -31,8 +31,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tonic::async_trait;
 
-/// An upload or a collection takes minutes. A flag of this age was left behind by a process that ended in the middle.
-const FLAG_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// An upload takes hours at most. A flag of this age was left behind by a process that ended in the middle.
+const UPLOAD_FLAG_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// A collection is given up after this: it holds up uploads.
+const COLLECTION_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// The flag of a collection at this age was left behind, with room for clocks that differ.
+const COLLECTION_FLAG_AGE_MAX: Duration = COLLECTION_MAX.saturating_mul(3);
 
 /// Snapshots under one prefix of an object store. A cheap clone.
 #[derive(Clone, Debug)]
@@ -109,11 +115,11 @@ impl SnapshotStore {
     }
 
     /// A flag in this folder that somebody may still stand behind.
-    async fn raised(&self, folder: ObjectName) -> Result<Option<ObjectName>, SnapshotError> {
+    async fn raised(&self, folder: ObjectName, age_max: Duration) -> Result<Option<ObjectName>, SnapshotError> {
         let fresh = |flag: &Listed| {
             let age = SystemTime::now().duration_since(flag.attributes.modified).ok();
             // One from the future is of a clock that is ahead of ours.
-            age.is_none_or(|age| age < FLAG_AGE_MAX)
+            age.is_none_or(|age| age < age_max)
         };
         Ok(self.listed(folder).await?.into_iter().find(fresh).map(|flag| flag.name))
     }

@@ -217,7 +217,7 @@ async fn uploading_and_collecting_exclude_each_other_until_a_flag_is_old() {
     let flag = scene.snapshots.raise(&name::collections_of(CLUSTER)).await.expect("room");
     let refused = scene.snapshots.upload(CLUSTER).await.expect_err("somebody collects").to_string();
     assert!(refused.contains(flag.as_str()), "{refused}");
-    *scene.objects.ahead.lock().expect("tests do not panic here") = FLAG_AGE_MAX;
+    *scene.objects.ahead.lock().expect("tests do not panic here") = COLLECTION_FLAG_AGE_MAX;
     let upload = scene.snapshots.upload(CLUSTER).await.expect("whoever collected has died");
     upload.end().await;
     *scene.objects.ahead.lock().expect("tests do not panic here") = Duration::ZERO;

@@ -18,9 +18,17 @@ use raft::{Index, SnapshotPoint};
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 /// Pieces that wait to be taken: the next one is packed while the last one is on its way.
 const PIECES_WAITING_MAX: usize = 2;
+
+/// While a snapshot is being taken the store's file keeps what was deleted since, so a receiver that has stopped, or an
+/// object store that is away, does not hold it up for longer.
+const RECEIVER_PATIENCE: Duration = Duration::from_secs(600);
+
+/// How often a full channel is looked at: short against the packing of a chunk.
+const FULL_PAUSE: Duration = Duration::from_millis(2);
 
 /// The engine forgets a configuration once a later one is committed, so a change of membership may come between the
 /// image and the question where it stands. Another image has later answers.
@@ -75,6 +83,9 @@ pub enum TakeError {
     /// The membership keeps changing.
     #[error("the membership changed {ATTEMPTS_MAX} times while a snapshot was begun")]
     Unsettled,
+    /// As many are being sent as may be.
+    #[error("too many snapshots are being sent: try again when one has ended")]
+    Busy,
     /// There is no thread for it.
     #[error("a thread to take the snapshot: {0}")]
     Thread(#[from] io::Error),
@@ -138,7 +149,7 @@ impl Taking {
 }
 
 /// An image, and where in the log it stands.
-async fn placed(node: &Handle) -> Result<(Image, SnapshotPoint), TakeError> {
+pub(crate) async fn placed(node: &Handle) -> Result<(Image, SnapshotPoint), TakeError> {
     for _ in 0..ATTEMPTS_MAX {
         let store = node.store().clone();
         let image = tokio::task::spawn_blocking(move || store.image()).await.map_err(|_| TakeError::Stopped)??;
@@ -159,15 +170,35 @@ fn run(mut take: Take, pace: Pace, pieces: &mpsc::Sender<Result<Piece, Fault>>) 
                 Ok(Piece::Chunk(sealed))
             }
             Ok(None) => {
-                let _given_up = pieces.blocking_send(Ok(Piece::Manifest(take.finish())));
+                hand_over(pieces, Ok(Piece::Manifest(take.finish())));
                 return;
             }
             Err(fault) => Err(fault),
         };
         let last = piece.is_err();
-        if pieces.blocking_send(piece).is_err() || last {
+        if !hand_over(pieces, piece) || last {
             return;
         }
+    }
+}
+
+/// False if nobody takes it: the receiver has gone, or has taken nothing for too long.
+fn hand_over(pieces: &mpsc::Sender<Result<Piece, Fault>>, mut piece: Result<Piece, Fault>) -> bool {
+    let deadline = Instant::now() + RECEIVER_PATIENCE;
+    loop {
+        piece = match pieces.try_send(piece) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(piece)) if Instant::now() < deadline => piece,
+            Err(TrySendError::Full(_)) => {
+                tracing::warn!(
+                    "nobody took the next part of a snapshot for {} s: given up",
+                    RECEIVER_PATIENCE.as_secs()
+                );
+                return false;
+            }
+            Err(TrySendError::Closed(_)) => return false,
+        };
+        std::thread::sleep(FULL_PAUSE);
     }
 }
 

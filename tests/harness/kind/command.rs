@@ -83,3 +83,26 @@ fn describe(command: &Command) -> String {
     words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     words.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended_and_its_words_are_kept() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let log = folder.path().join("log");
+        let begun = Instant::now();
+        let slow = run(&mut command(&["sh", "-c", "echo begun; exec sleep 60"]), &log, Duration::from_secs(1));
+        let said = format!("{:#}", slow.expect_err("it takes too long"));
+        assert!(said.contains("longer than 1 s") && said.contains("begun"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        Ok(())
+    }
+
+    #[test]
+    fn a_failure_says_what_the_program_said() {
+        let failed = output(&mut command(&["sh", "-c", "echo no such thing >&2; exit 3"]));
+        assert!(failed.expect_err("it fails").to_string().contains("no such thing"));
+    }
+}

@@ -174,8 +174,8 @@ fn make(state: &State, run: Option<Process>) -> Result<Cluster> {
 }
 
 fn with_docker(state: &State, record: &mut Record) -> Result<()> {
-    step("kubectl, helm, etcdctl", || link_programs(state, &[("kind", programs::kind()?)]))?;
-    step("kind create cluster", || create::cluster(state, &mut kind(state, record), None))?;
+    step("kind and kubectl", || link_programs(state, &[("kind", programs::kind()?)]))?;
+    step("kind create cluster", || create::cluster(state, || kind(state, record), None))?;
     let gateway = "{{range .IPAM.Config}}{{.Gateway}} {{end}}";
     let gateways = output(Command::new("docker").args(["network", "inspect", "kind", "--format", gateway]))?;
     record.host_address = gateways.split_whitespace().find(|address| address.contains('.')).map(str::to_owned);
@@ -185,11 +185,11 @@ fn with_docker(state: &State, record: &mut Record) -> Result<()> {
 
 fn with_our_own(state: &State, record: &mut Record) -> Result<()> {
     let engine = own::start(state)?;
-    step("kubectl, helm, etcdctl", || {
+    step("kind and kubectl", || {
         let programs = [("kind", programs::kind()?), ("kubectl", programs::kubernetes()?), ("docker", engine.client())];
         link_programs(state, &programs)
     })?;
-    step("kind create cluster", || create::cluster(state, &mut kind(state, record), Some(&create::node_image())))?;
+    step("kind create cluster", || create::cluster(state, || kind(state, record), Some(&create::node_image())))?;
     let api = engine.address(&format!("{NAME}-control-plane"))?;
     create::point_at(&record.kubeconfig, &format!("https://{api}:6443"))?;
     record.host_address = Some(own::HOST.to_owned());
@@ -206,21 +206,27 @@ fn with_our_own(state: &State, record: &mut Record) -> Result<()> {
 fn link_programs(state: &State, more: &[(&str, PathBuf)]) -> Result<()> {
     let folder = state.path("bin");
     fs::create_dir_all(&folder)?;
-    for (name, program) in [("helm", programs::helm()?), ("etcdctl", peer::etcdctl()?)].iter().chain(more) {
-        let link = folder.join(name);
-        let _ = fs::remove_file(&link);
-        symlink(program, &link).with_context(|| link.display().to_string())?;
-    }
-    Ok(())
+    more.iter().try_for_each(|(name, program)| link(&folder, name, program))
 }
 
-fn kind(state: &State, record: &Record) -> Command {
-    let mut kind = Command::new(record.programs.join("kind"));
+fn link(folder: &Path, name: &str, program: &Path) -> Result<()> {
+    let link = folder.join(name);
+    let _ = fs::remove_file(&link);
+    symlink(program, &link).with_context(|| link.display().to_string())
+}
+
+/// kind, with what it needs to find the engine; beside an engine of ours it ends with it.
+fn kind(state: &State, record: &Record) -> Result<Command> {
+    let program = record.programs.join("kind");
+    let mut kind = match record.engine {
+        Engine::Docker => Command::new(program),
+        Engine::Own => own::in_group(&program)?,
+    };
     kind.env("KUBECONFIG", &record.kubeconfig).current_dir(state.folder());
     if let Some(host) = &record.docker_host {
         kind.env("DOCKER_HOST", host).env("PATH", path_with(&record.programs));
     }
-    kind
+    Ok(kind)
 }
 
 fn path_with(programs: &Path) -> String {
@@ -319,6 +325,17 @@ impl Cluster {
         command
     }
 
+    /// Adds what people and charts use and the cluster itself does not, helm and etcdctl, to the programs of
+    /// [`environment`](Self::environment). The first time builds them.
+    ///
+    /// # Errors
+    /// When one cannot be built.
+    pub fn provide_clients(&self) -> Result<()> {
+        let Some(record) = &self.record else { return Ok(()) };
+        link(&record.programs, "helm", &programs::helm()?)?;
+        link(&record.programs, "etcdctl", &peer::etcdctl()?)
+    }
+
     /// `kubectl`, of the cluster's own version.
     #[must_use]
     pub fn kubectl(&self) -> Command {
@@ -329,6 +346,13 @@ impl Cluster {
     #[must_use]
     pub fn docker(&self) -> Option<Command> {
         self.is_ours().then(|| self.command("docker"))
+    }
+
+    /// An image with a shell that every node has, or can pull.
+    #[must_use]
+    pub fn shell_image(&self) -> &'static str {
+        let ours = self.record.as_ref().is_some_and(|record| record.engine == Engine::Own);
+        if ours { "quorate.test/shell:1" } else { "busybox:1.37" }
     }
 
     /// The nodes' names; each is the name of its container too.

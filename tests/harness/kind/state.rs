@@ -96,7 +96,10 @@ impl State {
     /// # Errors
     /// When it cannot be made.
     pub fn open() -> Result<Self> {
-        let folder = PathBuf::from(format!("/var/tmp/quorate-kind-{}", rustix::process::getuid().as_raw()));
+        Self::at(PathBuf::from(format!("/var/tmp/quorate-kind-{}", rustix::process::getuid().as_raw())))
+    }
+
+    fn at(folder: PathBuf) -> Result<Self> {
         fs::create_dir_all(folder.join("logs")).with_context(|| folder.display().to_string())?;
         Ok(Self(folder))
     }
@@ -167,3 +170,49 @@ impl State {
 /// The machine's lock.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "the file is the lock")] File);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_from_a_later_one_with_its_number() {
+        let own = Process::own();
+        assert!(own.is_alive());
+        assert!(!Process { started: own.started + 1, ..own }.is_alive());
+    }
+
+    #[test]
+    fn a_second_start_is_refused_and_told_by_whom() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let state = State::at(folder.path().to_path_buf())?;
+        let held = state.lock()?;
+        let refused = state.lock().expect_err("it is held").to_string();
+        assert!(refused.contains(&Process::own().pid.to_string()), "{refused}");
+        drop(held);
+        state.lock().map(drop)
+    }
+
+    #[test]
+    fn what_is_written_down_is_read_until_it_is_forgotten() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let state = State::at(folder.path().to_path_buf())?;
+        assert!(state.record().is_none());
+        let run = Some(Process::own());
+        let path = PathBuf::from("/k");
+        state.write(&Record {
+            engine: Engine::Own,
+            phase: Phase::Starting,
+            kubeconfig: path.clone(),
+            programs: path,
+            docker_host: None,
+            host_address: None,
+            pods_are_routed: false,
+            run,
+        })?;
+        assert_eq!(state.record().and_then(|record| record.run), run);
+        state.forget()?;
+        assert!(state.record().is_none());
+        state.forget()
+    }
+}

@@ -6,6 +6,7 @@ use crate::command::{
     AlarmAction, AlarmChange, Body, Command, Compare, DeleteRange, Op, PublishedMember, Put, Relation, Target, Txn,
 };
 use crate::range::{RangeRequest, Sort, SortOrder, SortTarget};
+use crate::staging::{self, Staging};
 use crate::types::{Alarm, AlarmKind, KeyRange, RequestId, Revision};
 use bytes::Bytes;
 
@@ -43,6 +44,7 @@ impl Reader<'_> {
             kind::COMPACT => Body::Compact { revision: Revision(self.int()?) },
             kind::ALARM => Body::Alarm(self.alarm()?),
             kind::PUBLISH_MEMBER => Body::PublishMember(self.publish_member()?),
+            kind::STAGING => Body::Staging(self.staging()?),
             unknown => return Err(DecodeError::Unknown { what: "kind", value: unknown.into() }),
         })
     }
@@ -157,6 +159,17 @@ impl Reader<'_> {
 
     fn publish_member(&mut self) -> Result<PublishedMember, DecodeError> {
         Ok(PublishedMember { id: self.u64()?, name: self.text()?, client_urls: self.list(Self::text)? })
+    }
+
+    fn staging(&mut self) -> Result<Staging, DecodeError> {
+        let mut rest = &self.bytes[self.at..];
+        match staging::take_change(&mut rest) {
+            Some(change) => {
+                self.at = self.bytes.len() - rest.len();
+                Ok(change)
+            }
+            None => Err(DecodeError::Short),
+        }
     }
 
     fn key_range(&mut self) -> Result<KeyRange, DecodeError> {

@@ -17,6 +17,7 @@ pub(super) fn kind_of(body: &Body) -> u8 {
         Body::Compact { .. } => kind::COMPACT,
         Body::Alarm(_) => kind::ALARM,
         Body::PublishMember(_) => kind::PUBLISH_MEMBER,
+        Body::Staging(_) => kind::STAGING,
     }
 }
 
@@ -29,6 +30,7 @@ pub(super) fn body(body: &Body, out: &mut BytesMut) {
         Body::Compact { revision } => int(revision.0, out),
         Body::Alarm(body) => alarm(body, out),
         Body::PublishMember(body) => publish_member(body, out),
+        Body::Staging(change) => crate::staging::put_change(change, out),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::backend::{Backend, Change, Table};
 use crate::error::Fault;
 use crate::head::{HEAD_KEY, Head};
 use crate::row::{KeyMeta, RowId, RowView, Version};
+use crate::staging::Staged;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -122,6 +123,8 @@ impl Head {
     fn live_on(&mut self, rebirth: Rebirth) -> Result<(), ImageError> {
         let Rebirth::NewCluster { revision_bump, mark_compacted } = rebirth else { return Ok(()) };
         self.members.clear();
+        // They are of the cluster it was, whose folder in the object store is another one.
+        self.staged = Staged::default();
         self.alarms.clear();
         self.revision = i64::try_from(revision_bump)
             .ok()

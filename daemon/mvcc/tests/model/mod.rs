@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mvcc::{
     Alarm, AlarmAction, AlarmKind, Body, Command, Compare, DeleteRange, DeleteRangeReply, Done, Event, EventKind,
     KeyRange, KeyValue, Op, OpReply, Outcome, PublishedMember, Put, PutReply, RangeRequest, RangeResult, Refusal,
-    Relation, Reply, Revision, SortOrder, SortTarget, Target, Txn, TxnReply,
+    Relation, Reply, Revision, SortOrder, SortTarget, StagedSnapshot, Staging, Target, Txn, TxnReply,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +23,8 @@ pub(crate) struct Model {
     changes: Vec<Event>,
     pub(crate) alarms: BTreeSet<Alarm>,
     pub(crate) members: BTreeMap<u64, PublishedMember>,
+    pub(crate) staged: Vec<StagedSnapshot>,
+    pub(crate) stager: u64,
 }
 
 impl Model {
@@ -34,6 +36,8 @@ impl Model {
             changes: Vec::new(),
             alarms: BTreeSet::new(),
             members: BTreeMap::new(),
+            staged: Vec::new(),
+            stager: 0,
         }
     }
 
@@ -103,7 +107,31 @@ impl Model {
                 self.members.insert(member.id, member.clone());
                 Reply::PublishMember
             }
+            Body::Staging(change) => Reply::Staging(self.staging(change)),
         })
+    }
+
+    fn staging(&mut self, change: &Staging) -> bool {
+        let known = |id| self.staged.iter().position(|snapshot| snapshot.id == id);
+        match *change {
+            Staging::Delegated { member } => std::mem::replace(&mut self.stager, member) != member,
+            Staging::Wanted => true,
+            Staging::Staged(snapshot) => {
+                let fresh = known(snapshot.id).is_none() && self.staged.len() < mvcc::STAGED_SNAPSHOTS_MAX;
+                if fresh {
+                    self.staged.push(snapshot);
+                }
+                fresh
+            }
+            Staging::Retired { id, at_ms } => {
+                let kept = known(id).filter(|at| self.staged[*at].retired_ms.is_none());
+                kept.map(|at| self.staged[at].retired_ms = Some(at_ms)).is_some()
+            }
+            Staging::Forgotten { id } => {
+                let retired = known(id).filter(|at| self.staged[*at].retired_ms.is_some());
+                retired.map(|at| self.staged.remove(at)).is_some()
+            }
+        }
     }
 
     /// The revision as a command sees it that began with `start` changes made.

@@ -93,6 +93,10 @@ fn compare(model: &Model, store: &Store, request: &RangeRequest, from: i64, seed
     assert_eq!((store.revision(), store.compacted()), (Revision(model.revision), Revision(model.compacted)));
     assert_eq!(store.alarms(), model.alarms.iter().copied().collect::<Vec<_>>());
     assert_eq!(store.members(), model.members.values().cloned().collect::<Vec<_>>());
+    let mut staged = model.staged.clone();
+    staged.sort_by_key(|snapshot| (snapshot.index, snapshot.staged_ms));
+    assert_eq!(store.staged(), staged);
+    assert_eq!(store.stager().unwrap_or(0), model.stager);
     let events = refused(store.events(Revision(from), usize::MAX, true, |_| true)).map(|found| found.events);
     let compacted = Refusal::Compacted { compacted: Revision(model.compacted) };
     let expected = if from < model.compacted { Err(compacted) } else { Ok(model.events(from, true)) };

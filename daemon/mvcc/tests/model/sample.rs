@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use mvcc::{
     Alarm, AlarmAction, AlarmChange, AlarmKind, Body, Command, Compare, DeleteRange, KeyRange, Op, PublishedMember,
-    Put, RangeRequest, Relation, RequestId, Revision, Sort, SortOrder, SortTarget, Target, Txn,
+    Put, RangeRequest, Relation, RequestId, Revision, Sort, SortOrder, SortTarget, StagedSnapshot, Staging, Target,
+    Txn,
 };
 
 /// A stream of numbers from a seed (splitmix64).
@@ -53,6 +54,7 @@ impl Sampler {
             90..95 => Body::Compact { revision: self.old_revision() },
             95..97 => Body::Alarm(self.alarm()),
             97..98 => Body::PublishMember(self.published()),
+            98..99 => Body::Staging(self.staging()),
             _ => Body::Noop,
         }
     }
@@ -129,6 +131,24 @@ impl Sampler {
         let kind = if self.chance(80) { AlarmKind::NoSpace } else { AlarmKind::Corrupt };
         let action = if self.chance(30) { AlarmAction::Activate } else { AlarmAction::Deactivate };
         AlarmChange { action, alarm: Alarm { kind, member: self.below(2) + 1 } }
+    }
+
+    fn staging(&mut self) -> Staging {
+        let id = [u8::try_from(self.below(4)).expect("small"); 32];
+        match self.below(5) {
+            3 => Staging::Delegated { member: self.below(3) },
+            4 => Staging::Wanted,
+            0 => Staging::Staged(StagedSnapshot {
+                id,
+                index: id[0].into(),
+                revision: Revision(i64::try_from(self.below(1 << 20)).expect("small")),
+                bytes: self.below(1 << 40),
+                staged_ms: self.below(1 << 40),
+                retired_ms: None,
+            }),
+            1 => Staging::Retired { id, at_ms: self.below(1 << 40) },
+            _ => Staging::Forgotten { id },
+        }
     }
 
     fn published(&mut self) -> PublishedMember {

@@ -193,6 +193,6 @@ fn gone_or(removed: io::Result<()>) -> io::Result<()> {
 }
 
 fn random_name() -> io::Result<String> {
-    let bits = getrandom::u64().map_err(io::Error::other)?;
+    let bits = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     Ok(format!("{bits:016x}"))
 }

@@ -43,7 +43,7 @@ impl Directory {
     /// What the disk says.
     pub async fn open(root: &Path) -> Result<Self, Error> {
         let store = Self { root: root.to_owned(), calls: Arc::new(Semaphore::new(CALLS_MAX)) };
-        store.call("opening the store".to_owned(), |root| file::prepare(root)).await?;
+        store.call("opening the store".to_owned(), file::prepare).await?;
         Ok(store)
     }
 

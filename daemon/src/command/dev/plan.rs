@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Between the ports of one member and those of the next.
 const PORT_STRIDE: u16 = 10;
 
+/// Often enough to be watched.
+const BACKUP_INTERVAL: &str = "1m";
+
 /// A cluster to be started.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -39,8 +42,13 @@ impl Plan {
         let dir = dir.unwrap_or_else(|| std::env::temp_dir().join(format!("quorate-dev-{}", std::process::id())));
         let mut members = (0..count).map(|at| member(at, base_port, &dir)).collect::<anyhow::Result<Vec<_>>>()?;
         let cluster: Vec<_> = members.iter().map(|member| format!("{}={}", member.name, member.peer)).collect();
+        let backups = std::path::absolute(dir.join("backups")).context("--dir: its full path")?;
+        // A location is written as in a URL.
+        let backups = backups.display().to_string().replace('%', "%25");
         for member in &mut members {
             member.arguments.push(format!("--initial-cluster={}", cluster.join(",")));
+            member.arguments.push(format!("--backup-store=dir:{backups}"));
+            member.arguments.push(format!("--backup-interval={BACKUP_INTERVAL}"));
             member.arguments.extend(flags.iter().cloned());
         }
         members.iter().try_for_each(ports_are_free)?;
@@ -58,7 +66,7 @@ impl Plan {
         let (endpoints, dir) = (endpoints.join(","), self.dir.display());
         let kept = if self.temporary { "goes away at the end" } else { "kept for the next time" };
         format!(
-            "data:      {dir} ({kept}; each member logs to log there)\nendpoints: {endpoints}\n\
+            "data:      {dir} ({kept}; each member logs to log there)\nbackups:   {dir}/backups, every {BACKUP_INTERVAL}\nendpoints: {endpoints}\n\
              try:       etcdctl --endpoints={endpoints} put greeting hello\n           \
              quorate status --endpoints={}\n           ctrl-c stops the members\n",
             admin.join(",")
@@ -125,6 +133,8 @@ mod tests {
             assert_eq!(settings.name, member.name);
             assert_eq!(settings.bootstrap.members.len(), 3);
             assert_eq!(settings.snapshot.entries, 7);
+            let store = objects::Location::Directory(dir.path().join("backups"));
+            assert_eq!(settings.backups.map(|backups| backups.store), Some(store));
             assert!(member.dir.is_dir());
             ports.extend(
                 [&settings.listen.client, &settings.listen.peer, &settings.listen.admin]

@@ -68,7 +68,7 @@ impl Body {
     }
 
     /// Whatever tonic answers, uncounted.
-    pub(in crate::etcd) fn tonic(body: tonic::body::Body) -> Self {
+    pub(crate) fn tonic(body: tonic::body::Body) -> Self {
         Self(Content::Tonic(body, None))
     }
 }

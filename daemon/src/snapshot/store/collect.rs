@@ -2,9 +2,10 @@
 
 use super::super::digest::Digest;
 use super::super::error::SnapshotError;
-use super::{SnapshotStore, name};
+use super::{COLLECTION_MAX, SnapshotStore, UPLOAD_FLAG_AGE_MAX, name};
 use crate::bootstrap::ClusterId;
 use std::collections::BTreeSet;
+use tokio::time::timeout;
 
 /// What a collection has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub struct Collected {
     pub chunks: u64,
     /// What they took, in bytes.
     pub bytes: u64,
-    /// Nothing was deleted, because a snapshot is being uploaded: the next collection will.
+    /// Something was left, because a snapshot is being uploaded or it took too long: the next collection goes on.
     pub deferred: bool,
 }
 
@@ -24,13 +25,17 @@ impl SnapshotStore {
     /// [`SnapshotError`]; nothing is deleted if a manifest cannot be read, for its chunks are not known then.
     pub async fn collect(&self, cluster: ClusterId) -> Result<Collected, SnapshotError> {
         let flag = self.raise(&name::collections_of(cluster)).await?;
-        let collected = self.collect_flagged(cluster).await;
+        let collected = match timeout(COLLECTION_MAX, self.collect_flagged(cluster)).await {
+            Ok(collected) => collected,
+            // What was not deleted is as little needed the next time.
+            Err(_) => Ok(Collected { deferred: true, ..Collected::default() }),
+        };
         self.lower(&flag).await;
         collected
     }
 
     async fn collect_flagged(&self, cluster: ClusterId) -> Result<Collected, SnapshotError> {
-        if self.raised(name::uploads_of(cluster)).await?.is_some() {
+        if self.raised(name::uploads_of(cluster), UPLOAD_FLAG_AGE_MAX).await?.is_some() {
             return Ok(Collected { deferred: true, ..Collected::default() });
         }
         let needed = self.needed(cluster).await?;

@@ -5,13 +5,14 @@ use super::super::digest::Digest;
 use super::super::error::SnapshotError;
 use super::super::manifest::Manifest;
 use super::super::take::{Piece, Taking};
-use super::{SnapshotName, SnapshotStore, name};
+use super::{COLLECTION_FLAG_AGE_MAX, SnapshotName, SnapshotStore, name};
 use crate::bootstrap::ClusterId;
 use objects::ObjectName;
 use std::collections::BTreeMap;
 use tokio::task::JoinSet;
 
-/// Chunks that are on their way at once: enough to hide the way to the store, and a few megabytes of memory each.
+/// Chunks that are on their way at once, unless it is said otherwise: enough to hide the way to the store, and a few
+/// megabytes of memory each.
 const UPLOADS_MAX: usize = 4;
 
 /// A snapshot that is being uploaded. To give it up is to drop it; what was uploaded serves the next one.
@@ -23,6 +24,8 @@ pub struct Upload {
     /// The chunks that are in the store, or on their way, with their lengths.
     there: BTreeMap<Digest, u64>,
     on_their_way: JoinSet<Result<(), objects::Error>>,
+    /// How many may be on their way at once; at least one.
+    pub at_once: usize,
     /// Chunks that were not in the store yet.
     pub uploaded_chunks: u64,
     /// What they took, in bytes.
@@ -47,6 +50,7 @@ impl SnapshotStore {
                 flag,
                 there,
                 on_their_way: JoinSet::new(),
+                at_once: UPLOADS_MAX,
                 uploaded_chunks: 0,
                 uploaded_bytes: 0,
                 shared_chunks: 0,
@@ -60,7 +64,7 @@ impl SnapshotStore {
     }
 
     async fn chunks_there(&self, cluster: ClusterId) -> Result<BTreeMap<Digest, u64>, SnapshotError> {
-        if let Some(other) = self.raised(name::collections_of(cluster)).await? {
+        if let Some(other) = self.raised(name::collections_of(cluster), COLLECTION_FLAG_AGE_MAX).await? {
             return Err(SnapshotError::Collecting(other.to_string()));
         }
         let listed = self.listed(name::chunks_of(cluster)).await?;
@@ -98,7 +102,7 @@ impl Upload {
             self.shared_bytes += length;
             return Ok(());
         }
-        while self.on_their_way.len() >= UPLOADS_MAX {
+        while self.on_their_way.len() >= self.at_once.max(1) {
             self.wait_for_one().await?;
         }
         let (objects, object) = (self.store.objects.clone(), name::chunk(self.cluster, &chunk.digest));

@@ -20,7 +20,7 @@ mod net;
 mod node;
 
 pub(crate) use debian::prometheus;
-pub(crate) use engine::{docker, docker_host};
+pub(crate) use engine::{docker, docker_host, in_group};
 pub(crate) use net::{HOST, route};
 pub(crate) use node::name as node_image;
 

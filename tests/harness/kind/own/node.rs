@@ -98,8 +98,8 @@ fn userland(log: &Path, parts: &Parts) -> Result<PathBuf> {
     let packages = tree::cache()?.join("debs");
     fs::create_dir_all(&packages)?;
     let partial = folder.with_extension(format!("partial-{}", std::process::id()));
-    let mut make = command(&["unshare", "--mount"]);
-    make.arg(script).arg(&partial).arg(debian::mirror()).arg(packages);
+    let mut make = engine::in_group(Path::new("unshare"))?;
+    make.arg("--mount").arg(script).arg(&partial).arg(debian::mirror()).arg(packages);
     make.env("PATH", parts.search_path()).env("DEBOOTSTRAP_DIR", parts.packages.join("usr/share/debootstrap"));
     run(&mut make, log, STEP_WITHIN)?;
     fs::rename(partial, &folder)?;
@@ -268,5 +268,17 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_paths_and_not_the_programs_they_are_listed_under() {
+        let said = "/usr/sbin/nft:\n\tlinux-vdso.so.1 (0x1)\n\tlibc.so.6 => /lib/x/libc.so.6 (0x2)\n\t/lib64/ld.so.2 (0x3)\n\
+                    /lib/x/libxt_a.so:\n\tlibc.so.6 => /lib/x/libc.so.6 (0x4)\n";
+        assert_eq!(libraries(said), ["/lib/x/libc.so.6", "/lib64/ld.so.2"]);
     }
 }

@@ -162,3 +162,20 @@ impl Target {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_survives_a_url() {
+        assert_eq!(encoded("a{b=\"c\"} > 1"), "a%7Bb%3D%22c%22%7D%20%3E%201");
+    }
+
+    #[test]
+    fn a_sample_has_its_labels_and_its_value() {
+        let result = json!({"metric": {"pod": "m-0"}, "value": [1.5, "42"]});
+        let sample = sample(&result).expect("it is one");
+        assert_eq!((sample.value, sample.labels["pod"].as_str()), (42.0, "m-0"));
+    }
+}

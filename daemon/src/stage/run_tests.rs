@@ -1,0 +1,211 @@
+//! The task on a member of its own, against a directory and a real S3 server: one turn at a time.
+
+use super::*;
+use crate::node::solo::Solo;
+use crate::snapshot::{SnapshotName, verify};
+use crate::stage::{Figures, want};
+use mvcc::{Body, Put};
+use object_server::{Effect, Fault, ObjectServer};
+use objects::Location;
+use std::fs;
+use std::path::Path;
+
+fn settings(store: Location) -> Backups {
+    Backups {
+        store,
+        interval: None,
+        retention_count: 2,
+        retention_age: None,
+        delete_grace: Duration::from_secs(3_600),
+        bytes_per_second: 0,
+        parallelism: 2,
+    }
+}
+
+struct Scene {
+    stager: Stager,
+    _solo: Solo,
+}
+
+impl Scene {
+    fn new(settings: Backups) -> Self {
+        let solo = Solo::start();
+        Self { stager: Stager::new(solo.handle(), settings, Arc::default()), _solo: solo }
+    }
+
+    fn in_directory(path: &Path) -> Self {
+        Self::new(settings(Location::Directory(path.to_owned())))
+    }
+
+    async fn put(&self, key: &'static str) {
+        let put = Put { key: key.into(), value: vec![7; 1_000].into(), ..Put::default() };
+        self.stager.node.propose(Body::Put(put)).await.expect("a leader").outcome.expect("a put");
+    }
+
+    /// As many turns as it takes to come to rest, without the pauses.
+    async fn settle(&mut self) -> Figures {
+        for _ in 0..20 {
+            self.stager.not_before = Instant::now();
+            self.stager.delegate().await;
+            self.stager.turn().await;
+            if matches!(self.figures().activity, Activity::Resting | Activity::Failing) {
+                break;
+            }
+        }
+        self.figures()
+    }
+
+    /// Asks for a snapshot, and lets it be taken.
+    async fn staged_now(&mut self) -> Figures {
+        want(&self.stager.node).await.expect("a leader");
+        self.settle().await
+    }
+
+    fn figures(&self) -> Figures {
+        self.stager.report.figures()
+    }
+
+    fn kept(&self) -> Vec<u64> {
+        let staged = self.stager.node.store().staged();
+        staged.iter().filter(|it| it.retired_ms.is_none()).map(|it| it.index).collect()
+    }
+
+    async fn names(&mut self) -> Vec<SnapshotName> {
+        let snapshots = self.stager.worker().await.expect("it opens").snapshots;
+        let names = snapshots.list(None).await.expect("the store is well");
+        for name in &names {
+            let manifest = snapshots.manifest(name).await.expect("a manifest");
+            verify(&manifest, &snapshots.chunks(name.cluster), |_| ()).await.expect("a whole snapshot");
+        }
+        names
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_asked_for_is_staged_told_and_whole() {
+    let folder = tempfile::tempdir().expect("room");
+    let mut scene = Scene::in_directory(folder.path());
+    scene.put("a").await;
+    let rested = scene.settle().await;
+    assert_eq!((rested.activity, rested.staged), (Activity::Resting, 0), "nobody asked");
+    let done = scene.staged_now().await;
+    assert_eq!((done.activity, done.staged, done.failures.len()), (Activity::Resting, 1, 0), "{done:?}");
+    assert!(done.uploaded_bytes > 0 && done.last_duration.is_some());
+    let names = scene.names().await;
+    assert_eq!(names.iter().map(|name| name.index.0).collect::<Vec<_>>(), scene.kept());
+}
+
+#[tokio::test]
+async fn what_is_not_kept_is_retired_and_goes_after_the_grace() {
+    let folder = tempfile::tempdir().expect("room");
+    let mut scene = Scene::in_directory(folder.path());
+    scene.settle().await;
+    for key in ["a", "b", "c", "d"] {
+        scene.put(key).await;
+        scene.staged_now().await;
+    }
+    let all = scene.stager.node.store().staged();
+    let newest: Vec<u64> = all[2..].iter().map(|snapshot| snapshot.index).collect();
+    assert_eq!((all.len(), scene.kept()), (4, newest.clone()));
+    assert_eq!(scene.names().await.len(), 4, "readable until the grace has passed");
+    scene.stager.rules.grace = Duration::ZERO;
+    let done = scene.settle().await;
+    assert_eq!(done.deleted, 2);
+    assert_eq!(scene.names().await.iter().map(|name| name.index.0).collect::<Vec<_>>(), newest);
+    assert_eq!(scene.stager.node.store().staged().len(), 2);
+}
+
+#[tokio::test]
+async fn a_manifest_that_was_never_told_is_told_and_one_that_is_gone_is_not_kept() {
+    let folder = tempfile::tempdir().expect("room");
+    let mut first = Scene::in_directory(folder.path());
+    first.put("a").await;
+    first.settle().await;
+    first.staged_now().await;
+    // Another life of the same cluster that has not heard of the snapshot.
+    let mut second = Scene::in_directory(folder.path());
+    second.put("a").await;
+    second.settle().await;
+    assert_eq!(second.kept(), first.kept());
+
+    let manifest = folder.path().join(first.names().await[0].object().as_str());
+    fs::remove_file(manifest).expect("it was there");
+    let mut third = Scene::new(settings(Location::Directory(folder.path().to_owned())));
+    third.stager.node = second.stager.node.clone();
+    third.settle().await;
+    assert_eq!(third.kept(), Vec::<u64>::new());
+}
+
+async fn on_server(folder: &Path) -> (ObjectServer, Scene) {
+    let server = ObjectServer::start().await.expect("a server");
+    ObjectServer::write_credentials(&folder.join("credentials")).expect("room");
+    let location = format!("{}&credentials-file={}", server.location("p"), folder.join("credentials").display());
+    let mut scene = Scene::new(settings(location.parse().expect("a location")));
+    scene.put("a").await;
+    scene.settle().await;
+    (server, scene)
+}
+
+#[tokio::test]
+async fn each_trouble_of_the_store_is_counted_under_its_name_and_passes() {
+    let folder = tempfile::tempdir().expect("room");
+    let (server, mut scene) = on_server(folder.path()).await;
+    let troubles = [
+        (Effect::Refuse(403, "AccessDenied"), "denied"),
+        (Effect::Refuse(403, "QuotaExceeded"), "full"),
+        (Effect::Refuse(404, "NoSuchBucket"), "config"),
+        (Effect::FalseSuccess("InternalError"), "protocol"),
+    ];
+    for (at, (effect, reason)) in troubles.into_iter().enumerate() {
+        server.faults().add(Fault::new(effect));
+        let failing = scene.staged_now().await;
+        assert_eq!(failing.activity, Activity::Failing, "{reason}");
+        assert_eq!(failing.failures.get(reason), Some(&1), "{failing:?}");
+        assert!(failing.problem.is_some());
+        server.faults().clear();
+        let working = scene.settle().await;
+        assert_eq!((working.staged, working.problem), (at as u64 + 1, None), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_no_snapshot_and_its_chunks_serve_the_next() {
+    let folder = tempfile::tempdir().expect("room");
+    let (server, mut scene) = on_server(folder.path()).await;
+    server.faults().add(Fault::new(Effect::Refuse(403, "AccessDenied")).on(http::Method::PUT).at("/manifests/"));
+    let failing = scene.staged_now().await;
+    assert_eq!((failing.activity, failing.failures.get("denied")), (Activity::Failing, Some(&1)), "{failing:?}");
+    assert!(scene.names().await.is_empty());
+    server.faults().clear();
+    let working = scene.settle().await;
+    assert_eq!(working.staged, 1);
+    assert!(working.shared_bytes > 0, "resumed: {working:?}");
+    assert_eq!(scene.names().await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_fails_again_and_again_gives_the_work_back() {
+    let folder = tempfile::tempdir().expect("room");
+    fs::write(folder.path().join("file"), b"not a directory").expect("room");
+    let mut scene = Scene::in_directory(&folder.path().join("file"));
+    scene.stager.delegate().await;
+    assert!(is_mine(&scene.stager.node));
+    want(&scene.stager.node).await.expect("a leader");
+    for _ in 0..FAILURES_MAX {
+        assert!(is_mine(&scene.stager.node));
+        scene.stager.not_before = Instant::now();
+        scene.stager.turn().await;
+    }
+    assert_eq!(scene.stager.node.store().stager(), None);
+    scene.stager.delegate().await;
+    assert!(is_mine(&scene.stager.node), "there is nobody else");
+}
+
+#[test]
+fn pauses_grow_to_a_minute_and_differ() {
+    for failures in 1..40 {
+        let bound = Duration::from_secs(1 << (failures - 1).min(16)).min(FAILED_PAUSE_MAX);
+        let pause = pause(failures);
+        assert!(pause >= bound / 2 && pause <= bound, "{failures}: {pause:?}");
+    }
+}
