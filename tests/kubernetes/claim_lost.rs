@@ -1,7 +1,7 @@
 //! A claim is lost with its data. What starts in its place is not the member that the cluster knows: it says so, says
 //! what to do, and that helps.
 
-use crate::{Stage, WRITES_AGAIN_WITHIN, stage};
+use crate::{WRITES_AGAIN_WITHIN, scenario};
 use anyhow::{Context, Result, ensure};
 use quorate::bootstrap::EXIT_DISK_REPLACED;
 use quorate::etcd::proto::etcdserverpb::{MemberAddRequest, MemberRemoveRequest};
@@ -12,8 +12,10 @@ use tests::kube::quorate::{MEMBERS, READY_WITHIN, pod_name};
 
 #[test]
 fn a_member_whose_claim_is_lost_is_refused_until_it_is_removed_and_added() -> Result<()> {
-    let Stage { kube, image } = stage()?;
-    let quorate = Quorate::deploy(kube, "claim-lost", image, &[])?;
+    scenario("claim-lost", lose_a_claim)
+}
+
+fn lose_a_claim(quorate: &Quorate) -> Result<()> {
     let load = quorate.load(13);
     load.wait_acknowledged(100, WRITES_AGAIN_WITHIN)?;
     let leader = quorate.wait_caught_up(50)?;
@@ -35,7 +37,7 @@ fn a_member_whose_claim_is_lost_is_refused_until_it_is_removed_and_added() -> Re
     ensure!(log.contains("disk was replaced; remove and add it"), "{log}");
     load.wait_acknowledged(100, WRITES_AGAIN_WITHIN)?;
 
-    replace(&quorate, leader, old.member_id.0, &old.peer_urls)?;
+    replace(quorate, leader, old.member_id.0, &old.peer_urls)?;
     // What waits for its next start after several failures need not be waited for.
     pod::delete_now(quorate.space(), &name)?;
     quorate.wait_member_ready(lost)?;

@@ -1,6 +1,6 @@
 //! Each verb of the harness does what it says.
 
-use crate::{Stage, WRITES_AGAIN_WITHIN, series, stage};
+use crate::{WRITES_AGAIN_WITHIN, scenario_with_nodes, series};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 use tests::kube::Quorate;
@@ -14,19 +14,12 @@ const SMALL_MEBIBYTES: u32 = 400;
 /// A drained pod goes within its grace period, once its budget allows.
 const DRAIN_SECONDS: u32 = 60;
 
-/// A cluster for faults that leave it as it was.
-fn subject(scenario: &str) -> Result<Option<Quorate>> {
-    let Stage { kube, image } = stage()?;
-    if !Node::reachable(kube) {
-        eprintln!("skipped: the nodes of this cluster cannot be reached");
-        return Ok(None);
-    }
-    Quorate::deploy(kube, scenario, image, &[]).map(Some)
-}
-
 #[test]
 fn verbs_for_pods_do_what_they_say() -> Result<()> {
-    let Some(quorate) = subject("verbs-pods")? else { return Ok(()) };
+    scenario_with_nodes("verbs-pods", pods)
+}
+
+fn pods(quorate: &Quorate) -> Result<()> {
     let (space, name) = (quorate.space(), pod_name(0));
     let uid = || Ok(quorate.pod(0)?.metadata.uid);
     let first = uid()?;
@@ -56,7 +49,10 @@ fn verbs_for_pods_do_what_they_say() -> Result<()> {
 
 #[test]
 fn verbs_for_links_do_what_they_say() -> Result<()> {
-    let Some(quorate) = subject("verbs-links")? else { return Ok(()) };
+    scenario_with_nodes("verbs-links", links)
+}
+
+fn links(quorate: &Quorate) -> Result<()> {
     let load = quorate.load(5);
     load.wait_acknowledged(50, WRITES_AGAIN_WITHIN)?;
     let (space, leader) = (quorate.space(), quorate.wait_caught_up(50)?);
@@ -88,7 +84,10 @@ fn verbs_for_links_do_what_they_say() -> Result<()> {
 
 #[test]
 fn a_full_volume_holds_nobody_up_and_its_member_recovers_when_there_is_room() -> Result<()> {
-    let Some(quorate) = subject("volume-full")? else { return Ok(()) };
+    scenario_with_nodes("volume-full", volume)
+}
+
+fn volume(quorate: &Quorate) -> Result<()> {
     let leader = quorate.wait_caught_up(0)?;
     let small = (leader + 1) % MEMBERS;
     let name = pod_name(small);

@@ -1,6 +1,6 @@
 //! A cluster forms out of nothing but `kubectl apply`, and serves whoever finds its Service.
 
-use crate::{Stage, load, stage};
+use crate::{load, scenario};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{Api, ListParams, PostParams};
@@ -15,17 +15,26 @@ use tests::release::Image;
 const CLIENT_WITHIN: Duration = Duration::from_secs(60);
 
 #[test]
-fn a_cluster_forms_and_serves_whoever_finds_its_service() -> Result<()> {
-    let Stage { kube, image } = stage()?;
-    let quorate = Quorate::deploy(kube, "forms", image, &[])?;
+fn a_cluster_forms_and_serves_whoever_finds_its_service_and_has_a_certificate() -> Result<()> {
+    scenario("forms", |quorate| {
+        forms(quorate)?;
+        serves_whoever_finds_its_service(quorate)?;
+        serves_nobody_without_certificates(quorate)
+    })
+}
+
+fn forms(quorate: &Quorate) -> Result<()> {
     let leader = quorate.wait_caught_up(0)?;
     let term = quorate.status(leader)?.term;
     ensure!(term <= 2, "term {term}: it took more than one election to form");
-    spread_over_nodes(&quorate)?;
+    spread_over_nodes(quorate)?;
     let claims: Api<PersistentVolumeClaim> = quorate.space().api();
-    let claims = kube.call("list claims", claims.list(&ListParams::default()))?.items;
+    let claims = quorate.space().kube().call("list claims", claims.list(&ListParams::default()))?.items;
     ensure!(claims.len() == MEMBERS, "{} claims", claims.len());
+    Ok(())
+}
 
+fn serves_whoever_finds_its_service(quorate: &Quorate) -> Result<()> {
     let client = load(&Image::client()?)?;
     let endpoint = format!("https://quorate.{}.svc:2379", quorate.space().name());
     etcdctl(quorate.space(), &client, "writer", &["--endpoints", &endpoint, "put", "greeting", "hello"])?;
@@ -72,10 +81,7 @@ fn etcdctl(space: &Space, image: &str, name: &str, arguments: &[&str]) -> Result
     Ok(said)
 }
 
-#[test]
-fn without_certificates_nobody_is_served() -> Result<()> {
-    let Stage { kube, image } = stage()?;
-    let quorate = Quorate::deploy(kube, "closed", image, &[])?;
+fn serves_nobody_without_certificates(quorate: &Quorate) -> Result<()> {
     let dials = quorate.dials();
     let address = dials.first().context("a member")?.address.clone();
     let runtime = tokio::runtime::Runtime::new()?;

@@ -1,11 +1,11 @@
 //! The leader's pod dies without a word, again and again: what was acknowledged stays, and writes go on soon.
 
-use crate::{Stage, WRITES_AGAIN_WITHIN, stage};
+use crate::{WRITES_AGAIN_WITHIN, scenario_with_nodes};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 use tests::history::stall_after;
 use tests::kube::Quorate;
-use tests::kube::fault::{Node, pod};
+use tests::kube::fault::pod;
 use tests::kube::quorate::pod_name;
 
 const KILLS: usize = 20;
@@ -18,12 +18,10 @@ const P95_MAX: Duration = Duration::from_secs(5);
 
 #[test]
 fn the_leader_s_pod_is_killed_twenty_times() -> Result<()> {
-    let Stage { kube, image } = stage()?;
-    if !Node::reachable(kube) {
-        eprintln!("skipped: the nodes of this cluster cannot be reached to kill a process");
-        return Ok(());
-    }
-    let quorate = Quorate::deploy(kube, "leader-killed", image, &[])?;
+    scenario_with_nodes("leader-killed", kill_the_leader)
+}
+
+fn kill_the_leader(quorate: &Quorate) -> Result<()> {
     let load = quorate.load(20);
     load.wait_acknowledged(100, WRITES_AGAIN_WITHIN)?;
     let mut kills = Vec::new();

@@ -9,10 +9,12 @@ mod leader_killed;
 mod node_lost;
 mod restart;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::sync::OnceLock;
 use std::time::Duration;
-use tests::kube::{Kube, run};
+use tests::kind::Cluster;
+use tests::kube::fault::Node;
+use tests::kube::{Kube, Quorate};
 use tests::release::Image;
 
 /// Writes go on within this in any scenario in which a quorum is left: an election takes one to two seconds, and the
@@ -36,8 +38,27 @@ fn prepare() -> Result<Stage> {
     Ok(Stage { kube: Kube::connect()?, image: image()? })
 }
 
-/// The daemon's image by name: the one of `QUORATE_IMAGE`, which the cluster can pull, or one made now and loaded into
-/// the nodes of the kind cluster that `KIND_CLUSTER_NAME` names.
+/// Runs a scenario on three members of its own. When it fails, what there was to see is saved.
+fn scenario(name: &str, body: impl FnOnce(&Quorate) -> Result<()>) -> Result<()> {
+    let Stage { kube, image } = stage()?;
+    let quorate = Quorate::deploy(kube, name, image, &[])?;
+    let outcome = body(&quorate);
+    outcome.map_err(|error| {
+        let saved = quorate.space().save_evidence(&format!("{error:#}"));
+        error.context(format!("{name}; what was seen is in {saved}"))
+    })
+}
+
+/// The same, if what becomes of nodes is in this process's hands.
+fn scenario_with_nodes(name: &str, body: impl FnOnce(&Quorate) -> Result<()>) -> Result<()> {
+    if !Node::reachable(&stage()?.kube) {
+        eprintln!("skipped: the nodes of this cluster are no containers of this machine's engine");
+        return Ok(());
+    }
+    scenario(name, body)
+}
+
+/// The daemon's image by name: the one of `QUORATE_IMAGE`, which the cluster can pull, or one made now and loaded.
 fn image() -> Result<String> {
     if let Ok(given) = std::env::var("QUORATE_IMAGE") {
         return Ok(given);
@@ -46,8 +67,7 @@ fn image() -> Result<String> {
 }
 
 fn load(image: &Image) -> Result<String> {
-    let archive = image.archive().to_str().context("a path in UTF-8")?;
-    run("kind", &["load", "image-archive", archive])?;
+    Cluster::current()?.load(&[image.archive().to_path_buf()])?;
     Ok(image.reference())
 }
 

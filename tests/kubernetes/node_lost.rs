@@ -1,7 +1,7 @@
 //! The leader's node dies, stands still, is cut off; and comes back. Its member's lag tells of it meanwhile, and what
 //! was acknowledged stays.
 
-use crate::{Stage, WRITES_AGAIN_WITHIN, series, stage};
+use crate::{WRITES_AGAIN_WITHIN, scenario_with_nodes, series};
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};
 use tests::kube::Quorate;
@@ -17,17 +17,17 @@ const MISSED: u64 = 200;
 
 #[test]
 fn the_leader_s_node_is_killed_and_comes_back() -> Result<()> {
-    lose("node-killed", Node::kill, Node::start)
+    scenario_with_nodes("node-killed", |quorate| lose(quorate, Node::kill, Node::start))
 }
 
 #[test]
 fn the_leader_s_node_stands_still_and_goes_on() -> Result<()> {
-    lose("node-paused", Node::pause, Node::unpause)
+    scenario_with_nodes("node-paused", |quorate| lose(quorate, Node::pause, Node::unpause))
 }
 
 #[test]
 fn the_leader_s_node_is_cut_off_and_heals() -> Result<()> {
-    lose("node-cut", Node::cut, Node::heal)
+    scenario_with_nodes("node-cut", |quorate| lose(quorate, Node::cut, Node::heal))
 }
 
 /// A node that is lost for a while; brought back also by a test that fails.
@@ -54,13 +54,8 @@ impl Drop for Lost {
     }
 }
 
-fn lose(scenario: &str, lose: fn(&Node) -> Result<()>, back: fn(&Node) -> Result<()>) -> Result<()> {
-    let Stage { kube, image } = stage()?;
-    if !Node::reachable(kube) {
-        eprintln!("skipped: the nodes of this cluster cannot be reached");
-        return Ok(());
-    }
-    let quorate = Quorate::deploy(kube, scenario, image, &[])?;
+fn lose(quorate: &Quorate, lose: fn(&Node) -> Result<()>, back: fn(&Node) -> Result<()>) -> Result<()> {
+    let kube = quorate.space().kube();
     let load = quorate.load(7);
     load.wait_acknowledged(100, WRITES_AGAIN_WITHIN)?;
     let away = quorate.wait_caught_up(50)?;
@@ -69,10 +64,10 @@ fn lose(scenario: &str, lose: fn(&Node) -> Result<()>, back: fn(&Node) -> Result
     lose(&node)?;
     let mut lost = Lost { node: node.clone(), back, is_back: false };
     load.wait_acknowledged(20, WRITES_AGAIN_WITHIN)?;
-    eprintln!("{scenario}: 20 more writes after {:?}", begun.elapsed());
+    eprintln!("{}: 20 more writes after {:?}", quorate.space().name(), begun.elapsed());
     load.wait_acknowledged(MISSED, WRITES_AGAIN_WITHIN * 2)?;
-    let leader = other_leader(&quorate, away)?;
-    lag_tells(&quorate, leader, away, &load)?;
+    let leader = other_leader(quorate, away)?;
+    lag_tells(quorate, leader, away, &load)?;
     let space = quorate.space();
     space.wait(&format!("{} not ready", node.name()), NOTICED_WITHIN, || Ok((!node.is_ready(kube)?).then_some(())))?;
     lost.bring_back()?;
@@ -81,7 +76,7 @@ fn lose(scenario: &str, lose: fn(&Node) -> Result<()>, back: fn(&Node) -> Result
     quorate.wait_caught_up(50)?;
     load.wait_acknowledged(100, WRITES_AGAIN_WITHIN)?;
     load.stop_and_judge_at(&quorate.dials())?;
-    lag_is_gone(&quorate)
+    lag_is_gone(quorate)
 }
 
 /// The leader among those that are there.

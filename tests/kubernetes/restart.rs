@@ -1,6 +1,6 @@
 //! `kubectl rollout restart`, under load: one member after the other, leadership handed over before its member stops.
 
-use crate::{Stage, WRITES_AGAIN_WITHIN, stage};
+use crate::{WRITES_AGAIN_WITHIN, scenario};
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 use tests::kube::Quorate;
@@ -12,8 +12,10 @@ const STALL_MAX: Duration = Duration::from_secs(3);
 
 #[test]
 fn a_rolling_restart_under_load_is_hardly_felt() -> Result<()> {
-    let Stage { kube, image } = stage()?;
-    let quorate = Quorate::deploy(kube, "restart", image, &[])?;
+    scenario("restart", restart)
+}
+
+fn restart(quorate: &Quorate) -> Result<()> {
     let load = quorate.load(3);
     load.wait_acknowledged(100, WRITES_AGAIN_WITHIN)?;
     let leader = quorate.wait_caught_up(50)?;

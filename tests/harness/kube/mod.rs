@@ -24,12 +24,12 @@ pub mod trust;
 pub use quorate::Quorate;
 pub use space::Space;
 
+use crate::kind::Cluster;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::future::Future;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -45,20 +45,16 @@ pub struct Kube {
 }
 
 impl Kube {
-    /// The cluster of `KUBECONFIG`.
+    /// The cluster of `KUBECONFIG`, or the one that this harness has up.
     ///
     /// # Errors
     /// When there is none, or it does not answer.
     pub fn connect() -> Result<Self> {
         quorate_tls();
-        ensure!(
-            std::env::var_os("KUBECONFIG").is_some(),
-            "no cluster: run `cargo verify kind`, or name one of yours in KUBECONFIG"
-        );
+        let kubeconfig = Kubeconfig::read_from(Cluster::current()?.kubeconfig())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let client = runtime.block_on(async {
-            let mut config =
-                kube::Config::from_custom_kubeconfig(Kubeconfig::read()?, &KubeConfigOptions::default()).await?;
+            let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
             // A stream of a forwarded port may well be silent; calls are bounded by whoever makes them.
             config.read_timeout = None;
             let client = kube::Client::try_from(config)?;
@@ -104,12 +100,13 @@ fn quorate_tls() {
     let _already_chosen = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Runs a program that comes with the cluster (`kubectl`, `docker`, `kind`); its output.
+/// Runs a program that comes with the cluster (`kubectl`, `docker`); its output.
 ///
 /// # Errors
 /// When it is not there or fails; then with what it said.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program).args(arguments).output().with_context(|| format!("run {program}"))?;
+    let mut command = Cluster::current()?.command(program);
+    let output = command.args(arguments).output().with_context(|| format!("run {program}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(
         output.status.success(),

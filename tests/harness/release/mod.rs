@@ -5,22 +5,24 @@
 //!   runs another build than the one a test asked for, and nothing unchanged is loaded twice.
 //! * An image holds no shell, no library and no user but a number.
 
-mod archive;
 mod program;
 #[cfg(test)]
 mod release_tests;
-mod tar;
 
 pub use program::static_program;
 
+use crate::image::{self, Layer};
 use crate::{peer, tree};
 use anyhow::{Context, Result};
+use ring::digest::{Context as Digest, SHA256};
 use std::fs;
 use std::path::{Path, PathBuf};
-use tar::Tar;
 
 /// Whom the programs run as: the number that distroless images have made customary for "not root".
-const USER: u32 = 65532;
+const USER: &str = "65532:65532";
+
+/// Characters of the digest that make a tag: enough that two builds never meet, few enough to read.
+const TAG_CHARACTERS: usize = 12;
 
 /// Where the certificates of public authorities are looked for, here and in the image: object stores and collectors
 /// are called over TLS.
@@ -71,29 +73,25 @@ impl Image {
     }
 
     fn make_in(folder: &Path, name: &str, programs: &[(&str, &Path)]) -> Result<Self> {
-        let mut layer = Tar::default();
-        if let Ok(authorities) = fs::read(AUTHORITIES) {
-            layer.file(AUTHORITIES.trim_start_matches('/'), &authorities, 0o444);
-        }
-        for (program, file) in programs {
-            let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
-            layer.file(program, &bytes, 0o555);
-        }
         let (first, _) = programs.first().context("an image starts a program")?;
-        let packed = archive::pack(name, &layer.finish(), &format!("/{first}"), USER);
-        let image =
-            Self { name: name.to_owned(), archive: folder.join(format!("{name}-{}.tar", packed.tag)), tag: packed.tag };
+        let mut files: Vec<(String, &Path)> = programs.iter().map(|(name, file)| (format!("/{name}"), *file)).collect();
+        files.extend(Path::new(AUTHORITIES).exists().then(|| (AUTHORITIES.to_owned(), Path::new(AUTHORITIES))));
+        let tag = tag(&files)?;
+        let archive = folder.join(format!("{name}-{tag}.tar"));
+        let image = Self { name: name.to_owned(), tag, archive };
         if !image.archive.exists() {
-            image.write(&packed.bytes)?;
+            let layer = files.iter().fold(Layer::default(), |layer, (path, file)| layer.file(path, file));
+            let entrypoint = format!("/{first}");
+            image.write(&image::Image::new(&image.reference(), &[&layer], &[&entrypoint]).user(USER))?;
         }
         Ok(image)
     }
 
     /// Under another name first, so that a run cut short leaves nothing that looks whole.
-    fn write(&self, bytes: &[u8]) -> Result<()> {
+    fn write(&self, image: &image::Image<'_>) -> Result<()> {
         fs::create_dir_all(self.archive.parent().context("an archive lies in a folder")?)?;
         let partial = self.archive.with_extension(format!("partial-{}", std::process::id()));
-        fs::write(&partial, bytes)?;
+        image::archive(std::slice::from_ref(image), &partial)?;
         fs::rename(&partial, &self.archive)?;
         Ok(())
     }
@@ -121,4 +119,18 @@ impl Image {
     pub fn archive(&self) -> &Path {
         &self.archive
     }
+}
+
+/// The digest of every path and of what lies there.
+fn tag(files: &[(String, &Path)]) -> Result<String> {
+    let mut digest = Digest::new(&SHA256);
+    digest.update(USER.as_bytes());
+    for (path, file) in files {
+        let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+        digest.update(path.as_bytes());
+        digest.update(&bytes.len().to_le_bytes());
+        digest.update(&bytes);
+    }
+    let text: String = digest.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(text[..TAG_CHARACTERS].to_owned())
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// A pod that may not be placed again is gone within its grace period.
 const GONE_WITHIN: Duration = Duration::from_secs(60);
+/// Where data lie while their folder gets another file system.
+const ASIDE: &str = "/quorate-aside";
 /// What takes up the room.
 const BALLAST: &str = "ballast";
 
@@ -44,8 +46,8 @@ impl SmallVolume {
         space.kubectl(&["delete", "pod", pod, "--wait=true", "--timeout=60s"])?;
         let folder = &self.folder;
         let script = format!(
-            "set -e; mkdir -p /small; mount -t tmpfs -o size={mebibytes}m,mode=0777 tmpfs /small; \
-             cp -a {folder}/. /small/; mount --move /small {folder}"
+            "set -e; mkdir {ASIDE}; cp -a {folder}/. {ASIDE}/; mount -t tmpfs -o size={mebibytes}m,mode=0777 tmpfs {folder}; \
+             cp -a {ASIDE}/. {folder}/; rm -r {ASIDE}"
         );
         self.node.run(&["sh", "-c", &script]).map(drop)
     }
@@ -55,11 +57,11 @@ impl SmallVolume {
     /// # Errors
     /// When the node cannot be reached, or there is room still.
     pub fn fill(&self) -> Result<()> {
-        let (folder, rest) = (&self.folder, 4096);
-        // dd ends with an error, which is what is wanted: no space left on device.
+        let (folder, ballast) = (&self.folder, format!("{}/{BALLAST}", self.folder));
+        // dd ends with an error, which is what is wanted: no space left on device. Large blocks first, then the rest.
         let script = format!(
-            "dd if=/dev/zero of={folder}/{BALLAST} bs=1M 2>/dev/null; dd if=/dev/zero bs=1k 2>/dev/null >> {folder}/{BALLAST}; \
-             test $(stat -f -c '%a' {folder}) -le $(({rest} / 4096))"
+            "dd if=/dev/zero of={ballast} bs=1M 2>/dev/null; dd if=/dev/zero bs=1k 2>/dev/null >> {ballast}; \
+             test $(stat -f -c %a {folder}) -eq 0"
         );
         self.node.run(&["sh", "-c", &script]).map(drop)
     }
