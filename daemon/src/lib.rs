@@ -17,6 +17,7 @@
 //! | [`transport`] | frames from and to peers |
 //! | [`disk`] | the door to the disk: few calls, in an order a crash cannot harm |
 //! | [`wal`] | hard state and entries, each batch made durable by one sync |
+//! | [`install`] | snapshots on their way to a member that the log does not reach |
 //! | [`stage`] | snapshots into object storage, kept for a while, deleted |
 //! | [`store`] | the state machine's file, and the thread that flushes it |
 //! | [`snapshot`] | the whole store at one log index: taken, checked, stored, restored |
@@ -35,6 +36,7 @@ pub mod config;
 pub mod disk;
 pub mod etcd;
 pub mod http;
+pub mod install;
 pub mod listener;
 pub mod metrics;
 pub mod node;

@@ -3,8 +3,10 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use tests::kind::{self, Cluster, Session};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// One control plane, four workers in three zones; with Docker or without.
 #[derive(Debug, Parser)]
@@ -37,19 +39,21 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().verb {
-        Verb::Up => kind::up().map(|_| ExitCode::SUCCESS),
-        Verb::Down => kind::down().map(|()| ExitCode::SUCCESS),
-        Verb::Env => env().map(|()| ExitCode::SUCCESS),
-        Verb::Load { archives } => {
-            Cluster::current().and_then(|cluster| cluster.load(&archives)).map(|()| ExitCode::SUCCESS)
-        }
-        Verb::Run { command } => run(&command),
-    };
-    done.unwrap_or_else(|error| {
+    perform(Arguments::parse().verb).unwrap_or_else(|error| {
         eprintln!("kind: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn perform(verb: Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Up => drop(kind::up()?),
+        Verb::Down => kind::down()?,
+        Verb::Env => env()?,
+        Verb::Load { archives } => Cluster::current()?.load(&archives)?,
+        Verb::Run { command } => return run(&command),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn env() -> Result<()> {
@@ -61,9 +65,23 @@ fn env() -> Result<()> {
 
 fn run(words: &[String]) -> Result<ExitCode> {
     let session = Session::begin()?;
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).envs(session.cluster.environment());
-    let status = command.status().with_context(|| format!("start {}", words[0]))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let succeeded = runtime.block_on(attend(words, &session.cluster));
     session.end()?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if succeeded? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the command to its end. A signal ends the command and not us: the cluster is still to be taken down.
+async fn attend(words: &[String], cluster: &Cluster) -> Result<bool> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).envs(cluster.environment());
+    let mut child = command.spawn().with_context(|| format!("start {}", words[0]))?;
+    tokio::select! {
+        status = child.wait() => return Ok(status?.success()),
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    child.kill().await?;
+    Ok(false)
 }

@@ -132,7 +132,7 @@ fn two_members_that_both_stage_leave_whole_snapshots() -> Result<()> {
     wait_all(&scene.cluster, "quorate_backups_kept", STAGED_WITHIN, |kept| kept >= 1.0)?;
     let first = stager(&scene.cluster, STAGED_WITHIN)?;
     // In the middle of an upload it stops, for longer than the leader waits for it.
-    scene.server.faults().add(Fault::new(Effect::Delay(Duration::from_millis(200))).at("/chunks/"));
+    scene.server.faults().add(Fault::new(Effect::Delay(Duration::from_secs(1))).at("/chunks/"));
     eventually("an upload", STAGED_WITHIN, || {
         (figure(&scene.cluster.members[first], "quorate_backup_in_progress") == Some(1.0)).then_some(())
     })?;

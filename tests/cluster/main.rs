@@ -4,6 +4,7 @@
 mod backups;
 mod disk;
 mod identity;
+mod install;
 mod lag;
 mod loss;
 mod membership;

@@ -89,26 +89,24 @@ pub fn source_of(module: &Module, path: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(folder))
 }
 
-/// Of everything in the folder, in the order of names.
+/// Of a file, or of everything in a folder in the order of names.
 ///
 /// # Errors
 /// When something in it cannot be read.
-pub fn fingerprint(folder: &Path) -> Result<String> {
+pub fn fingerprint(path: &Path) -> Result<String> {
     let mut hasher = DefaultHasher::new();
-    hash_folder(folder, &mut hasher)?;
+    hash(path, &mut hasher)?;
     Ok(format!("{:016x}", hasher.finish()))
 }
 
-fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
-    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            hash_folder(&path, hasher)?;
-        } else {
-            fs::read(&path).with_context(|| format!("read {}", path.display()))?.hash(hasher);
-        }
+fn hash(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+    let read = || format!("read {}", path.display());
+    if path.is_file() {
+        fs::read(path).with_context(read)?.hash(hasher);
+        return Ok(());
     }
-    Ok(())
+    let entries = fs::read_dir(path).with_context(read)?.map(|entry| Ok(entry?.path()));
+    let mut paths = entries.collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    paths.iter().try_for_each(|path| hash(path, hasher))
 }

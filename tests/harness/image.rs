@@ -5,6 +5,7 @@ use crate::tar::Tar;
 use anyhow::{Context, Result};
 use ring::digest::{Context as Digest, SHA256};
 use serde_json::{Value, json};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufWriter, Read};
@@ -155,9 +156,8 @@ pub fn archive(images: &[Image<'_>], out: &Path) -> Result<()> {
     let mut manifest = Vec::new();
     for image in images {
         for layer in &image.layers {
-            let pointer = std::ptr::from_ref(*layer);
-            if !written.contains_key(&pointer) {
-                written.insert(pointer, add(&mut tar, layer, scratch.path())?);
+            if let Entry::Vacant(first) = written.entry(std::ptr::from_ref(*layer)) {
+                first.insert(add(&mut tar, layer, scratch.path())?);
             }
         }
         let ids: Vec<String> = image.layers.iter().map(|layer| written[&std::ptr::from_ref(*layer)].clone()).collect();

@@ -128,8 +128,11 @@ impl Workload {
     /// When members differ or the history is not that of a linearizable store.
     pub fn stop_and_judge_at(self, members: &[Dial]) -> Result<(Report, Vec<Operation>)> {
         let history = self.stop()?;
+        // Where every answer is known, nothing is still on its way.
+        let unknown = history.iter().any(|operation| operation.answer == Answer::Unknown);
+        let quiet_for = if unknown { QUIET_FOR } else { Duration::ZERO };
         let runtime = runtime()?;
-        let log = runtime.block_on(converged_log(members))?;
+        let log = runtime.block_on(converged_log(members, quiet_for))?;
         let report = judge(&history, &log).context("the history of the clients")?;
         eprintln!("judged {} operations over {} revisions: {report:?}", history.len(), log.len());
         Ok((report, history))
@@ -228,9 +231,9 @@ fn outcome<T>(result: Result<T, Status>, answer: impl FnOnce(T) -> Answer) -> An
 }
 
 /// The committed log, read from the first member once every member shows the same revision and the same hash.
-async fn converged_log(members: &[Dial]) -> Result<Vec<Change>> {
+async fn converged_log(members: &[Dial], quiet_for: Duration) -> Result<Vec<Change>> {
     let mut clients = members.iter().map(Client::dial).collect::<Result<Vec<_>>>()?;
-    let last = converged_revision(&mut clients).await?;
+    let last = converged_revision(&mut clients, quiet_for).await?;
     let (mut hashes, mut states) = (Vec::new(), Vec::new());
     for client in &mut clients {
         hashes.push(client.hash_kv(last).await.context("HashKV")?);
@@ -249,8 +252,8 @@ async fn converged_log(members: &[Dial]) -> Result<Vec<Change>> {
     read_back(&clients.swap_remove(0), last).await
 }
 
-/// The revision at which every member stands, and stays: what clients gave up on may still be on its way.
-async fn converged_revision(clients: &mut [Client]) -> Result<i64> {
+/// The revision at which every member stands, and stays for so long: what clients gave up on may still be on its way.
+async fn converged_revision(clients: &mut [Client], quiet_for: Duration) -> Result<i64> {
     let (begun, mut since) = (Instant::now(), (-1, Instant::now()));
     loop {
         let mut revisions = Vec::new();
@@ -263,7 +266,7 @@ async fn converged_revision(clients: &mut [Client]) -> Result<i64> {
         if !alike || since.0 != revisions[0] {
             since = (if alike { revisions[0] } else { -1 }, Instant::now());
         }
-        if alike && since.1.elapsed() >= QUIET_FOR {
+        if alike && since.1.elapsed() >= quiet_for {
             return Ok(revisions[0]);
         }
         ensure!(

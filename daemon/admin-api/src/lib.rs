@@ -28,7 +28,9 @@ mod status;
 pub use backup::{Backup, BackupWanted, Backups};
 pub use id::Id;
 pub use membership::{Change, ChangeMembers, LeaderTransferred, Member, Members, Problem, TransferLeader};
-pub use replication::{Follower, FollowerRole, PausedReason, Replication, SafeToStop, StreamState, UnsafeReason};
+pub use replication::{
+    Follower, FollowerRole, PausedReason, Replication, SafeToStop, SnapshotProgress, StreamState, UnsafeReason,
+};
 pub use status::{Alarm, DatabaseSize, Identity, LogPosition, MemberStatus, Role};
 
 /// The path of [`MemberStatus`].

@@ -146,6 +146,31 @@ pub struct Follower {
     /// How often its stream fell back, by reason.
     #[serde(default)]
     pub resets: BTreeMap<String, u64>,
+    /// The snapshot it installs; absent when there is none, or it has said nothing of it lately.
+    #[serde(default)]
+    pub snapshot: Option<SnapshotProgress>,
+}
+
+/// How far a follower has come with a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotProgress {
+    /// What it does: `locating`, `fetching`, `restoring`, `switching`.
+    pub phase: String,
+    /// The last entry the snapshot covers; 0 until one was found.
+    pub index: u64,
+    /// Where its blocks come from: `objects`, or a member's id.
+    pub source: String,
+    /// Bytes that are there and verified.
+    pub have_bytes: u64,
+    /// Bytes of all of it.
+    pub total_bytes: u64,
+    /// The first of the second, in percent.
+    pub percent: f64,
+    /// Bytes that arrive.
+    pub bytes_per_second: u64,
+    /// How often fetching went on from what was there.
+    pub resumed: u64,
 }
 
 /// The reply to `GET /v1/safe-to-stop`: whether this member may stop without costing the cluster its quorum.

@@ -47,7 +47,8 @@ pub struct Image {
     bytes: u64,
 }
 
-/// Reads an image from its beginning.
+/// Reads an image, from its beginning or, as a clone, from where the original stood.
+#[derive(Clone)]
 pub struct ImageBlocks {
     view: Arc<dyn View>,
     at: Place,
@@ -55,6 +56,7 @@ pub struct ImageBlocks {
 }
 
 /// What comes next.
+#[derive(Clone)]
 enum Place {
     /// Revisions, at or after this one.
     Revisions(RowId),

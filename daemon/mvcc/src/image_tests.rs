@@ -106,3 +106,36 @@ fn same(left: &Store, right: &Store, sampler: &mut Sampler) {
         assert_eq!(left.range(&request).ok(), right.range(&request).ok(), "{request:?}");
     }
 }
+
+#[test]
+fn a_store_goes_on_from_the_image_that_replaces_it() {
+    let (ahead, behind) = (filled(30_000), filled(1_000));
+    let backend = Arc::new(MemoryBackend::new());
+    let mut restore = Restore::new(&*backend);
+    blocks(&ahead.image().expect("no fault")).into_iter().try_for_each(|block| restore.block(block)).expect("sound");
+    restore.finish(Rebirth::Same).expect("sound");
+    let replacement = Store::prepare(backend).expect("sound");
+    assert_eq!((replacement.applied(), replacement.state_hash()), (30_000, ahead.state_hash().1));
+    behind.replace(replacement);
+    ahead.advance(30_001);
+    behind.advance(30_001);
+    behind.flush(0).expect("no fault");
+    let facts = |store: &Store| (store.state_hash(), store.keys(), store.hash_kv(Revision::ZERO).expect("readable"));
+    assert_eq!(facts(&behind), facts(&ahead));
+    assert_eq!(behind.durable(), 30_001, "it is flushed into the new backend");
+}
+
+#[test]
+fn a_reader_of_blocks_can_be_kept_and_read_again_from_where_it_stood() {
+    let image = filled(30_000).image().expect("no fault");
+    let whole = blocks(&image);
+    let (mut reader, mut again) = (image.blocks(), Vec::new());
+    loop {
+        let mut kept = reader.clone();
+        if reader.next_block().expect("no fault").is_none() {
+            break;
+        }
+        again.extend(kept.next_block().expect("no fault"));
+    }
+    assert_eq!(again, whole);
+}

@@ -69,5 +69,5 @@ pub use memory::MemoryBackend;
 pub use outcome::{DeleteRangeReply, Done, OpReply, Outcome, PutReply, Reply, TxnReply};
 pub use range::{RangeRequest, RangeResult, Sort, SortOrder, SortTarget};
 pub use staging::{STAGED_SNAPSHOTS_MAX, SnapshotDigest, StagedSnapshot, Staging};
-pub use store::{Apply, Store};
+pub use store::{Apply, Replacement, Store};
 pub use types::{Alarm, AlarmKind, Event, EventKind, KeyRange, KeyValue, RequestId, Revision, Size};

@@ -1,11 +1,11 @@
 //! Everything there is at one moment: what the backend holds, below the buffer that is being flushed, below the
 //! buffer that takes new rows. Lookups and scans see the three as one.
 
-use crate::backend::{Direction, Span, Table, View};
+use crate::backend::{Backend, Direction, Span, Table, View};
 use crate::buffer::{Buffer, Row};
 use crate::cache::ValueCache;
 use crate::error::{Fault, Refusal};
-use crate::head::Head;
+use crate::head::{HEAD_KEY, Head};
 use crate::rank::Ranks;
 use crate::row::{KeyMeta, RowId, RowView, Slice, Version};
 use crate::types::{KeyRange, Revision};
@@ -20,6 +20,9 @@ pub(crate) type VisitKey<'a> = &'a mut dyn FnMut(Slice<'_>, &KeyMeta) -> Result<
 pub(crate) type VisitRow<'a> = &'a mut dyn FnMut(RowView<'_>) -> Result<ControlFlow<()>, Fault>;
 
 pub(crate) struct State {
+    pub(crate) backend: Arc<dyn Backend>,
+    /// How often the backend was replaced: a read in several steps begins anew when it finds another number.
+    pub(crate) replaced: u64,
     pub(crate) active: Buffer,
     pub(crate) frozen: Option<Arc<Buffer>>,
     pub(crate) base: Arc<dyn View>,
@@ -38,6 +41,22 @@ pub(crate) struct Durable {
 }
 
 impl State {
+    /// What a backend holds; an empty one is a new store. Visits every key once, to count them.
+    pub(crate) fn load(backend: Arc<dyn Backend>) -> Result<Self, Fault> {
+        let base = backend.view()?;
+        let mut head = None;
+        base.get(Table::Head, HEAD_KEY, &mut |bytes| head = Some(Head::decode(bytes)))?;
+        let head = head.transpose()?.unwrap_or_default();
+        let mut ranks = Ranks::default();
+        base.scan(Table::Keys, Span { start: b"", end: None }, Direction::Forward, &mut |key, bytes| {
+            ranks.load(key, KeyMeta::decode(bytes)?.is_live());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let durable = Durable { applied: head.applied, revision: head.revision };
+        let (active, cache) = (Buffer::default(), ValueCache::default());
+        Ok(Self { backend, replaced: 0, active, frozen: None, base, head, ranks, durable, cache })
+    }
+
     /// The revision a request asks for, if it can be read.
     pub(crate) fn resolve(&self, revision: Revision) -> Result<i64, Refusal> {
         let (current, compacted) = (Revision(self.head.revision), Revision(self.head.compacted));

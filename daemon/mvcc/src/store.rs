@@ -4,26 +4,21 @@
 //! so neither keeps the other waiting for long; a read that takes several steps pins its revision in between.
 
 use crate::apply::Applier;
-use crate::backend::{Backend, Direction, Span, Table};
-use crate::buffer::Buffer;
-use crate::cache::ValueCache;
+use crate::backend::Backend;
 use crate::command::{Command, PublishedMember, Txn};
 use crate::error::{Fault, ReadError};
 use crate::events::Events;
 use crate::flush::{Flushed, Round};
 use crate::hash::{HashKv, Hashing};
-use crate::head::{HEAD_KEY, Head};
 use crate::image::Image;
 use crate::outcome::{Outcome, TxnReply};
 use crate::range::{RangeRequest, RangeResult};
-use crate::rank::Ranks;
 use crate::read::{Progress, Range};
 use crate::row::KeyMeta;
 use crate::staging::StagedSnapshot;
 use crate::state::{Durable, State};
 use crate::types::{Alarm, Revision, Size};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Commands applied under one hold of the lock: some 100 microseconds of readers waiting.
@@ -47,9 +42,31 @@ pub struct Apply<'a> {
     pub answered: bool,
 }
 
+/// A state that is ready to take the place of a store's: see [`Store::prepare`].
+pub struct Replacement(Box<State>);
+
+impl Replacement {
+    /// The index of the last command in it.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.0.head.applied
+    }
+
+    /// The hash of everything applied to it.
+    #[must_use]
+    pub fn state_hash(&self) -> u64 {
+        self.0.head.state_hash
+    }
+}
+
+impl std::fmt::Debug for Replacement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Replacement({})", self.applied())
+    }
+}
+
 /// The replicated key-value state of one member.
 pub struct Store {
-    backend: Arc<dyn Backend>,
     state: RwLock<State>,
     /// Revisions that reads in several steps still need, with how many of them.
     pins: Mutex<BTreeMap<i64, usize>>,
@@ -63,19 +80,31 @@ impl Store {
     /// # Errors
     /// [`Fault`] if the storage fails or holds something else.
     pub fn open(backend: Arc<dyn Backend>) -> Result<Self, Fault> {
-        let base = backend.view()?;
-        let mut head = None;
-        base.get(Table::Head, HEAD_KEY, &mut |bytes| head = Some(Head::decode(bytes)))?;
-        let head = head.transpose()?.unwrap_or_default();
-        let mut ranks = Ranks::default();
-        base.scan(Table::Keys, Span { start: b"", end: None }, Direction::Forward, &mut |key, bytes| {
-            ranks.load(key, KeyMeta::decode(bytes)?.is_live());
-            Ok(ControlFlow::Continue(()))
-        })?;
-        let durable = Durable { applied: head.applied, revision: head.revision };
-        let state =
-            State { active: Buffer::default(), frozen: None, base, head, ranks, durable, cache: ValueCache::default() };
-        Ok(Self { backend, state: RwLock::new(state), pins: Mutex::default(), round: Mutex::default() })
+        Ok(Self { state: RwLock::new(State::load(backend)?), pins: Mutex::default(), round: Mutex::default() })
+    }
+
+    /// Makes a state of what another backend holds, to be put in the place of this store's. Blocks nobody.
+    ///
+    /// # Errors
+    /// [`Fault`] if the storage fails or holds something else.
+    pub fn prepare(backend: Arc<dyn Backend>) -> Result<Replacement, Fault> {
+        State::load(backend).map(|state| Replacement(Box::new(state)))
+    }
+
+    /// Goes on with another state, which is that of a later index: everything applied here is in it. A round of
+    /// flushing under way is waited for, and what was not flushed is dropped; reads in several steps begin anew.
+    ///
+    /// # Panics
+    /// If the other state is older.
+    pub fn replace(&self, replacement: Replacement) {
+        let _round = self.lock_round();
+        let mut state = self.write();
+        let mut new = *replacement.0;
+        assert!(new.head.applied >= state.head.applied, "a store only goes forward");
+        new.replaced = state.replaced + 1;
+        let old = std::mem::replace(&mut *state, new);
+        drop(state);
+        drop(old); // closes a file, which may take a while
     }
 
     /// Applies commands in the order of the log and tells what each led to.
@@ -118,7 +147,17 @@ impl Store {
     /// # Errors
     /// As [`Store::range`], and [`ReadError::TooLarge`].
     pub fn range_within(&self, request: &RangeRequest, bytes_max: usize) -> Result<RangeResult, ReadError> {
+        loop {
+            if let Some(result) = self.try_range(request, bytes_max)? {
+                return Ok(result);
+            }
+        }
+    }
+
+    /// `None` if the state was replaced meanwhile, which is rare: the range begins anew then.
+    fn try_range(&self, request: &RangeRequest, bytes_max: usize) -> Result<Option<RangeResult>, ReadError> {
         let mut state = self.read();
+        let replaced = state.replaced;
         let at = state.resolve(request.revision)?;
         let mut range = Range::begin(&state, request, state.head.revision, at)?.within(bytes_max);
         let mut pin = None;
@@ -126,11 +165,14 @@ impl Store {
             pin.get_or_insert_with(|| self.pin(range.at()));
             drop(state);
             state = self.read();
+            if state.replaced != replaced {
+                return Ok(None);
+            }
         }
         if range.is_too_large() {
             return Err(ReadError::TooLarge { bytes_max });
         }
-        Ok(range.finish(&state)?)
+        Ok(Some(range.finish(&state)?))
     }
 
     /// Evaluates a transaction of which [`Txn::is_read_only`] is true, without the log.
@@ -166,14 +208,31 @@ impl Store {
     /// # Errors
     /// As [`Store::range`].
     pub fn hash_kv(&self, revision: Revision) -> Result<HashKv, ReadError> {
-        let (mut hashing, _pin) = {
+        loop {
+            if let Some(hash) = self.try_hash_kv(revision)? {
+                return Ok(hash);
+            }
+        }
+    }
+
+    /// `None` if the state was replaced meanwhile, which is rare: the hash begins anew then.
+    fn try_hash_kv(&self, revision: Revision) -> Result<Option<HashKv>, ReadError> {
+        let (mut hashing, replaced, _pin) = {
             let _round = self.lock_round(); // one that sweeps by an older plan is over now
-            let hashing = Hashing::begin(&self.read(), revision)?;
+            let state = self.read();
+            let hashing = Hashing::begin(&state, revision)?;
             let pin = self.pin(hashing.swept());
-            (hashing, pin)
+            (hashing, state.replaced, pin)
         };
-        while !hashing.advance(&self.read(), HASH_ROWS_PER_HOLD)? {}
-        Ok(hashing.finish())
+        loop {
+            let state = self.read();
+            if state.replaced != replaced {
+                return Ok(None);
+            }
+            if hashing.advance(&state, HASH_ROWS_PER_HOLD)? {
+                return Ok(Some(hashing.finish()));
+            }
+        }
     }
 
     /// Writes what was applied to the backend, in one durable commit, and sweeps about `sweep_rows` rows of what is
@@ -184,17 +243,17 @@ impl Store {
     /// [`Fault`] if the storage fails. The member must then stop.
     pub fn flush(&self, sweep_rows: usize) -> Result<Flushed, Fault> {
         let _round = self.lock_round();
-        let (frozen, base, through) = {
+        let (frozen, base, backend, through) = {
             let mut state = self.write();
             let through = state.sweep_limit(self.oldest_pin());
-            (state.freeze(through), Arc::clone(&state.base), through)
+            (state.freeze(through), Arc::clone(&state.base), Arc::clone(&state.backend), through)
         };
         let Some(frozen) = frozen else {
             return Ok(Flushed { applied: self.durable(), sweep_pending: false });
         };
         let round = Round::plan(frozen, &*base, through, sweep_rows)?;
-        round.commit(&*self.backend)?;
-        let view = self.backend.view()?;
+        round.commit(&*backend)?;
+        let view = backend.view()?;
         let mut state = self.write();
         state.thaw(view, &round)?;
         let sweep_pending = state.head.swept < state.sweep_limit(self.oldest_pin());
@@ -284,8 +343,12 @@ impl Store {
     /// How much disk the store takes; what is not in the backend yet counts as what it will take at least.
     #[must_use]
     pub fn size(&self) -> Size {
-        let in_use = self.read().head.in_use;
-        Size { allocated: self.backend.allocated().max(in_use), in_use }
+        let (backend, in_use) = {
+            let state = self.read();
+            (Arc::clone(&state.backend), state.head.in_use)
+        };
+        // May ask the disk.
+        Size { allocated: backend.allocated().max(in_use), in_use }
     }
 
     /// How many keys there are.

@@ -1,9 +1,10 @@
 //! What the node shows, in the words of the endpoint.
 
+use crate::install::ProgressView;
 use crate::node::{Handle, Inspection, MemberView, MembersView};
 use admin_api::{
     Alarm, DatabaseSize, Follower, FollowerRole, Id, Identity, LogPosition, Member, MemberStatus, Members,
-    PausedReason, Replication, Role, StreamState,
+    PausedReason, Replication, Role, SnapshotProgress, StreamState,
 };
 use mvcc::AlarmKind;
 use raft::{FollowerStatus, MemberId, RoleName};
@@ -96,11 +97,11 @@ pub(super) fn replication(seen: &Inspection, members: &MembersView) -> Replicati
         last_index: raft.last.index.0,
         commit_index: raft.commit.0,
         config_index: raft.membership_at.0,
-        followers: raft.followers.iter().map(|follower| one(follower, members)).collect(),
+        followers: raft.followers.iter().map(|follower| one(follower, seen, members)).collect(),
     }
 }
 
-fn one(follower: &FollowerStatus, members: &MembersView) -> Follower {
+fn one(follower: &FollowerStatus, seen: &Inspection, members: &MembersView) -> Follower {
     Follower {
         member: Id(follower.member.0),
         name: members.get(follower.member).map(|view| member(view).name).unwrap_or_default(),
@@ -127,6 +128,20 @@ fn one(follower: &FollowerStatus, members: &MembersView) -> Follower {
         silent_for_seconds: follower.silent_for.map(|time| time.as_secs_f64()),
         rejections: follower.rejections,
         resets: follower.resets.iter().map(|(why, count)| (crate::metrics::reason(*why).to_owned(), *count)).collect(),
+        snapshot: seen.snapshots.others.get(&follower.member).map(snapshot),
+    }
+}
+
+fn snapshot(view: &ProgressView) -> SnapshotProgress {
+    SnapshotProgress {
+        phase: view.phase.name().to_owned(),
+        index: view.index,
+        source: view.source.clone(),
+        have_bytes: view.have_bytes,
+        total_bytes: view.total_bytes,
+        percent: 100.0 * view.have_bytes as f64 / view.total_bytes.max(1) as f64,
+        bytes_per_second: view.bytes_per_second,
+        resumed: view.resumed,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A cluster as a table: what each member says of itself, joined with what the leader knows of its followers.
 
-use admin_api::{Follower, Id, MemberStatus, Replication, Role};
+use admin_api::{Follower, Id, MemberStatus, Replication, Role, SnapshotProgress};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -127,6 +127,7 @@ fn cells(row: &Row) -> Vec<String> {
 fn stream(follower: &Follower) -> [String; 5] {
     let about = if follower.lag_approximate { "~" } else { "" };
     let state = match follower.paused {
+        _ if follower.snapshot.is_some() => follower.snapshot.as_ref().map(snapshot).unwrap_or_default(),
         Some(reason) => format!("{} ({})", follower.state.name(), reason.name()),
         None => follower.state.name().to_owned(),
     };
@@ -137,6 +138,13 @@ fn stream(follower: &Follower) -> [String; 5] {
         format!("{about}{:.3}", follower.lag_seconds),
         state,
     ]
+}
+
+/// An install in short: how much of it, how fast.
+fn snapshot(progress: &SnapshotProgress) -> String {
+    const MIB: f64 = (1 << 20) as f64;
+    let rate = progress.bytes_per_second as f64 / MIB;
+    format!("snapshot {} {:.0} % {rate:.1} MiB/s", progress.phase, progress.percent)
 }
 
 /// The endpoint to ask for replication: the leader that the greatest term knows.
@@ -178,6 +186,18 @@ mod tests {
             silent_for_seconds: paused.map(|_| 4.56),
             ..Follower::default()
         }
+    }
+
+    #[test]
+    fn an_install_is_shown_in_place_of_the_stream() {
+        let snapshot = SnapshotProgress {
+            phase: "fetching".into(),
+            percent: 45.4,
+            bytes_per_second: 3 << 19,
+            ..SnapshotProgress::default()
+        };
+        let follower = Follower { state: StreamState::Snapshot, snapshot: Some(snapshot), ..Follower::default() };
+        assert_eq!(stream(&follower)[4], "snapshot fetching 45 % 1.5 MiB/s");
     }
 
     #[test]

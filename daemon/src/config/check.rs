@@ -46,6 +46,11 @@ pub(super) fn check(raw: &Raw, mode: Mode, formed: &dyn Fn(&Path) -> bool) -> Re
         snapshot: Snapshot {
             entries: raw.number("snapshot-count"),
             catchup_entries: raw.number("snapshot-catchup-entries"),
+            segment_bytes: raw.number("log-segment-bytes"),
+            tail_bytes: raw.number("log-tail-bytes"),
+            anchor_bytes: raw.number("log-anchor-bytes"),
+            send_bytes_per_second: raw.number("snapshot-send-rate"),
+            anchor_time: raw.duration("log-anchor-time"),
         },
         backups: backups(raw)?,
         limits: limits(raw),

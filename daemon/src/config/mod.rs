@@ -28,7 +28,7 @@ mod value;
 pub use address::{Address, AddressError};
 pub use check::Checked;
 pub use problem::{Field, Origin, Problem};
-pub use settings::Settings;
+pub use settings::{Settings, Snapshot};
 
 use arguments::Asked;
 use raw::Raw;

@@ -22,7 +22,7 @@ pub struct Settings {
     pub advertise: Advertise,
     /// The rhythm of the consensus.
     pub timing: Timing,
-    /// When the log is cut behind a snapshot.
+    /// How much of the log is kept.
     pub snapshot: Snapshot,
     /// Snapshots in object storage; none stages none.
     pub backups: Option<Backups>,
@@ -127,13 +127,23 @@ pub struct Backups {
     pub parallelism: usize,
 }
 
-/// When the log is cut behind a snapshot.
+/// How much of the log is kept. See [`crate::node`]'s retention for what the numbers mean together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Entries applied since the last one that call for a new one.
+    /// Fewer entries than this are not worth a cut.
     pub entries: u64,
-    /// Entries kept behind it for followers that are a little behind.
+    /// Applied entries kept for followers that are a little behind.
     pub catchup_entries: u64,
+    /// The size of a segment.
+    pub segment_bytes: u64,
+    /// The most that is kept of applied entries, in bytes.
+    pub tail_bytes: u64,
+    /// The most that is kept for followers that are behind, in bytes.
+    pub anchor_bytes: u64,
+    /// The most that is sent of snapshots, in bytes per second; 0 is no limit.
+    pub send_bytes_per_second: u64,
+    /// How long the log waits for a follower that is not heard.
+    pub anchor_time: Duration,
 }
 
 /// Bounds on what clients may ask for.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{Mode, Wanted, load};
+use crate::disk::SimDisk;
 use crate::listener::{self, Options, Traffic};
 use crate::node::{self, Parts, Running};
 use http_body_util::{BodyExt, Full};
@@ -9,6 +10,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mvcc::{MemoryBackend, Store};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -54,7 +56,15 @@ pub(super) async fn served(limits: Limits) -> Served {
         panic!("the flags are good");
     };
     let store = Arc::new(Store::open(Arc::new(MemoryBackend::new())).expect("memory does not fail"));
-    let member = node::start(Parts { settings: checked.settings, store }).await.expect("it starts");
+    let member = node::start(Parts {
+        settings: checked.settings,
+        store,
+        disk: Arc::new(SimDisk::new()),
+        staged: None,
+        intent: None,
+    })
+    .await
+    .expect("it starts");
     let node = member.handle().clone();
     eventually(|| node.status().is_leader() && !node.store().members().is_empty()).await;
     serve(node, limits, Some((member, directory))).await

@@ -2,7 +2,7 @@
 
 use super::followers;
 use super::page::{Page, as_f64};
-use super::process;
+use super::{process, snapshots};
 use crate::etcd::{API_VERSION, CLUSTER_VERSION};
 use crate::node::{Handle, Inspection};
 use crate::transport::{Directory, ListenerStats};
@@ -63,6 +63,7 @@ impl MemberCollector {
             ("etcd_server_proposals_failed_total", "Writes that ended without an outcome.", seen.proposals_failed),
             ("etcd_server_read_indexes_failed_total", "Reads that ended without an index.", seen.reads_failed),
             ("quorate_messages_refused_total", "Messages of peers that made no sense.", seen.refused_messages),
+            ("quorate_log_cuts_total", "How often the log was cut.", seen.log_cuts),
             ("quorate_requests_refused_total", "Requests that found the inbox full.", self.node.refused()),
         ];
         for (name, help, value) in counters {
@@ -72,6 +73,8 @@ impl MemberCollector {
             ("etcd_server_proposals_pending", "Writes without an outcome yet.", seen.proposals_pending),
             ("quorate_wal_queued_bytes", "Bytes that wait for the log's disk.", seen.wal_queued_bytes),
             ("quorate_first_index", "The first entry the log still has.", seen.raft.first.0),
+            ("quorate_log_bytes", "Bytes of the log's entries on the disk.", seen.log_bytes),
+            ("quorate_log_held_entries", "Entries kept only because followers are behind.", seen.log_held_entries),
             ("quorate_durable_index", "The last entry that is durable here.", seen.raft.durable.index.0),
             ("quorate_membership_index", "Where the configuration stands.", seen.raft.membership_at.0),
             ("quorate_membership_committed", "Whether it is committed.", seen.raft.membership_committed.into()),
@@ -80,7 +83,9 @@ impl MemberCollector {
         for (name, help, value) in gauges {
             page.gauge(name, help, as_f64(value));
         }
+        snapshots::write(page, &seen.snapshots);
         if seen.raft.role == RoleName::Leader {
+            snapshots::write_followers(page, &seen.snapshots, &self.node.members());
             let heard = "Whether the leader has heard from a quorum within an election timeout.";
             page.gauge("quorate_quorum_heard", heard, as_f64(seen.raft.quorum_heard.into()));
             followers::write(page, &seen.raft.followers, &self.node.members());

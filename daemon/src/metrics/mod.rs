@@ -7,6 +7,7 @@ mod collector;
 mod followers;
 mod page;
 mod process;
+mod snapshots;
 mod stages;
 
 pub(crate) use backups::BackupCollector;

@@ -8,10 +8,12 @@
 
 use super::completion::{Completion, Outcome};
 use super::{Applied, Inbox};
+use crate::disk::Disk;
+use crate::install::Switch;
 use crate::metrics::Stages;
 use crate::store::{Keeper, KeeperEvents, Pace};
 use mvcc::{Apply, Command, Fault, Flushed, Store};
-use raft::{Entry, EntryKind, LogId, MemberId};
+use raft::{Entry, EntryKind, Index, LogId, MemberId};
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
@@ -38,17 +40,19 @@ struct Queue {
 #[derive(Default)]
 struct Inner {
     entries: VecDeque<Entry>,
+    /// To be done after the entries.
+    switch: Option<Switch>,
     asleep: bool,
     closed: bool,
 }
 
 impl Applying {
-    pub(super) fn start(me: MemberId, store: Arc<Store>, inbox: Arc<Inbox>, stages: Arc<Stages>) -> io::Result<Self> {
+    pub(super) fn start(me: MemberId, state: State, inbox: Arc<Inbox>, stages: Arc<Stages>) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let theirs = queue.clone();
         let flushes = Flushes { inbox: inbox.clone(), stages: stages.clone() };
-        let keeper = Keeper::start(store.clone(), Pace::default(), flushes)?;
-        let applier = Applier { me, store, keeper, inbox, stages };
+        let keeper = Keeper::start(state.store.clone(), Pace::default(), flushes)?;
+        let applier = Applier { me, state, keeper, inbox, stages };
         let apply = move || {
             if let Err(fault) = applier.run(&theirs) {
                 error!(%fault, "the store failed: this member stops");
@@ -71,6 +75,18 @@ impl Applying {
     }
 }
 
+impl Applying {
+    /// Switches to a snapshot once everything handed over is applied. Never waits; nothing is to be handed over until
+    /// it is done.
+    pub(super) fn switch(&self, switch: Switch) {
+        let mut inner = self.queue.lock();
+        inner.switch = Some(switch);
+        inner.asleep = false;
+        drop(inner);
+        self.queue.arrived.notify_one();
+    }
+}
+
 impl Drop for Applying {
     fn drop(&mut self) {
         self.queue.lock().closed = true;
@@ -83,18 +99,18 @@ impl Drop for Applying {
 }
 
 impl Queue {
-    /// Everything queued, as soon as there is something; false when the queue is closed and empty.
-    fn take(&self, into: &mut VecDeque<Entry>) -> bool {
+    /// Everything queued, as soon as there is something; none when the queue is closed and empty.
+    fn take(&self, into: &mut VecDeque<Entry>) -> Option<Option<Switch>> {
         let mut inner = self.lock();
-        while inner.entries.is_empty() {
+        while inner.entries.is_empty() && inner.switch.is_none() {
             if inner.closed {
-                return false;
+                return None;
             }
             inner.asleep = true;
             inner = self.arrived.wait(inner).expect("nothing panics while it holds the queue");
         }
         mem::swap(&mut inner.entries, into);
-        true
+        Some(inner.switch.take())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -102,9 +118,15 @@ impl Queue {
     }
 }
 
+/// The state machine, and the directory it lives in.
+pub(super) struct State {
+    pub(super) store: Arc<Store>,
+    pub(super) disk: Arc<dyn Disk>,
+}
+
 struct Applier {
     me: MemberId,
-    store: Arc<Store>,
+    state: State,
     keeper: Keeper,
     inbox: Arc<Inbox>,
     stages: Arc<Stages>,
@@ -113,7 +135,7 @@ struct Applier {
 impl Applier {
     fn run(&self, queue: &Queue) -> Result<(), Fault> {
         let mut entries = VecDeque::new();
-        while queue.take(&mut entries) {
+        while let Some(switch) = queue.take(&mut entries) {
             for part in entries.make_contiguous().chunks(COMPLETION_ENTRIES) {
                 let timer = self.stages.apply.start_timer();
                 let completion = self.apply(part)?;
@@ -121,8 +143,18 @@ impl Applier {
                 self.inbox.complete(completion);
             }
             entries.clear();
+            if let Some(switch) = switch {
+                self.switch(switch)?;
+            }
             self.keeper.make_room();
         }
+        Ok(())
+    }
+
+    fn switch(&self, switch: Switch) -> Result<(), Fault> {
+        let State { store, disk } = &self.state;
+        switch.run(&**disk, store).map_err(Fault::storage)?;
+        self.inbox.complete(Completion::Switched);
         Ok(())
     }
 
@@ -137,7 +169,7 @@ impl Applier {
                 }
                 EntryKind::Noop | EntryKind::Membership => {
                     self.apply_commands(&mut commands, &mut outcomes)?;
-                    self.store.advance(entry.index().0);
+                    self.state.store.advance(entry.index().0);
                 }
             }
         }
@@ -154,7 +186,7 @@ impl Applier {
             .iter()
             .map(|(entry, command)| Apply { index: entry.index().0, command, answered: self.is_mine(command) })
             .collect();
-        let results = self.store.apply(&batch)?;
+        let results = self.state.store.apply(&batch)?;
         for ((entry, command), outcome) in commands.drain(..).zip(results) {
             if self.is_mine(&command) {
                 let applied = Applied { outcome, index: entry.index(), term: entry.term() };
@@ -176,8 +208,9 @@ struct Flushes {
 }
 
 impl KeeperEvents for Flushes {
-    fn flushed(&mut self, _round: Flushed, took: Duration) {
+    fn flushed(&mut self, round: Flushed, took: Duration) {
         self.stages.flush.observe(took.as_secs_f64());
+        self.inbox.complete(Completion::Flushed(Index(round.applied)));
     }
 
     fn fault(&mut self, fault: Fault) {

@@ -3,6 +3,7 @@
 use super::{Handle, Parts, Running, Stop, start};
 use crate::bootstrap::{BootstrapError, NodeInfo, new_member_id};
 use crate::config::{Mode, Settings, Wanted, load};
+use crate::disk::SimDisk;
 use crate::metrics;
 use crate::node::StartError;
 use admin_api::Id;
@@ -79,7 +80,8 @@ fn settings(data_dir: &Path, name: &str, peer: &str, initial: &str, state: &str)
 }
 
 fn parts(settings: Settings) -> Parts {
-    Parts { settings, store: Arc::new(Store::open(Arc::new(MemoryBackend::default())).unwrap()) }
+    let store = Arc::new(Store::open(Arc::new(MemoryBackend::default())).unwrap());
+    Parts { settings, store, disk: Arc::new(SimDisk::new()), staged: None, intent: None }
 }
 
 fn free_ports(count: usize) -> Vec<u16> {

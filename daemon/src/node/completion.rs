@@ -1,5 +1,6 @@
 //! What this member's own threads report back to the loop.
 
+use crate::install::Ready;
 use raft::{Entry, Index, IoId, LogId, LogReadFailure, MemberId, StreamId, Term};
 
 /// One report. The threads batch: one report may stand for many entries.
@@ -16,6 +17,14 @@ pub(crate) enum Completion {
         /// The outcomes of this member's own requests among them, in log order.
         outcomes: Vec<Outcome>,
     },
+    /// The store survives a crash with everything up to here.
+    Flushed(Index),
+    /// A snapshot is ready to be switched to.
+    Snapshot(Box<Ready>),
+    /// The store has been switched to a snapshot.
+    Switched,
+    /// The log follows a snapshot now.
+    LogReset,
     /// The log now starts after this entry.
     Compacted(LogId),
     /// The disk of the log has no room (true), or has room again.

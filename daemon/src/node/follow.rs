@@ -51,7 +51,8 @@ impl Company {
         Self { guests, ..Self::default() }
     }
 
-    fn everybody(&self) -> BTreeMap<MemberId, NodeInfo> {
+    /// Everybody who is linked to.
+    pub(super) fn everybody(&self) -> BTreeMap<MemberId, NodeInfo> {
         let leaving = self.leaving.iter().map(|(id, (info, _))| (*id, info.clone()));
         let mut all: BTreeMap<_, _> = leaving.collect();
         all.extend(self.guests.clone());

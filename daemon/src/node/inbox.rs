@@ -51,6 +51,8 @@ pub(super) struct Batch {
 struct Inner {
     batch: Batch,
     closed: bool,
+    /// The loop waits for completions alone.
+    only_completions: bool,
 }
 
 /// The queue between everybody and the loop.
@@ -158,6 +160,20 @@ impl Inbox {
         }
     }
 
+    /// Waits for completions and takes them; everything else stays where it is. Safe to drop at any time.
+    pub(super) async fn take_completions(&self) -> Vec<Completion> {
+        loop {
+            {
+                let mut inner = self.lock();
+                inner.only_completions = inner.batch.completions.is_empty();
+                if !inner.only_completions {
+                    return mem::take(&mut inner.batch.completions);
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
     /// As [`Inbox::take`], without waiting; whether there was anything.
     pub(super) fn try_take(&self, batch: &mut Batch) -> bool {
         assert!(batch.is_empty(), "the loop finishes one batch before it takes the next");
@@ -199,7 +215,7 @@ impl Inbox {
         if inner.closed {
             return Err(Full::Closed);
         }
-        let idle = inner.batch.is_empty();
+        let idle = inner.batch.is_empty() || inner.only_completions;
         let pushed = push(&mut inner.batch);
         drop(inner);
         if !pushed {
@@ -256,6 +272,22 @@ mod tests {
         let mut batch = Batch::default();
         assert!(inbox.try_take(&mut batch));
         inbox.propose(request(3, 1)).expect("the loop has made room");
+    }
+
+    #[tokio::test]
+    async fn completions_can_be_taken_alone_and_the_rest_stays() {
+        let inbox = std::sync::Arc::new(Inbox::default());
+        inbox.propose(request(1, 8)).expect("room");
+        let taking = tokio::spawn({
+            let inbox = inbox.clone();
+            async move { inbox.take_completions().await.len() }
+        });
+        tokio::task::yield_now().await;
+        inbox.complete(Completion::LogReset);
+        assert_eq!(taking.await.expect("it is woken, though the inbox was not empty"), 1);
+        let mut batch = Batch::default();
+        inbox.take(&mut batch).await;
+        assert_eq!((batch.proposals.len(), batch.completions.len()), (1, 0));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::request::Question;
+use crate::install::SnapshotsView;
 
 /// What the loop knows.
 #[derive(Clone, Debug)]
@@ -20,6 +21,14 @@ pub struct Inspection {
     pub refused_messages: u64,
     /// Bytes that wait for the log's disk.
     pub wal_queued_bytes: u64,
+    /// Bytes of the log's entries on the disk.
+    pub log_bytes: u64,
+    /// How often the log was cut.
+    pub log_cuts: u64,
+    /// Entries the log keeps only because followers are behind.
+    pub log_held_entries: u64,
+    /// What moves in snapshots between members.
+    pub snapshots: SnapshotsView,
     /// A snapshot is needed and not installed yet.
     pub snapshot_wanted: bool,
 }
@@ -44,6 +53,15 @@ impl Node {
             leader_changes: self.leader_changes,
             refused_messages: self.refused_messages,
             wal_queued_bytes: self.log.queued_bytes(),
+            log_bytes: self.log.bytes(),
+            log_cuts: self.log_cuts,
+            log_held_entries: self.retention.held,
+            snapshots: SnapshotsView {
+                installing: self.progress.view(),
+                totals: self.progress.totals(),
+                sent_bytes: self.snapshots.sent_bytes(),
+                others: self.snapshots.news(),
+            },
         }
     }
 }

@@ -4,7 +4,7 @@ use super::Inbox;
 use super::completion::Completion;
 use crate::metrics::Stages;
 use crate::wal::{self, ReadError, SubmitError, WalError, WalReader, WalRequest, WalWriter};
-use raft::{LogRead, LogReadFailure};
+use raft::{Index, LogRead, LogReadFailure};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tracing::{error, warn};
@@ -34,7 +34,8 @@ impl wal::Listener for Telling {
                 self.stages.wal_group.observe(group.persists.into());
                 Completion::Persisted(io)
             }
-            wal::Completion::Compacted { start } | wal::Completion::Reset { start } => Completion::Compacted(start),
+            wal::Completion::Compacted { start } => Completion::Compacted(start),
+            wal::Completion::Reset { .. } => Completion::LogReset,
             wal::Completion::Room(room) => Completion::DiskFull(room == wal::Room::Low),
         });
     }
@@ -85,6 +86,21 @@ impl DiskLog {
             });
             inbox.complete(Completion::LogRead { peer, stream, result });
         });
+    }
+
+    /// The first of the newest entries that take about so many bytes on the disk; see [`WalReader::tail`].
+    pub(super) fn tail(&self, bytes_max: u64) -> Index {
+        self.reader.tail(bytes_max)
+    }
+
+    /// Bytes of the entries on the disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.reader.bytes()
+    }
+
+    /// Whether everything submitted is with the writer.
+    pub(super) fn is_drained(&self) -> bool {
+        self.backlog.is_empty()
     }
 
     /// Bytes that wait for the disk.

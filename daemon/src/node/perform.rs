@@ -55,6 +55,7 @@ impl Node {
         if self.install_wanted.replace(install.offer.last) != Some(install.offer.last) {
             warn!(from = %Id(install.from.0), last = %install.offer.last, "the leader's log no longer reaches back to this member's: a snapshot is needed");
         }
+        self.fetcher.want(install.offer.last.index, &self.company.everybody());
     }
 
     fn on_answer(&mut self, answer: Answer) {

@@ -138,6 +138,10 @@ impl Solo {
             leader_changes: 0,
             refused_messages: 0,
             wal_queued_bytes: 0,
+            log_bytes: 0,
+            log_cuts: 0,
+            log_held_entries: 0,
+            snapshots: crate::install::SnapshotsView::default(),
             snapshot_wanted: false,
         }
     }

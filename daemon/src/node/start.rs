@@ -1,22 +1,22 @@
 //! Building a member: claim, identity, peer port, log, engine, loop; and taking it down again in the other order.
 
-use super::applier::Applying;
+use super::applier::{Applying, State};
 use super::calls::Calls;
 use super::clock::Clock;
+use super::completion::Completion;
 use super::follow::{Company, known_cluster};
 use super::log::{DiskLog, Telling};
 use super::reads::Reads;
+use super::retention::Retention;
 use super::shared::Shared;
 use super::spans::Spans;
 use super::turn::Node;
 use super::waiters::Waiters;
-use super::{Handle, Inbox, compactor, quota};
-use crate::bootstrap::{
-    Admitted, BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_REMOVED, Formatted, Identity, LogStart,
-    heed_restored,
-};
+use super::{Handle, Inbox, StartError, Stop, compactor, quota};
+use crate::bootstrap::{Admitted, BootstrapError, Formatted, Identity, LogStart, heed_restored};
 use crate::config::Settings;
-use crate::disk::{ClaimError, RealDisk};
+use crate::disk::{Disk, RealDisk};
+use crate::install::{Fetcher, Ground, Intent, Limits, Progress, Server, Staged, finish_switch, recover_log};
 use crate::metrics::{BackupCollector, MemberCollector, Stages};
 use crate::stage;
 use crate::tls::{ClientTls, ServerTls, TlsProblem};
@@ -29,7 +29,7 @@ use prometheus::Registry;
 use raft::{Boot, Config, HardState, Index, IoId, LogId, Membership, MembershipDecodeError, Now, Persist, Raft, Term};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,8 @@ use tracing::{info, warn};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stop waits for another member to take the lead.
 const HAND_OVER_MAX: Duration = Duration::from_millis(500);
+/// Where snapshots are kept while they are fetched, in the data directory.
+const SPOOL_DIRECTORY: &str = "install";
 /// The pause before what a member publishes of itself is tried again.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(500);
 
@@ -48,98 +50,12 @@ pub struct Parts {
     pub settings: Settings,
     /// The state machine, as its disk gives it back.
     pub store: Arc<Store>,
-}
-
-/// Why a member does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// It may not be who it says, or its data directory failed.
-    #[error(transparent)]
-    Bootstrap(#[from] BootstrapError),
-    /// TLS between members cannot be set up.
-    #[error("peer TLS: {0}")]
-    Tls(#[from] TlsProblem),
-    /// The peer port cannot be bound, or a thread cannot be started.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The log's directory is not ours alone.
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
-    /// The log cannot be opened.
-    #[error("the log: {0}")]
-    Log(#[from] wal::OpenError),
-    /// The log cannot be begun.
-    #[error("the log: {0}")]
-    Begin(#[from] wal::WalError),
-    /// The log holds a configuration that this version cannot read.
-    #[error("a configuration in the log: {0}")]
-    Membership(#[from] MembershipDecodeError),
-    /// The store has applied what the log has not: one of them was put back from an earlier time.
-    #[error("the store has applied entry {applied}, and the log ends at {last}: they do not belong together")]
-    StoreAhead {
-        /// What the store says.
-        applied: Index,
-        /// What the log says.
-        last: LogId,
-    },
-    /// The store lacks what the log has given up.
-    #[error("the store has applied entry {applied}, and the log begins after {start}: entries between are lost")]
-    StoreBehind {
-        /// What the store says.
-        applied: Index,
-        /// What the log says.
-        start: LogId,
-    },
-}
-
-impl StartError {
-    /// The process's exit code.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Bootstrap(error) => error.exit_code(),
-            // A log that is missing under a known id is a disk that was wiped.
-            Self::Log(wal::OpenError::Missing) => EXIT_DISK_REPLACED,
-            _ => EXIT_FAILED,
-        }
-    }
-}
-
-/// Why a member has stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// It was told to.
-    Asked,
-    /// It has been removed from its cluster, for good.
-    Removed,
-    /// Its peers know it with another disk.
-    DiskReplaced,
-    /// A part of it has failed; the text says which and why.
-    Failed(String),
-}
-
-impl Stop {
-    /// The process's exit code.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Asked => 0,
-            Self::Removed => EXIT_REMOVED,
-            Self::DiskReplaced => EXIT_DISK_REPLACED,
-            Self::Failed(_) => EXIT_FAILED,
-        }
-    }
-}
-
-impl std::fmt::Display for Stop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Asked => f.write_str("stopped as asked"),
-            Self::Removed => f.write_str("this member has been removed from the cluster"),
-            Self::DiskReplaced => f.write_str("this member's disk was replaced; remove and add it"),
-            Self::Failed(why) => f.write_str(why),
-        }
-    }
+    /// The data directory.
+    pub disk: Arc<dyn Disk>,
+    /// Snapshots outside the cluster, if there is a place for them.
+    pub staged: Option<Arc<dyn Staged>>,
+    /// An install that was begun before the last stop: see [`crate::install`].
+    pub intent: Option<Intent>,
 }
 
 /// A member that runs.
@@ -161,13 +77,14 @@ pub struct Running {
 /// # Errors
 /// [`StartError`].
 pub async fn start(parts: Parts) -> Result<Running, StartError> {
-    let Parts { mut settings, store } = parts;
+    let Parts { mut settings, store, disk, staged, intent } = parts;
     heed_restored(&mut settings)?;
     let formatted = Formatted::open(&settings)?;
     let gate = Arc::new(formatted.gate());
     let tls = PeerTls::new(&settings)?;
     let inbox = Arc::new(Inbox::default());
     let (directory, listener_stats) = (Arc::new(Directory::default()), Arc::new(ListenerStats::default()));
+    let snapshots = Arc::new(OnceLock::new());
     let sockets = PeerSockets::bind(&settings.listen.peer).await?;
     let listener = Arc::new(Listener {
         gate: gate.clone(),
@@ -175,11 +92,17 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         inbox: inbox.clone(),
         directory: directory.clone(),
         stats: listener_stats.clone(),
+        snapshots: snapshots.clone(),
     });
     let listening = AbortOnDrop(tokio::spawn(listener.run(sockets)));
     let mut admitted = formatted.admit(&settings, &gate, tls.client.as_ref()).await?;
     let stages = Arc::new(Stages::new());
-    let (engine, log) = open_engine(&settings, &mut admitted, &store, &inbox, &stages).await?;
+    let begun = intent.is_some();
+    let (engine, log) = open_engine(&settings, &mut admitted, &store, intent, (&inbox, &stages)).await?;
+    if begun {
+        finish_switch(&*disk)?;
+        info!("finished an install that was begun before the last stop");
+    }
     let identity = admitted.identity.clone();
     let (at, membership) = engine.raft.membership();
     let company = match &admitted.log {
@@ -193,9 +116,24 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
 
     let shared = Arc::new(Shared::new(identity.clone(), store.clone(), inbox.clone()));
     let local = Arc::new(Local::new(identity.clone(), admitted.info.clone(), gate.clone(), tls.client));
-    let peers = Peers::new(local, inbox.clone(), directory.clone());
-    let applying = Applying::start(identity.member, store, inbox, stages.clone())?;
-    let node = engine.into_node(&settings, shared.clone(), gate, peers, company, (log, applying), stages.clone());
+    let peers = Peers::new(local.clone(), inbox.clone(), directory.clone());
+    let server = snapshots.get_or_init(|| server(&settings, &shared)).clone();
+    let progress = Arc::new(Progress::default());
+    let spool = RealDisk::open(&settings.data_dir.join(SPOOL_DIRECTORY)).map_err(StartError::Spool)?;
+    let ground = Ground {
+        disk: disk.clone(),
+        spool: Arc::new(spool),
+        node: Handle::new(shared.clone()),
+        local,
+        staged,
+        progress: progress.clone(),
+    };
+    let to_loop = inbox.clone();
+    let fetcher = Fetcher::start(ground, move |ready| to_loop.complete(Completion::Snapshot(Box::new(ready))));
+    let applying = Applying::start(identity.member, State { store, disk }, inbox, stages.clone())?;
+    let installs = (fetcher, progress, server);
+    let node =
+        engine.into_node(&settings, shared.clone(), gate, (peers, company), installs, (log, applying), stages.clone());
     let stop = CancellationToken::new();
     let running = stop.clone();
     let ended = tokio::spawn(async move {
@@ -296,6 +234,12 @@ impl PeerTls {
     }
 }
 
+/// Who gives snapshots to other members.
+fn server(settings: &Settings, shared: &Arc<Shared>) -> Arc<Server> {
+    let limits = Limits { bytes_per_second: settings.snapshot.send_bytes_per_second };
+    Server::new(Handle::new(shared.clone()), limits)
+}
+
 /// The engine, as its log remembers it.
 struct Engine {
     raft: Raft,
@@ -307,19 +251,24 @@ async fn open_engine(
     settings: &Settings,
     admitted: &mut Admitted,
     store: &Arc<Store>,
-    inbox: &Arc<Inbox>,
-    stages: &Arc<Stages>,
+    intent: Option<Intent>,
+    (inbox, stages): (&Arc<Inbox>, &Arc<Stages>),
 ) -> Result<(Engine, DiskLog), StartError> {
+    let applied = Index(store.applied());
+    if let Some(last) = intent.as_ref().map(Intent::last).filter(|last| last.index > applied) {
+        return Err(StartError::StoreBehind { applied, start: last });
+    }
     let path = settings.wal_dir.clone().unwrap_or_else(|| settings.data_dir.join("wal"));
     let (identity, log_start) = (admitted.identity.clone(), admitted.log.clone());
-    let opened = tokio::task::spawn_blocking(move || open_log(&path, &identity, &log_start)).await;
+    let segment_bytes = settings.snapshot.segment_bytes;
+    let opened =
+        tokio::task::spawn_blocking(move || open_log(&path, &identity, &log_start, segment_bytes, intent)).await;
     let Recovered { remembered, report, wal } = opened.map_err(io::Error::other)??;
     info!(?report, "opened the log");
     admitted.log_created()?;
     let reader = wal.reader();
     let telling = Telling { inbox: inbox.clone(), stages: stages.clone() };
     let log = DiskLog::new(wal.start(Box::new(telling))?, reader, inbox.clone());
-    let applied = Index(store.applied());
     if applied > remembered.last.index {
         return Err(StartError::StoreAhead { applied, last: remembered.last });
     }
@@ -345,12 +294,26 @@ async fn open_engine(
     Ok((Engine { raft, clock, now }, log))
 }
 
-fn open_log(path: &Path, identity: &Identity, start: &LogStart) -> Result<Recovered, StartError> {
-    let disk = Arc::new(RealDisk::open(path)?);
+fn open_log(
+    path: &Path,
+    identity: &Identity,
+    start: &LogStart,
+    segment_bytes: u64,
+    intent: Option<Intent>,
+) -> Result<Recovered, StartError> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(path)?);
     let named =
         wal::Identity { cluster: identity.cluster.0, member: identity.member, storage: *identity.storage.as_bytes() };
-    let options = Options { create_if_missing: *start != LogStart::Exists, salt_seed: random()?, ..Options::default() };
+    let options = Options {
+        create_if_missing: *start != LogStart::Exists,
+        salt_seed: random()?,
+        segment_bytes,
+        ..Options::default()
+    };
     let mut recovered = Wal::open(disk.clone(), named, &options)?;
+    if let Some(intent) = intent {
+        recovered = recover_log(recovered, &intent, (&disk, named, &options))?;
+    }
     match start {
         LogStart::Founded(membership) => begin_log(&mut recovered, LogId::ZERO, membership)?,
         LogStart::Restored(start, membership) => begin_log(&mut recovered, *start, membership)?,
@@ -412,8 +375,8 @@ impl Engine {
         settings: &Settings,
         shared: Arc<Shared>,
         gate: Arc<Gate>,
-        peers: Peers,
-        company: Company,
+        (peers, company): (Peers, Company),
+        (fetcher, progress, snapshots): (Fetcher, Arc<Progress>, Arc<Server>),
         (log, applying): (DiskLog, Applying),
         stages: Arc<Stages>,
     ) -> Node {
@@ -442,7 +405,14 @@ impl Engine {
             membership_changed: false,
             membership_committed: true,
             last_io: IoId::default(),
+            persisted_io: IoId::default(),
             install_wanted: None,
+            fetcher,
+            progress,
+            snapshots,
+            ready: None,
+            retention: Retention::new(settings.snapshot),
+            log_cuts: 0,
             leader_changes: 0,
             refused_messages: 0,
             departure: None,

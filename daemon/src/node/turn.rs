@@ -10,21 +10,24 @@ use super::log::DiskLog;
 use super::perform::PEER_TOKENS;
 use super::reads::{READS_WAITING_MAX, Reads};
 use super::request::{ProposeRequest, ReadRequest};
+use super::retention::{self, Retention};
 use super::shared::Shared;
 use super::spans::Spans;
 use super::trace::Trace;
 use super::waiters::{Place, WAITERS_MAX, Waiters};
 use super::{ProposeFailure, ReadFailure, Stop};
 use crate::bootstrap::NodeInfo;
+use crate::install::{Fetcher, Progress, Ready, Server};
 use crate::metrics::Stages;
 use crate::transport::gate::Gate;
 use crate::transport::hello::{BindReply, Refusal};
 use crate::transport::{Call, CallReply, Forwarded, NotTaken, NotTakenReason, PeerEvent, Peers};
+use crate::wal::WalRequest;
 use admin_api::Id;
 use bytes::Bytes;
 use raft::{
-    Change, EntryKind, Input, IoId, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName, Term,
-    Time, Token, TransferError,
+    Change, EntryKind, Index, Input, IoId, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName,
+    Term, Time, Token, TransferError,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,7 +73,16 @@ pub(super) struct Node {
     pub(super) membership_committed: bool,
     /// The last write handed to the log.
     pub(super) last_io: IoId,
+    /// The last write the log has reported.
+    pub(super) persisted_io: IoId,
     pub(super) install_wanted: Option<LogId>,
+    pub(super) fetcher: Fetcher,
+    pub(super) progress: Arc<Progress>,
+    pub(super) snapshots: Arc<Server>,
+    /// A snapshot that waits for its moment.
+    pub(super) ready: Option<Box<Ready>>,
+    pub(super) retention: Retention,
+    pub(super) log_cuts: u64,
     pub(super) leader_changes: u64,
     pub(super) refused_messages: u64,
     /// This member has been removed, and ends soon.
@@ -93,6 +105,13 @@ impl Node {
                 () = sleep_until(deadline) => {}
             }
             self.turn(&mut batch);
+            if let Some(ready) = self.ready_to_switch() {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break Stop::Asked,
+                    () = self.switch(ready) => {}
+                }
+            }
             if let Some(reason) = self.stop.take() {
                 break reason;
             }
@@ -137,7 +156,7 @@ impl Node {
     }
 
     /// What follows from the turn as a whole.
-    fn end_turn(&mut self) {
+    pub(super) fn end_turn(&mut self) {
         if std::mem::take(&mut self.membership_changed) {
             self.follow_membership();
         }
@@ -152,10 +171,11 @@ impl Node {
         self.shared.publish(&self.raft.brief());
     }
 
-    fn on_completion(&mut self, completion: Completion) {
+    pub(super) fn on_completion(&mut self, completion: Completion) {
         match completion {
             Completion::Persisted(io) => {
                 self.waiters.trace_all(|trace| trace.persisted(io));
+                self.persisted_io = io;
                 self.step(Input::Persisted(io));
                 self.log.drain();
             }
@@ -168,10 +188,29 @@ impl Node {
                 self.spans.applied(through, self.now.mono, &self.stages);
                 self.step(Input::Applied(through));
             }
-            Completion::Compacted(through) => self.step(Input::Compacted { through }),
+            Completion::Snapshot(ready) => self.ready = Some(ready),
+            // Waited for where they are asked for.
+            Completion::Switched | Completion::LogReset => {}
+            Completion::Flushed(flushed) => self.cut_log(flushed),
+            Completion::Compacted(through) => {
+                self.log_cuts += 1;
+                tracing::info!(%through, "cut the log");
+                self.step(Input::Compacted { through });
+            }
             Completion::DiskFull(full) => self.step(Input::DiskFull(full)),
             Completion::LogRead { peer, stream, result } => self.step(Input::LogRead { peer, stream, result }),
             Completion::Failed(why) => self.stop = Some(Stop::Failed(why)),
+        }
+    }
+
+    /// The store has flushed, so more of the log may be of no use any more.
+    fn cut_log(&mut self, flushed: Index) {
+        let status = self.raft.status(self.now.mono);
+        let leading_for = self.retention.leading_for(status.role == RoleName::Leader, self.now.mono);
+        let view = retention::View { flushed, first: status.first, followers: &status.followers, leading_for };
+        let cut = self.retention.decide(view, |bytes| self.log.tail(bytes));
+        if let Some(through) = cut {
+            self.log.submit(WalRequest::Compact { through });
         }
     }
 

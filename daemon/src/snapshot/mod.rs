@@ -46,4 +46,5 @@ pub use restore::{Restoring, restore_into};
 pub use source::ChunkSource;
 pub use store::{Collected, SnapshotName, SnapshotStore, StoredChunks, Upload};
 pub use stream::{Sending, Streams};
+pub(crate) use take::placed;
 pub use take::{Pace, Piece, Take, TakeError, Taking};

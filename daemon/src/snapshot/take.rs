@@ -149,7 +149,7 @@ impl Taking {
 }
 
 /// An image, and where in the log it stands.
-async fn placed(node: &Handle) -> Result<(Image, SnapshotPoint), TakeError> {
+pub(crate) async fn placed(node: &Handle) -> Result<(Image, SnapshotPoint), TakeError> {
     for _ in 0..ATTEMPTS_MAX {
         let store = node.store().clone();
         let image = tokio::task::spawn_blocking(move || store.image()).await.map_err(|_| TakeError::Stopped)??;

@@ -47,19 +47,29 @@ impl RedbBackend {
     /// [`Fault`] if the disk fails or the file is not a sound database.
     pub fn open(disk: &dyn Disk, options: Options) -> Result<Self, Fault> {
         match disk.open(STATE_FILE) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(disk, options),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::begin(disk, options),
             file => Self::open_file(file.map_err(Fault::storage)?, options),
         }
     }
 
-    fn create(disk: &dyn Disk, options: Options) -> Result<Self, Fault> {
+    fn begin(disk: &dyn Disk, options: Options) -> Result<Self, Fault> {
         match disk.remove(UNFINISHED_FILE) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Fault::storage(error)),
             _ => {}
         }
-        let backend = Self::open_file(disk.create(UNFINISHED_FILE).map_err(Fault::storage)?, options)?;
-        backend.commit(&mut |_| Ok(()))?; // makes the tables exist
+        let backend = Self::create(disk, UNFINISHED_FILE, options)?;
         disk.rename(UNFINISHED_FILE, STATE_FILE).and_then(|()| disk.sync_dir()).map_err(Fault::storage)?;
+        Ok(backend)
+    }
+
+    /// An empty store under another name, which must be free. To be given up if this process ends before the file has
+    /// got its name.
+    ///
+    /// # Errors
+    /// [`Fault`] if the disk fails.
+    pub fn create(disk: &dyn Disk, name: &str, options: Options) -> Result<Self, Fault> {
+        let backend = Self::open_file(disk.create(name).map_err(Fault::storage)?, options)?;
+        backend.commit(&mut |_| Ok(()))?; // makes the tables exist
         Ok(backend)
     }
 

@@ -51,6 +51,9 @@ pub enum ConnectError {
     /// Peers are reached over TCP.
     #[error("{0} is not a TCP address")]
     NotTcp(Address),
+    /// The peer does not take the call.
+    #[error("refused: {0}")]
+    Refused(String),
     /// `https` without a configuration for it.
     #[error("no TLS is configured for peers, and {0} asks for it")]
     NoTls(Address),

@@ -49,6 +49,10 @@ pub enum FrameKind {
     Ping,
     /// Yes.
     Pong,
+    /// A question about snapshots, JSON.
+    SnapshotAsk,
+    /// Its answer, JSON; a manifest or a block follows.
+    SnapshotAnswer,
 }
 
 /// The bytes are not a frame of this version.
@@ -81,7 +85,7 @@ pub struct Frame {
     pub records: Bytes,
 }
 
-const KINDS: [FrameKind; 13] = [
+const KINDS: [FrameKind; 15] = [
     FrameKind::Hello,
     FrameKind::HelloReply,
     FrameKind::Introduce,
@@ -95,6 +99,8 @@ const KINDS: [FrameKind; 13] = [
     FrameKind::BindReply,
     FrameKind::Ping,
     FrameKind::Pong,
+    FrameKind::SnapshotAsk,
+    FrameKind::SnapshotAnswer,
 ];
 
 impl FrameKind {
@@ -167,7 +173,7 @@ mod tests {
             assert_eq!(FrameKind::from_byte(kind.to_byte()), Ok(kind));
         }
         assert_eq!(FrameKind::from_byte(0), Err(FrameError::Kind(0)));
-        assert_eq!(FrameKind::from_byte(14), Err(FrameError::Kind(14)));
+        assert_eq!(FrameKind::from_byte(16), Err(FrameError::Kind(16)));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Lane {
     Control,
     /// Appends and forwarded commands.
     Append,
+    /// Questions about snapshots, and their blocks. Opened when needed; carries answers back.
+    Snapshot,
 }
 
 /// Opens a lane.

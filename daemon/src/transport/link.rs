@@ -77,14 +77,15 @@ impl Link {
     fn outbox(&self, lane: Lane) -> &Outbox {
         match lane {
             Lane::Control => &self.control,
-            Lane::Append => &self.append,
+            // Snapshots are fetched by those who need them, on connections without an outbox.
+            Lane::Append | Lane::Snapshot => &self.append,
         }
     }
 }
 
 /// How an attempt at a link ended.
 #[derive(Debug, thiserror::Error)]
-enum LinkError {
+pub(super) enum LinkError {
     #[error("{0}")]
     Connect(#[from] ConnectError),
     #[error("{0}")]
@@ -133,17 +134,22 @@ async fn attempt_link(
         let known = addresses.borrow();
         known.get(failures as usize % known.len().max(1)).cloned().ok_or(LinkError::NoAddress)?
     };
-    let control = open_lane(link, local, &address, Lane::Control).await?;
-    let append = open_lane(link, local, &address, Lane::Append).await?;
+    let control = open_lane(link.peer, local, &address, Lane::Control).await?;
+    let append = open_lane(link.peer, local, &address, Lane::Append).await?;
     Ok((control, append))
 }
 
-async fn open_lane(link: &Link, local: &Local, address: &Address, lane: Lane) -> Result<Connection, LinkError> {
+pub(super) async fn open_lane(
+    peer: MemberId,
+    local: &Local,
+    address: &Address,
+    lane: Lane,
+) -> Result<Connection, LinkError> {
     let mut connection = Connection::dial(address, local.tls.as_ref()).await?;
-    let hello = local.hello(link.peer, lane);
+    let hello = local.hello(peer, lane);
     let said = (FrameKind::Hello, &hello);
     match connection.ask::<Hello, HelloReply>(said, FrameKind::HelloReply, FIRST_WORDS_TIMEOUT).await? {
-        HelloReply::Welcome { storage, .. } => match local.bound_storage(link.peer) {
+        HelloReply::Welcome { storage, .. } => match local.bound_storage(peer) {
             Some(bound) if bound != storage => Err(LinkError::PeerDiskReplaced),
             _ => Ok(connection),
         },

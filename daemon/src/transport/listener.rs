@@ -10,19 +10,20 @@ use super::connect::{ConnectError, Connection, FIRST_WORDS_TIMEOUT};
 use super::forward::{take_forward, take_not_taken};
 use super::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, put_frame};
 use super::gate::Gate;
-use super::hello::{BindReply, HELLO_BYTES_MAX, Hello, HelloReply};
+use super::hello::{BindReply, HELLO_BYTES_MAX, Hello, HelloReply, Lane};
 use super::link::SILENCE_MAX;
 use super::stats::{Directory, ListenerStats, PeerStats};
 use super::wire::{WireError, take_message};
 use crate::bootstrap::NodeInfo;
 use crate::config::Address;
+use crate::install::Server;
 use crate::node::Inbox;
 use crate::tls::ServerTls;
 use bytes::BytesMut;
 use raft::MemberId;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -72,6 +73,8 @@ pub(crate) struct Listener {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) stats: Arc<ListenerStats>,
+    /// Who answers about snapshots, once there is a store to take them of.
+    pub(crate) snapshots: Arc<OnceLock<Arc<Server>>>,
 }
 
 /// Why an incoming connection ended.
@@ -197,11 +200,25 @@ impl Listener {
 
     async fn lane(&self, connection: Connection, hello: &Hello) -> Result<(), Ended> {
         let from = MemberId(hello.from.0);
+        if hello.lane == Lane::Snapshot {
+            return self.snapshots(from, connection).await;
+        }
         let (stats, incoming) = self.directory.incoming(from);
         self.inbox.peer_now(PeerEvent::Called { peer: from, info: hello.info.clone() });
         let reader = Reader { from, inbox: &self.inbox, stats: &stats };
         tokio::select! {
             ended = reader.run(connection) => ended,
+            () = incoming.cancelled() => Err(Ended::Closed),
+        }
+    }
+}
+
+impl Listener {
+    async fn snapshots(&self, from: MemberId, connection: Connection) -> Result<(), Ended> {
+        let (_, incoming) = self.directory.incoming(from);
+        let server = self.snapshots.get().ok_or(Ended::Closed)?;
+        tokio::select! {
+            served = server.serve(from, connection) => Ok(served?),
             () = incoming.cancelled() => Err(Ended::Closed),
         }
     }
@@ -273,7 +290,9 @@ impl Reader<'_> {
             | FrameKind::Bind
             | FrameKind::BindReply
             | FrameKind::Ping
-            | FrameKind::Pong) => return Err(ConnectError::Unexpected(kind).into()),
+            | FrameKind::Pong
+            | FrameKind::SnapshotAsk
+            | FrameKind::SnapshotAnswer) => return Err(ConnectError::Unexpected(kind).into()),
         })
     }
 }

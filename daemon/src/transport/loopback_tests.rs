@@ -65,6 +65,7 @@ impl Port {
             inbox: Arc::clone(&inbox),
             directory: Arc::clone(&directory),
             stats: Arc::clone(&stats),
+            snapshots: Arc::default(),
         });
         let serving = tokio::spawn(listener.run(sockets));
         Self { member, url, gate, inbox, directory, stats, serving }

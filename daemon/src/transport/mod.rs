@@ -85,6 +85,23 @@ impl Local {
     }
 }
 
+/// A connection for questions about snapshots. None when the peer's address cannot be used.
+pub(crate) async fn open_snapshot_lane(
+    local: &Local,
+    peer: MemberId,
+    info: &NodeInfo,
+) -> Result<Option<Connection>, ConnectError> {
+    let mut failed = None;
+    for address in peers::addresses(peer, info) {
+        match link::open_lane(peer, local, &address, Lane::Snapshot).await {
+            Ok(connection) => return Ok(Some(connection)),
+            Err(link::LinkError::Connect(error)) => failed = Some(error),
+            Err(error) => failed = Some(ConnectError::Refused(error.to_string())),
+        }
+    }
+    failed.map_or(Ok(None), Err)
+}
+
 /// Chance for jitter; nothing depends on its quality.
 fn random_u32() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX / 2)

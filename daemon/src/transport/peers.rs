@@ -139,7 +139,7 @@ impl Peers {
 }
 
 /// A URL that does not parse cannot be dialed; the others still can.
-fn addresses(id: MemberId, info: &NodeInfo) -> Vec<Address> {
+pub(super) fn addresses(id: MemberId, info: &NodeInfo) -> Vec<Address> {
     let parse = |url: &String| match url.parse() {
         Ok(address) => Some(address),
         Err(error) => {

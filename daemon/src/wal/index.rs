@@ -103,6 +103,25 @@ impl LogIndex {
         Some((segment, extents[begins].first.prev()))
     }
 
+    /// The bytes of all entries there are.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().extents.iter().map(|extent| extent.bytes).sum()
+    }
+
+    /// The first entry of the newest extents that take no more than so many bytes together: the one after the last
+    /// when not even the newest fits.
+    pub(super) fn tail(&self, bytes_max: u64) -> Index {
+        let inner = self.lock();
+        let mut left = bytes_max;
+        let fits = |extent: &&Extent| {
+            let fits = extent.bytes <= left;
+            left = left.saturating_sub(extent.bytes);
+            fits
+        };
+        let after = inner.extents.back().map_or(inner.start, |extent| extent.through).next();
+        inner.extents.iter().rev().take_while(fits).last().map_or(after, |extent| extent.first)
+    }
+
     /// The extents that hold the entries from one to another, as many as it takes for so many bytes, at least one.
     pub(super) fn find(&self, from: Index, through: Index, bytes_max: u64) -> Vec<Extent> {
         let extents = &self.lock().extents;
@@ -168,6 +187,15 @@ mod tests {
         assert_eq!(found(&index, 6, 10, 1), [(1, 6)]);
         assert_eq!(found(&index, 7, 20, u64::MAX), [(7, 10)]);
         assert_eq!(found(&index, 11, 20, u64::MAX), []);
+    }
+
+    #[test]
+    fn the_tail_is_whole_extents_of_so_many_bytes_at_most() {
+        let index = ten(&segment(1));
+        assert_eq!(index.bytes(), 5 * 20_480);
+        let tails = [0, 2 * 20_480 - 1, 2 * 20_480, 5 * 20_480 - 1, 5 * 20_480].map(|bytes| index.tail(bytes).0);
+        assert_eq!(tails, [11, 11, 7, 7, 1]);
+        assert_eq!(LogIndex::default().tail(u64::MAX), Index(1));
     }
 
     #[test]

@@ -40,6 +40,19 @@ impl WalReader {
         Ok(taken.entries)
     }
 
+    /// The bytes of all entries there are, with what surrounds them on the disk.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.index.bytes()
+    }
+
+    /// The first of the newest entries that take about so many bytes together, and no more; the one after the last
+    /// when there is none. Does not touch the disk.
+    #[must_use]
+    pub fn tail(&self, bytes_max: u64) -> Index {
+        self.index.tail(bytes_max)
+    }
+
     /// Holds what a read of this entry would hold.
     #[cfg(test)]
     pub(super) fn pin(&self, index: Index) -> Vec<Extent> {

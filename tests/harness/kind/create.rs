@@ -17,7 +17,7 @@ const PULLED_WITHIN: Duration = Duration::from_secs(900);
 const LOGS_WITHIN: Duration = Duration::from_secs(60);
 
 /// The name of the image that is made here.
-pub fn node_image() -> String {
+pub(crate) fn node_image() -> String {
     own::node_image()
 }
 
@@ -25,7 +25,7 @@ pub fn node_image() -> String {
 ///
 /// # Errors
 /// When kind fails or takes too long.
-pub fn cluster(state: &State, kind: &mut Command, image: Option<&str>) -> Result<()> {
+pub(crate) fn cluster(state: &State, kind: &mut Command, image: Option<&str>) -> Result<()> {
     let configuration = tree::root().join("tests/kind/cluster.yaml");
     let mut export = again(kind);
     kind.args(["create", "cluster", "--name", NAME, "--retain", "--config"]).arg(configuration);
@@ -51,7 +51,7 @@ fn again(other: &Command) -> Command {
 ///
 /// # Errors
 /// When it cannot be changed.
-pub fn point_at(kubeconfig: &Path, server: &str) -> Result<()> {
+pub(crate) fn point_at(kubeconfig: &Path, server: &str) -> Result<()> {
     let cluster = format!("kind-{NAME}");
     let mut set = Command::new(kubeconfig.with_file_name("bin").join("kubectl"));
     set.args(["config", "set-cluster", &cluster, "--server", server]).env("KUBECONFIG", kubeconfig);
@@ -59,7 +59,7 @@ pub fn point_at(kubeconfig: &Path, server: &str) -> Result<()> {
 }
 
 /// Moves the logs to where the next start does not remove them: below the target folder.
-pub fn keep_logs(state: &State) -> PathBuf {
+pub(crate) fn keep_logs(state: &State) -> PathBuf {
     let kept = tree::target().join("kind-logs");
     let copy = || -> Result<()> {
         let _ = fs::remove_dir_all(&kept);

@@ -19,6 +19,7 @@ pub mod command;
 mod create;
 mod own;
 pub mod programs;
+pub mod servers;
 pub mod state;
 mod steps;
 
@@ -27,6 +28,7 @@ use anyhow::{Context, Result, bail, ensure};
 use command::{output, succeeds};
 use state::{Engine, Lock, NAME, Phase, Process, Record, State};
 use std::env;
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -228,6 +230,7 @@ fn path_with(programs: &Path) -> String {
 
 /// Ends and removes all that bears our name.
 fn clear(state: &State) -> Result<()> {
+    servers::clear(state)?;
     let record = state.record();
     if record.as_ref().is_some_and(|record| record.engine == Engine::Docker) {
         let mut delete = Command::new(programs::kind()?);
@@ -239,15 +242,18 @@ fn clear(state: &State) -> Result<()> {
     state.forget()
 }
 
-/// The cluster of `KUBECONFIG`, if that is set and not ours.
+/// The cluster of `KUBECONFIG`, if that is set, and not by our own `env`.
 fn given() -> Option<Cluster> {
     let kubeconfig = PathBuf::from(env::var_os("KUBECONFIG").filter(|value| !value.is_empty())?);
-    let record = State::open().ok().and_then(|state| state.record()).filter(|record| record.kubeconfig == kubeconfig);
-    Some(Cluster { kubeconfig, record })
+    let ours = State::open().is_ok_and(|state| state.path("kubeconfig") == kubeconfig);
+    (!ours).then_some(Cluster { kubeconfig, record: None })
 }
 
+/// Whether there is a Docker that is not the engine we started.
 fn docker_answers() -> bool {
-    succeeds(Command::new("docker").args(["info", "--format", "{{.ServerVersion}}"]))
+    let ours =
+        State::open().is_ok_and(|state| env::var("DOCKER_HOST").is_ok_and(|host| host == own::docker_host(&state)));
+    !ours && succeeds(Command::new("docker").args(["info", "--format", "{{.ServerVersion}}"]))
 }
 
 impl Cluster {
@@ -298,6 +304,8 @@ impl Cluster {
         let mut environment = vec![("KUBECONFIG", self.kubeconfig.display().to_string())];
         if let Some(record) = &self.record {
             environment.push(("PATH", path_with(&record.programs)));
+            // kind's own name for it: its commands then need no `--name`.
+            environment.push(("KIND_CLUSTER_NAME", NAME.to_owned()));
             environment.extend(record.docker_host.clone().map(|host| ("DOCKER_HOST", host)));
         }
         environment
@@ -324,6 +332,13 @@ impl Cluster {
         self.is_ours().then(|| self.command("docker"))
     }
 
+    /// An image with a shell that every node has, or can pull.
+    #[must_use]
+    pub fn shell_image(&self) -> &'static str {
+        let ours = self.record.as_ref().is_some_and(|record| record.engine == Engine::Own);
+        if ours { "quorate.test/shell:1" } else { "busybox:1.37" }
+    }
+
     /// The nodes' names; each is the name of its container too.
     ///
     /// # Errors
@@ -348,18 +363,15 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until every node is ready, names are answered, and claims are served.
+    /// Waits until every node is ready and names are answered.
     fn wait_until_ready(&self) -> Result<()> {
         let within = format!("--timeout={}s", READY_WITHIN.as_secs());
         let log = State::open()?.log("ready");
         let bound = READY_WITHIN + Duration::from_secs(30);
         let mut nodes = self.kubectl();
         command::run(nodes.args(["wait", "--for=condition=Ready", "nodes", "--all", &within]), &log, bound)?;
-        for (namespace, name) in [("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")] {
-            let mut deployment = self.kubectl();
-            deployment.args(["rollout", "status", "-n", namespace, &format!("deployment/{name}"), &within]);
-            command::run(&mut deployment, &log, bound)?;
-        }
-        Ok(())
+        let mut names = self.kubectl();
+        names.args(["rollout", "status", "--namespace=kube-system", "deployment/coredns", &within]);
+        command::run(&mut names, &log, bound)
     }
 }

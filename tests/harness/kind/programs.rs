@@ -20,7 +20,6 @@ const KUBERNETES: Module = Module {
 };
 const CONTAINERD: Module = module("kind/go/containerd", "containerd");
 const COREDNS: Module = module("kind/go/coredns", "coredns");
-const LOCAL_PATH: Module = module("kind/go/local-path", "local-path");
 const NODE: Module = module("kind/go/node", "node");
 const KIND: Module = module("kind/go/kind", "kind");
 const HELM: Module = module("kind/go/helm", "helm");
@@ -77,13 +76,19 @@ pub fn runtime() -> Result<PathBuf> {
 /// What a node and its system pods consist of.
 #[derive(Clone, Debug)]
 pub struct NodePrograms {
+    /// All of Kubernetes.
     pub kubernetes: PathBuf,
+    /// The node's container engine.
     pub containerd: PathBuf,
+    /// What it starts for each pod.
     pub shim: PathBuf,
+    /// Its client.
     pub ctr: PathBuf,
+    /// etcd, of the control plane.
     pub etcd: PathBuf,
+    /// Names for pods.
     pub coredns: PathBuf,
-    pub local_path: PathBuf,
+    /// What holds a pod's namespaces.
     pub pause: PathBuf,
 }
 
@@ -101,8 +106,7 @@ impl NodePrograms {
             shim: containerd("containerd-shim-runc-v2")?,
             ctr: containerd("ctr")?,
             etcd: peer::etcd()?,
-            coredns: COREDNS.program("github.com/coredns/coredns", "coredns")?,
-            local_path: LOCAL_PATH.program("github.com/rancher/local-path-provisioner", "local-path-provisioner")?,
+            coredns: COREDNS.program(".", "coredns")?,
             pause: NODE.program("./pause", "pause")?,
         })
     }
@@ -112,6 +116,6 @@ impl NodePrograms {
     /// # Errors
     /// When a module cannot be read.
     pub fn fingerprint() -> Result<String> {
-        [KUBERNETES, CONTAINERD, COREDNS, LOCAL_PATH, NODE, KIND].iter().map(Module::fingerprint).collect()
+        [KUBERNETES, CONTAINERD, COREDNS, NODE, KIND].iter().map(Module::fingerprint).collect()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 ///
 /// # Errors
 /// Those of `work`, with the step's name in front.
-pub fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let begun = Instant::now();
     let done = work().with_context(|| what.to_owned())?;
     eprintln!("kind: {what} ({:.1} s)", begun.elapsed().as_secs_f64());

@@ -36,5 +36,5 @@ rm "$root"/tmp/spec.json
 install -m 755 "$programs"/kubernetes "$root"/usr/bin/kubernetes
 for name in kubelet kubeadm kubectl; do ln -f "$root"/usr/bin/kubernetes "$root"/usr/bin/$name; done
 printf %s "$version" > "$root"/kind/version
-cp "$here"/network.yaml "$root"/kind/manifests/default-cni.yaml
+cp "$here"/daemon.yaml "$root"/kind/manifests/default-cni.yaml
 cp "$here"/storage.yaml "$root"/kind/manifests/default-storage.yaml

@@ -19,6 +19,7 @@ use crate::bootstrap;
 use crate::config::{self, Checked, Mode, Settings, Wanted};
 use crate::disk::RealDisk;
 use crate::etcd::API_VERSION;
+use crate::install::{self, Intent};
 use crate::node::{self, Parts, StartError, Stop};
 use crate::store::{self, RedbBackend};
 use crate::telemetry::Telemetry;
@@ -116,8 +117,9 @@ async fn member(checked: Checked) -> anyhow::Result<Stop> {
     let mut signals = Signals::new()?;
     let sockets = Sockets::bind(&settings).await?;
     // Held to the end: a member that is still stopping must not meet its successor.
-    let (store, _claimed) = open_store(&settings).await?;
-    let starting = async { anyhow::Ok(node::start(Parts { settings: settings.clone(), store }).await?) };
+    let (store, disk, intent) = open_store(&settings).await?;
+    let parts = Parts { settings: settings.clone(), store, disk: disk.clone(), staged: None, intent };
+    let starting = async { anyhow::Ok(node::start(parts).await?) };
     let mut running = tokio::select! {
         running = starting => running?,
         () = signals.next() => return Ok(Stop::Asked),
@@ -155,12 +157,13 @@ fn introduce(settings: &Settings, notes: &[String]) {
 }
 
 /// The state machine, as this member's disk gives it back, and the disk: the data directory is ours while it is open.
-async fn open_store(settings: &Settings) -> anyhow::Result<(Arc<Store>, RealDisk)> {
+async fn open_store(settings: &Settings) -> anyhow::Result<(Arc<Store>, Arc<RealDisk>, Option<Intent>)> {
     let data_dir = settings.data_dir.clone();
     let open = move || {
         let disk = RealDisk::open(&data_dir)?;
+        let intent = install::recover_state(&disk)?;
         let backend = RedbBackend::open(&disk, store::Options::default())?;
-        anyhow::Ok((Arc::new(Store::open(Arc::new(backend))?), disk))
+        anyhow::Ok((Arc::new(Store::open(Arc::new(backend))?), Arc::new(disk), intent))
     };
     tokio::task::spawn_blocking(open).await?
 }

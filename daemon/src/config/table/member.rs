@@ -12,7 +12,6 @@ const ELECTION_MS: Kind = number(1, 50_000);
 const REQUEST_BYTES: Kind = number(1, 8 << 20);
 const NO_BBOLT: &str = "the store is another one and has no such setting";
 const OWN_TRANSPORT: &str = "peer connections notice a silent peer by heartbeats";
-const WHOLE_LOG: &str = "the log is kept whole, from its first entry";
 const NO_WATCH: &str = "watches are not served";
 const METRICS_TELL: &str = "slow requests show in the histograms of the metrics, not in the log";
 const OWN_LOG: &str = "log segments are recycled as soon as they are not needed";
@@ -39,17 +38,50 @@ pub(super) const FLAGS: &[Flag] = &[
         "snapshot-count",
         U64_FROM_1,
         "10000",
-        "Number of committed transactions to trigger a snapshot to disk.",
-    )
-    .accepted(WHOLE_LOG),
+        "Number of entries that may be behind the kept ones before the log is cut.",
+    ),
     flag(
         Member,
         "snapshot-catchup-entries",
         U64,
         "5000",
-        "Number of entries kept behind a snapshot for followers that are a little behind.",
-    )
-    .accepted(WHOLE_LOG),
+        "Number of applied entries the log keeps for followers that are a little behind.",
+    ),
+    flag(
+        Member,
+        "log-segment-bytes",
+        number(64 << 10, 1 << 30),
+        "67108864",
+        "Size of a segment of the log: what is cut is cut in whole segments, and two spare ones are kept ready.",
+    ),
+    flag(
+        Member,
+        "log-tail-bytes",
+        U64_FROM_1,
+        "134217728",
+        "Most the log keeps of applied entries, whatever --snapshot-catchup-entries says.",
+    ),
+    flag(
+        Member,
+        "log-anchor-bytes",
+        U64_FROM_1,
+        "1073741824",
+        "Most a leader's log keeps for followers that are behind or away; further back they need a snapshot.",
+    ),
+    flag(
+        Member,
+        "snapshot-send-rate",
+        U64,
+        "134217728",
+        "Most bytes per second this member sends of snapshots to members that fell behind the log; 0 is no limit.",
+    ),
+    flag(
+        Member,
+        "log-anchor-time",
+        TIME,
+        "10m",
+        "How long a leader's log is kept for a follower that is not heard; after that it needs a snapshot.",
+    ),
     flag(Member, "heartbeat-interval", HEARTBEAT_MS, "100", "Time (in milliseconds) of a heartbeat interval."),
     flag(
         Member,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const ROOT: &str = "/sys/fs/cgroup";
 /// The parent of the node containers' groups, as the engine is told.
-pub const NODES: &str = "quorate-kind-nodes";
+pub(crate) const NODES: &str = "quorate-kind-nodes";
 const ENGINE: &str = "quorate-kind-engine";
 /// Killed processes are gone after a few milliseconds, or are stuck in the kernel.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
@@ -19,7 +19,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When the hierarchy cannot be written: then there can be no containers here.
-pub fn engine() -> Result<PathBuf> {
+pub(crate) fn engine() -> Result<PathBuf> {
     let hierarchy = if is_v2() { PathBuf::from(ROOT) } else { Path::new(ROOT).join("pids") };
     let group = hierarchy.join(ENGINE);
     fs::create_dir_all(&group).with_context(|| format!("make {}: containers need control groups", group.display()))?;
@@ -30,7 +30,7 @@ pub fn engine() -> Result<PathBuf> {
 ///
 /// # Errors
 /// When something cannot be ended.
-pub fn clear() -> Result<()> {
+pub(crate) fn clear() -> Result<()> {
     let groups: Vec<PathBuf> = hierarchies().iter().flat_map(|base| [base.join(ENGINE), base.join(NODES)]).collect();
     let begun = Instant::now();
     loop {
@@ -39,7 +39,10 @@ pub fn clear() -> Result<()> {
             break;
         }
         ensure!(begun.elapsed() < GONE_WITHIN, "{} processes of the cluster cannot be killed: {left:?}", left.len());
-        left.iter().for_each(|pid| drop(kill_process(*pid, Signal::KILL)));
+        for pid in left {
+            // It may have ended by itself since.
+            let _ = kill_process(pid, Signal::KILL);
+        }
         thread::sleep(Duration::from_millis(20));
     }
     groups.iter().for_each(|group| remove(group));
@@ -48,7 +51,7 @@ pub fn clear() -> Result<()> {
 
 /// Whether there is anything of ours.
 #[must_use]
-pub fn are_there() -> bool {
+pub(crate) fn are_there() -> bool {
     hierarchies().iter().any(|base| base.join(ENGINE).exists() || base.join(NODES).exists())
 }
 

@@ -18,7 +18,7 @@ const ENGINE: &[&str] = &["docker.io", "containerd", "runc", "tini", "debootstra
 ///
 /// # Errors
 /// When they cannot be downloaded.
-pub fn engine(state: &State) -> Result<PathBuf> {
+pub(crate) fn engine(state: &State) -> Result<PathBuf> {
     taken_apart(state, "engine", ENGINE)
 }
 
@@ -26,7 +26,7 @@ pub fn engine(state: &State) -> Result<PathBuf> {
 ///
 /// # Errors
 /// When they cannot be downloaded.
-pub fn prometheus(state: &State) -> Result<PathBuf> {
+pub(crate) fn prometheus(state: &State) -> Result<PathBuf> {
     taken_apart(state, "prometheus", &["prometheus"])
 }
 
@@ -61,7 +61,7 @@ fn taken_apart(state: &State, name: &str, packages: &[&str]) -> Result<PathBuf> 
 
 /// The mirror that this machine's apt uses.
 #[must_use]
-pub fn mirror() -> String {
+pub(crate) fn mirror() -> String {
     let listed = crate::kind::command::output(&mut command(&["apt-get", "indextargets", "--format", "$(REPO_URI)"]));
     let first = listed.ok().and_then(|text| text.lines().next().map(str::to_owned));
     first.unwrap_or_else(|| "http://deb.debian.org/debian".to_owned())
@@ -69,6 +69,6 @@ pub fn mirror() -> String {
 
 /// Whether this machine has Debian's package tools.
 #[must_use]
-pub fn is_here() -> bool {
+pub(crate) fn is_here() -> bool {
     succeeds(&mut command(&["dpkg", "--version"])) && succeeds(&mut command(&["apt-get", "--version"]))
 }

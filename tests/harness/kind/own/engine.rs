@@ -25,17 +25,17 @@ const OWN_RUN: &str = r#"mount -t tmpfs none /run && exec "$@""#;
 
 /// What the engine consists of.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// Debian's packages, taken apart.
-    pub packages: PathBuf,
+    pub(crate) packages: PathBuf,
     /// The OCI runtime.
-    pub runtime: PathBuf,
+    pub(crate) runtime: PathBuf,
 }
 
 impl Parts {
     /// A path on which dockerd, docker, containerd, runc and debootstrap are found first.
     #[must_use]
-    pub fn search_path(&self) -> String {
+    pub(crate) fn search_path(&self) -> String {
         let folders = ["usr/sbin", "usr/bin"].map(|folder| self.packages.join(folder).display().to_string());
         // iptables is in /usr/sbin, which not every user's path has.
         format!("{}:{}:/usr/sbin:/sbin", folders.join(":"), env::var("PATH").unwrap_or_default())
@@ -44,13 +44,13 @@ impl Parts {
 
 /// The address of the engine's socket, for docker and kind.
 #[must_use]
-pub fn docker_host(state: &State) -> String {
+pub(crate) fn docker_host(state: &State) -> String {
     format!("unix://{}", state.path("docker.sock").display())
 }
 
 /// The docker client, talking to this engine.
 #[must_use]
-pub fn docker(state: &State, parts: &Parts) -> Command {
+pub(crate) fn docker(state: &State, parts: &Parts) -> Command {
     let mut docker = Command::new(parts.packages.join("usr/bin/docker"));
     docker.env("DOCKER_HOST", docker_host(state)).env("PATH", parts.search_path());
     docker
@@ -60,7 +60,7 @@ pub fn docker(state: &State, parts: &Parts) -> Command {
 ///
 /// # Errors
 /// When it does not; the error has its last words.
-pub fn start(state: &State, parts: &Parts) -> Result<()> {
+pub(crate) fn start(state: &State, parts: &Parts) -> Result<()> {
     let configuration = state.path("dockerd.json");
     fs::write(&configuration, configured(state, parts).to_string())?;
     let log = state.log("dockerd");
@@ -113,7 +113,7 @@ fn configured(state: &State, parts: &Parts) -> serde_json::Value {
 
 /// Where images and containers lie.
 #[must_use]
-pub fn data(state: &State) -> PathBuf {
+pub(crate) fn data(state: &State) -> PathBuf {
     state.path("data")
 }
 
@@ -121,7 +121,7 @@ pub fn data(state: &State) -> PathBuf {
 ///
 /// # Errors
 /// When there is no such group.
-pub fn in_group(program: &Path) -> Result<Command> {
+pub(crate) fn in_group(program: &Path) -> Result<Command> {
     let mut command = command(&["sh", "-c", IN_GROUP]);
     command.arg(cgroups::engine()?).arg(program);
     Ok(command)

@@ -27,7 +27,7 @@ const FOLDERS: &[&str] = &["/lib/modules", "/var/run/docker", "/etc/docker"];
 
 /// The machine before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Before {
+pub(crate) struct Before {
     sysctls: BTreeMap<String, String>,
     missing_folders: Vec<PathBuf>,
 }
@@ -37,7 +37,7 @@ impl Before {
     ///
     /// # Errors
     /// When a value cannot be read.
-    pub fn look() -> Result<Self> {
+    pub(crate) fn look() -> Result<Self> {
         let sysctls =
             SYSCTLS.iter().filter(|name| path(name).exists()).map(|name| Ok(((*name).to_owned(), read(name)?)));
         Ok(Self {
@@ -50,7 +50,7 @@ impl Before {
     ///
     /// # Errors
     /// When a value cannot be written.
-    pub fn prepare(&self) -> Result<()> {
+    pub(crate) fn prepare(&self) -> Result<()> {
         let name = "fs/inotify/max_user_instances";
         if read(name)?.parse::<u64>()? < INOTIFY_INSTANCES_MIN {
             write(name, &INOTIFY_INSTANCES_MIN.to_string())?;
@@ -62,7 +62,7 @@ impl Before {
     ///
     /// # Errors
     /// When a value cannot be written; the others are.
-    pub fn restore(&self) -> Result<()> {
+    pub(crate) fn restore(&self) -> Result<()> {
         let mut outcome = Ok(());
         for (name, value) in &self.sysctls {
             if read(name).is_ok_and(|now| now != *value) {

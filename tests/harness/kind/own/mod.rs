@@ -19,21 +19,21 @@ mod host;
 mod net;
 mod node;
 
-pub use debian::prometheus;
-pub use engine::{docker, docker_host};
-pub use net::{HOST, route};
-pub use node::name as node_image;
+pub(crate) use debian::prometheus;
+pub(crate) use engine::{docker, docker_host};
+pub(crate) use net::{HOST, route};
+pub(crate) use node::name as node_image;
 
 use super::command::{command, output, succeeds};
+use super::programs;
 use super::state::State;
 use super::steps::step;
-use super::{programs, steps};
 use crate::packages;
 use anyhow::{Context, Result, ensure};
 use engine::Parts;
 use host::Before;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Programs of this machine that are used, and the packages that have them.
 const NEEDED: &[(&str, &str)] = &[
@@ -48,7 +48,7 @@ const NEEDED: &[(&str, &str)] = &[
 
 /// Why nodes cannot be made on this machine, if so.
 #[must_use]
-pub fn impossible() -> Option<String> {
+pub(crate) fn impossible() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("no Docker, and starting an engine needs root".to_owned());
     }
@@ -67,7 +67,7 @@ pub fn impossible() -> Option<String> {
 ///
 /// # Errors
 /// When a part cannot be had or does not start.
-pub fn start(state: &State) -> Result<Engine> {
+pub(crate) fn start(state: &State) -> Result<Engine> {
     packages::need(NEEDED)?;
     let parts = Parts {
         packages: step("Debian packages of the engine", || debian::engine(state))?,
@@ -77,7 +77,7 @@ pub fn start(state: &State) -> Result<Engine> {
     let before = Before::look()?;
     fs::write(state.path("before.json"), serde_json::to_vec(&before)?)?;
     before.prepare()?;
-    steps::step("network namespace and engine", || {
+    step("network namespace and engine", || {
         net::make()?;
         engine::start(state, &parts)
     })?;
@@ -90,7 +90,7 @@ pub fn start(state: &State) -> Result<Engine> {
 ///
 /// # Errors
 /// When something cannot be ended or removed.
-pub fn clear(state: &State) -> Result<()> {
+pub(crate) fn clear(state: &State) -> Result<()> {
     cgroups::clear()?;
     net::remove()?;
     if let Ok(text) = fs::read(state.path("before.json")) {
@@ -111,13 +111,13 @@ pub fn clear(state: &State) -> Result<()> {
 
 /// Whether a run left something.
 #[must_use]
-pub fn is_there(state: &State) -> bool {
+pub(crate) fn is_there(state: &State) -> bool {
     cgroups::are_there() || net::is_there() || state.path("before.json").exists()
 }
 
 /// An engine that runs.
 #[derive(Clone, Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     state: State,
     parts: Parts,
 }
@@ -125,13 +125,13 @@ pub struct Engine {
 impl Engine {
     /// The docker client.
     #[must_use]
-    pub fn docker(&self) -> std::process::Command {
+    pub(crate) fn docker(&self) -> std::process::Command {
         docker(&self.state, &self.parts)
     }
 
     /// Where its programs are.
     #[must_use]
-    pub fn client(&self) -> PathBuf {
+    pub(crate) fn client(&self) -> PathBuf {
         self.parts.packages.join("usr/bin/docker")
     }
 
@@ -139,16 +139,10 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such node.
-    pub fn address(&self, node: &str) -> Result<String> {
+    pub(crate) fn address(&self, node: &str) -> Result<String> {
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = output(self.docker().args(["inspect", "--format", format, node]))?;
         ensure!(!address.is_empty(), "{node} has no address");
         Ok(address)
-    }
-
-    /// Where it keeps its logs.
-    #[must_use]
-    pub fn logs(&self) -> &Path {
-        self.state.folder()
     }
 }

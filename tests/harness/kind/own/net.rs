@@ -10,16 +10,16 @@ use anyhow::{Context, Result};
 use std::path::Path;
 
 /// The namespace.
-pub const NAMESPACE: &str = "quorate-kind";
+pub(crate) const NAMESPACE: &str = "quorate-kind";
 /// This machine, as pods see it.
-pub const HOST: &str = "10.247.0.1";
+pub(crate) const HOST: &str = "10.247.0.1";
 const INSIDE: &str = "10.247.0.2";
 /// This machine's end of the link; at most 15 characters.
 const LINK: &str = "quorate-kind0";
 /// Where the engine puts the nodes.
-pub const NODES: &str = "10.248.0.0/16";
+pub(crate) const NODES: &str = "10.248.0.0/16";
 /// The engine's own bridge, which no node uses.
-pub const BRIDGE: &str = "10.248.255.1/24";
+pub(crate) const BRIDGE: &str = "10.248.255.1/24";
 /// As in `cluster.yaml`.
 const PODS: &str = "10.245.0.0/16";
 
@@ -27,7 +27,7 @@ const PODS: &str = "10.245.0.0/16";
 ///
 /// # Errors
 /// When `ip` refuses.
-pub fn make() -> Result<()> {
+pub(crate) fn make() -> Result<()> {
     ip(&["netns", "add", NAMESPACE])?;
     inside(&["ip", "link", "set", "lo", "up"])?;
     // Else the engine would forward nothing but its own.
@@ -45,7 +45,7 @@ pub fn make() -> Result<()> {
 ///
 /// # Errors
 /// When `ip` refuses.
-pub fn route(pods: &str, node: &str) -> Result<()> {
+pub(crate) fn route(pods: &str, node: &str) -> Result<()> {
     inside(&["ip", "route", "replace", pods, "via", node])
 }
 
@@ -53,7 +53,7 @@ pub fn route(pods: &str, node: &str) -> Result<()> {
 ///
 /// # Errors
 /// When something of it is there and cannot be removed.
-pub fn remove() -> Result<()> {
+pub(crate) fn remove() -> Result<()> {
     if succeeds(&mut command(&["ip", "link", "show", LINK])) {
         ip(&["link", "delete", LINK])?;
     }
@@ -65,7 +65,7 @@ pub fn remove() -> Result<()> {
 
 /// Whether there is anything of ours.
 #[must_use]
-pub fn is_there() -> bool {
+pub(crate) fn is_there() -> bool {
     Path::new("/run/netns").join(NAMESPACE).exists()
 }
 

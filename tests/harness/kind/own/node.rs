@@ -31,7 +31,7 @@ const SHELL: &[&str] = &[
 
 /// The image's name in the engine.
 #[must_use]
-pub fn name() -> String {
+pub(crate) fn name() -> String {
     format!("kindest/node:{KUBERNETES_VERSION}")
 }
 
@@ -39,7 +39,7 @@ pub fn name() -> String {
 ///
 /// # Errors
 /// When a program, a package or a file of it cannot be had.
-pub fn image(state: &State, parts: &Parts) -> Result<PathBuf> {
+pub(crate) fn image(state: &State, parts: &Parts) -> Result<PathBuf> {
     let scripts = tree::root().join("tests/kind/node");
     let key = format!("{}-{}", &programs_key()?, go::fingerprint(&scripts)?);
     let folder = tree::cache()?.join(format!("node-{key}"));
@@ -48,13 +48,14 @@ pub fn image(state: &State, parts: &Parts) -> Result<PathBuf> {
         return Ok(tar);
     }
     let work = Work::new(folder.with_extension(format!("partial-{}", std::process::id())))?;
-    let userland = thread::spawn({
-        let (root, log, parts) = (work.path("root"), state.log("debootstrap"), parts.clone());
-        move || step("Debian userland of the node", || userland(&root, &log, &parts))
+    let debootstrap = thread::spawn({
+        let (log, parts) = (state.log("debootstrap"), parts.clone());
+        move || step("Debian userland of the node", || userland(&log, &parts))
     });
-    let built = step("Go programs (ten minutes on two cores the first time)", NodePrograms::build);
-    userland.join().ok().context("debootstrap's thread ended early")??;
+    let built = step("Go programs (minutes on two cores the first time)", NodePrograms::build);
+    let userland = debootstrap.join().ok().context("debootstrap's thread ended early")??;
     let built = built?;
+    run(command(&["cp", "-a"]).arg(userland).arg(work.path("root")), &state.log("node-image"), STEP_WITHIN)?;
     step("node image", || assemble(&work, &built, &state.log("node-image")))?;
     fs::create_dir_all(&folder)?;
     fs::rename(work.path("node.tar"), &tar)?;
@@ -65,7 +66,7 @@ pub fn image(state: &State, parts: &Parts) -> Result<PathBuf> {
 ///
 /// # Errors
 /// When the engine refuses.
-pub fn import(engine: &Engine, tar: &Path) -> Result<()> {
+pub(crate) fn import(engine: &Engine, tar: &Path) -> Result<()> {
     let log = engine.state.log("import");
     run(engine.docker().arg("import").arg(tar).arg("quorate-node"), &log, STEP_WITHIN)?;
     let folder = engine.state.path("node-image");
@@ -87,13 +88,22 @@ fn programs_key() -> Result<String> {
     Ok(format!("{:016x}", hasher.finish()))
 }
 
-fn userland(root: &Path, log: &Path, parts: &Parts) -> Result<()> {
+/// The userland by itself, from the cache or made now.
+fn userland(log: &Path, parts: &Parts) -> Result<PathBuf> {
+    let script = tree::root().join("tests/kind/node/rootfs.sh");
+    let folder = tree::cache()?.join(format!("userland-{}", go::fingerprint(&script)?));
+    if folder.exists() {
+        return Ok(folder);
+    }
     let packages = tree::cache()?.join("debs");
     fs::create_dir_all(&packages)?;
-    let mut script = command(&["unshare", "--mount"]);
-    script.arg(tree::root().join("tests/kind/node/rootfs.sh")).arg(root).arg(debian::mirror()).arg(packages);
-    script.env("PATH", parts.search_path()).env("DEBOOTSTRAP_DIR", parts.packages.join("usr/share/debootstrap"));
-    run(&mut script, log, STEP_WITHIN)
+    let partial = folder.with_extension(format!("partial-{}", std::process::id()));
+    let mut make = command(&["unshare", "--mount"]);
+    make.arg(script).arg(&partial).arg(debian::mirror()).arg(packages);
+    make.env("PATH", parts.search_path()).env("DEBOOTSTRAP_DIR", parts.packages.join("usr/share/debootstrap"));
+    run(&mut make, log, STEP_WITHIN)?;
+    fs::rename(partial, &folder)?;
+    Ok(folder)
 }
 
 /// The folder that an image is made in; gone when dropped.
@@ -140,14 +150,13 @@ fn assemble(work: &Work, built: &NodePrograms, log: &Path) -> Result<()> {
 /// The images of the system pods, under the names that kubeadm and our manifests use.
 fn system_images(root: &Path, built: &NodePrograms, out: &Path) -> Result<()> {
     let userland = filters(root)?;
-    let kubernetes = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "network"]
+    let kubernetes = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "node-daemon"]
         .iter()
         .fold(Layer::program("/usr/local/bin/kubernetes", &built.kubernetes), |layer, name| {
             layer.link(&format!("/usr/local/bin/{name}"), "kubernetes")
         });
     let etcd = Layer::program("/usr/local/bin/etcd", &built.etcd);
     let coredns = Layer::program("/coredns", &built.coredns);
-    let local_path = Layer::program("/local-path-provisioner", &built.local_path);
     let pause = Layer::program("/pause", &built.pause);
     let names = Names::of(&built.kubernetes)?;
     let mut control =
@@ -157,11 +166,10 @@ fn system_images(root: &Path, built: &NodePrograms, out: &Path) -> Result<()> {
     }
     let images = [
         control,
-        Image::new("quorate.test/network:1", &[&userland, &kubernetes], &["/usr/local/bin/network"]),
+        Image::new("quorate.test/node-daemon:1", &[&userland, &kubernetes], &["/usr/local/bin/node-daemon"]),
         Image::new(&names.find("etcd")?, &[&etcd], &["/usr/local/bin/etcd"]),
         Image::new(&names.find("coredns")?, &[&coredns], &["/coredns"]),
-        Image::new("quorate.test/local-path-provisioner:1", &[&local_path], &["/local-path-provisioner"]),
-        Image::new("quorate.test/local-path-helper:1", &[&userland], &["/bin/sh"]),
+        Image::new("quorate.test/shell:1", &[&userland], &["/bin/sh"]),
         // containerd's own default, as kind's configuration of it names it.
         Image::new(&names.find("pause")?, &[&pause], &["/pause"]).tag("registry.k8s.io/pause:3.10"),
     ];

@@ -1,6 +1,6 @@
 // All of Kubernetes as one program that chooses by its name: kube-apiserver,
 // kube-controller-manager, kube-scheduler, kubelet, kube-proxy, kubeadm,
-// kubectl, and the network daemon of network.go. One program links and loads
+// kubectl, and the daemon of a node, daemon.go. One program links and loads
 // in a fraction of the time of eight.
 package main
 
@@ -31,8 +31,8 @@ var components = map[string]func() *cobra.Command{
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
 	"kubectl":                 kubectl.NewDefaultKubectlCommand,
 	// The kubelet command installs its signal handler itself.
-	"kubelet": func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
-	"network": network,
+	"kubelet":     func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
+	"node-daemon": nodeDaemon,
 }
 
 func main() {

@@ -1,28 +1,21 @@
 package main
 
-// The pod network of a node: a CNI configuration for the node's pod range, one
+// The pods' network of a node: a CNI configuration for the node's pod range, one
 // route for each other node's range, and masquerading for what leaves the pods'
 // network. It enforces no NetworkPolicy.
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/vishvananda/netlink"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	listers "k8s.io/client-go/listers/core/v1"
-	"k8s.io/client-go/rest"
 )
 
 const (
@@ -41,56 +34,9 @@ table ip quorate {
   }
 }
 `
-	// The API server's service address answers only once kube-proxy wrote its rules.
-	answersWithin = time.Minute
-	// Nodes come and go seldom; a look each second costs nothing as the list is a local cache.
-	lookEvery = time.Second
 )
 
-func network() *cobra.Command {
-	return &cobra.Command{Use: "network", SilenceUsage: true, RunE: func(*cobra.Command, []string) error {
-		self, pods := os.Getenv("HOST_IP"), os.Getenv("POD_SUBNET")
-		if err := nft(fmt.Sprintf(masquerade, pods)); err != nil {
-			return err
-		}
-		nodes, err := watchNodes(context.Background())
-		if err != nil {
-			return err
-		}
-		for ; ; time.Sleep(lookEvery) {
-			if err := reconcile(nodes, self); err != nil {
-				fmt.Fprintln(os.Stderr, "network:", err)
-			}
-		}
-	}}
-}
-
-func watchNodes(ctx context.Context) (listers.NodeLister, error) {
-	config, err := rest.InClusterConfig()
-	if err != nil {
-		return nil, err
-	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	for began := time.Now(); ; time.Sleep(500 * time.Millisecond) {
-		_, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: 1})
-		if err == nil {
-			break
-		}
-		if time.Since(began) > answersWithin {
-			return nil, err
-		}
-	}
-	factory := informers.NewSharedInformerFactory(client, time.Minute)
-	nodes := factory.Core().V1().Nodes().Lister()
-	factory.Start(ctx.Done())
-	factory.WaitForCacheSync(ctx.Done())
-	return nodes, nil
-}
-
-func reconcile(nodes listers.NodeLister, self string) error {
+func connect(nodes listers.NodeLister, self string) error {
 	all, err := nodes.List(labels.Everything())
 	for _, node := range all {
 		address := internal(node)

@@ -1,0 +1,378 @@
+//! The taking side: one task that fetches what the engine asked for, makes a state file of it, and hands it to the
+//! node loop.
+//!
+//! * It begins with what the spool has, whatever left it there. A snapshot that is whole there needs no source at all.
+//! * A source that fails is left for the next one; when all have failed the task waits, longer each time, and begins
+//!   with the first again.
+//! * It stops as soon as the log has brought this member further than the snapshot would: then nobody needs it.
+//! * What is on its way at once is bounded: [`LANES`] chunks.
+
+use super::progress::{Phase, Progress};
+use super::source::{Source, SourceError, Staged, Way};
+use super::spool::Spool;
+use super::switch::{Switch, create_next, drop_next, finish_switch};
+use crate::bootstrap::NodeInfo;
+use crate::disk::Disk;
+use crate::node::Handle;
+use crate::snapshot::{Manifest, Restoring, SnapshotError};
+use crate::transport::Local;
+use bytes::Bytes;
+use mvcc::{Fault, Rebirth, Store};
+use raft::{Index, MemberId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{interval, sleep};
+use tracing::{info, warn};
+
+/// Connections that fetch at once: enough to keep a link busy while chunks are compared and written.
+const LANES: usize = 3;
+/// The first wait after every source has failed; doubled by each further time.
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// The longest: a source that comes back is asked within this.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How often the leader hears how far this member has come.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// The loop's side: says what is wanted. The task ends with it.
+pub(crate) struct Fetcher {
+    wanted: watch::Sender<Option<Wanted>>,
+    _task: AbortOnDrop,
+}
+
+/// What the engine needs, and whom there is to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    at_least: Index,
+    members: Arc<BTreeMap<MemberId, NodeInfo>>,
+}
+
+/// A snapshot that is ready to be switched to, and who is to hear what became of it. If nothing is said the member
+/// stops: then its next start looks after the files.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) switch: Switch,
+    pub(crate) done: oneshot::Sender<Installed>,
+}
+
+/// What became of a snapshot that was ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Installed {
+    /// State and log are switched.
+    Yes,
+    /// The log had brought this member further by then.
+    NotNeeded,
+}
+
+/// What the task stands on.
+pub(crate) struct Ground {
+    /// The data directory.
+    pub(crate) disk: Arc<dyn Disk>,
+    /// The directory for what is fetched.
+    pub(crate) spool: Arc<dyn Disk>,
+    pub(crate) node: Handle,
+    pub(crate) local: Arc<Local>,
+    pub(crate) staged: Option<Arc<dyn Staged>>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("no source has a snapshot at or after entry {0}")]
+    NoSource(Index),
+    #[error("{name}: {error}")]
+    Source { name: String, error: SourceError },
+    #[error("a chunk is not what its digest says")]
+    Damaged,
+    #[error("the disk: {0}")]
+    Disk(#[from] io::Error),
+    #[error("{0}")]
+    Snapshot(#[from] SnapshotError),
+    #[error("the store: {0}")]
+    Store(#[from] Fault),
+    #[error("the snapshot says entry {said}, its state stands at {found}")]
+    Elsewhere { said: Index, found: Index },
+}
+
+impl Fetcher {
+    /// Starts the task. `ready` takes what it has made, without waiting.
+    pub(crate) fn start(ground: Ground, ready: impl Fn(Ready) + Send + Sync + 'static) -> Self {
+        let (wanted, watched) = watch::channel(None);
+        let task = Task { ground, wanted: watched, ready: Box::new(ready) };
+        Self { wanted, _task: AbortOnDrop(tokio::spawn(task.run())) }
+    }
+
+    /// The engine needs a snapshot that covers at least this entry; these members may have one.
+    pub(crate) fn want(&self, at_least: Index, members: &BTreeMap<MemberId, NodeInfo>) {
+        self.wanted.send_if_modified(|wanted| {
+            let known = wanted.as_ref().is_some_and(|known| known.at_least == at_least && *known.members == *members);
+            if !known {
+                *wanted = Some(Wanted { at_least, members: Arc::new(members.clone()) });
+            }
+            !known
+        });
+    }
+}
+
+struct Task {
+    ground: Ground,
+    wanted: watch::Receiver<Option<Wanted>>,
+    ready: Box<dyn Fn(Ready) + Send + Sync>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut failures: u32 = 0;
+        loop {
+            let wanted = self.wanted.borrow_and_update().clone();
+            let Some(wanted) = wanted.filter(|wanted| !self.is_done(wanted.at_least)) else {
+                self.ground.progress.clear();
+                failures = 0;
+                if self.wanted.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            match self.attempt(wanted).await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    self.ground.progress.count(|totals| totals.failures += 1);
+                    warn!(%error, failures, "could not install a snapshot, will try again");
+                    sleep(backoff(failures)).await;
+                    failures = failures.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// The log, or an install, has brought this member there.
+    fn is_done(&self, at_least: Index) -> bool {
+        self.ground.node.status().commit >= at_least
+    }
+
+    async fn attempt(&self, Wanted { at_least, members }: Wanted) -> Result<(), FetchError> {
+        let way = Way { node: self.ground.node.clone(), local: Arc::clone(&self.ground.local), members };
+        let telling = tokio::spawn(tell(way.clone(), Arc::clone(&self.ground.progress)));
+        let _telling = AbortOnDrop(telling);
+        let spool = Arc::clone(&self.ground.spool);
+        let spool = Arc::new(blocking(move || Spool::open(spool)).await?);
+        let manifest = self.fetch(&way, &spool, at_least).await?;
+        self.ground.progress.update(|view| view.phase = Phase::Restoring);
+        let disk = Arc::clone(&self.ground.disk);
+        let made = {
+            let (spool, manifest) = (Arc::clone(&spool), manifest.clone());
+            tokio::task::spawn_blocking(move || restore(&*disk, &spool, &manifest)).await
+        };
+        let switch = made.map_err(io::Error::other)??;
+        self.ground.progress.update(|view| view.phase = Phase::Switching);
+        let (done, hear) = oneshot::channel();
+        (self.ready)(Ready { switch, done });
+        let Ok(installed) = hear.await else { return std::future::pending().await };
+        let disk = Arc::clone(&self.ground.disk);
+        match installed {
+            Installed::Yes => {
+                blocking(move || finish_switch(&*disk).and_then(|()| spool.clear())).await?;
+                self.ground.progress.count(|totals| totals.installed += 1);
+                info!(last = %manifest.last, "installed a snapshot");
+            }
+            Installed::NotNeeded => {
+                blocking(move || drop_next(&*disk)).await?;
+                info!(last = %manifest.last, "a snapshot was fetched that is not needed any more");
+            }
+        }
+        self.ground.progress.clear();
+        Ok(())
+    }
+
+    /// Fills the spool, from the first source that has what is needed.
+    async fn fetch(&self, way: &Way, spool: &Arc<Spool>, at_least: Index) -> Result<Manifest, FetchError> {
+        if let Some(whole) = spool.manifest().filter(|known| known.last.index >= at_least && is_whole(spool, known)) {
+            return Ok(whole);
+        }
+        let mut error = FetchError::NoSource(at_least);
+        for source in way.sources(self.ground.staged.as_ref()) {
+            match self.fetch_from(way, spool, &source, at_least).await {
+                Ok(manifest) => return Ok(manifest),
+                // Without a disk no source helps.
+                Err(FetchError::Disk(disk)) => return Err(FetchError::Disk(disk)),
+                Err(FetchError::Source { error: SourceError::Nothing, .. }) => {}
+                Err(failed) => {
+                    info!(%source, error = %failed, "a source of a snapshot failed, trying the next");
+                    error = failed;
+                }
+            }
+        }
+        Err(error)
+    }
+
+    async fn fetch_from(
+        &self,
+        way: &Way,
+        spool: &Arc<Spool>,
+        source: &Source,
+        at_least: Index,
+    ) -> Result<Manifest, FetchError> {
+        let failed = |error| FetchError::Source { name: source.to_string(), error };
+        self.ground.progress.update(|view| (view.phase, view.source) = (Phase::Locating, source.to_string()));
+        let manifest = way.describe(source, at_least).await.map_err(failed)?;
+        if manifest.cluster != self.ground.node.identity().cluster {
+            return Err(failed(SourceError::Nonsense));
+        }
+        if manifest.last.index < at_least {
+            return Err(failed(SourceError::Nothing));
+        }
+        let began = {
+            let (spool, manifest) = (Arc::clone(spool), manifest.clone());
+            blocking(move || spool.begin(&manifest)).await
+        };
+        began?;
+        let fetching = Fetching::new(self, way, spool, source, &manifest);
+        fetching.begin();
+        futures::future::try_join_all((0..LANES).map(|_| fetching.lane())).await?;
+        Ok(manifest)
+    }
+}
+
+/// One snapshot from one source.
+struct Fetching<'a> {
+    progress: &'a Progress,
+    way: &'a Way,
+    spool: &'a Arc<Spool>,
+    source: &'a Source,
+    manifest: &'a Manifest,
+    missing: Mutex<VecDeque<u32>>,
+    began: Instant,
+}
+
+impl<'a> Fetching<'a> {
+    fn new(task: &'a Task, way: &'a Way, spool: &'a Arc<Spool>, source: &'a Source, manifest: &'a Manifest) -> Self {
+        let missing = Mutex::new(missing(spool, manifest));
+        Self { progress: &task.ground.progress, way, spool, source, manifest, missing, began: Instant::now() }
+    }
+
+    fn begin(&self) {
+        let missing: u64 = self.missing().iter().map(|number| self.bytes(*number)).sum();
+        let total = self.manifest.stored_bytes();
+        let resumed = u64::from(missing < total);
+        self.progress.count(|totals| totals.resumed += resumed);
+        self.progress.update(|view| {
+            (view.phase, view.index) = (Phase::Fetching, self.manifest.last.index.0);
+            (view.have_bytes, view.total_bytes) = (total - missing, total);
+            view.resumed += resumed;
+        });
+        info!(source = %self.source, last = %self.manifest.last, total, missing, "fetching a snapshot");
+    }
+
+    /// Fetches blocks until none is missing.
+    async fn lane(&self) -> Result<(), FetchError> {
+        let failed = |error| FetchError::Source { name: self.source.to_string(), error };
+        let id = self.manifest.id().to_string();
+        let mut lane = None;
+        while let Some(number) = self.next() {
+            let bytes = match self.source {
+                Source::Objects(staged) => {
+                    let chunk = &self.manifest.chunks[number as usize];
+                    staged.chunk(chunk).await.map_err(|error| failed(error.into()))?
+                }
+                Source::Member(member) => {
+                    let lane = match &mut lane {
+                        Some(lane) => lane,
+                        None => lane.insert(self.way.open(*member).await.map_err(failed)?),
+                    };
+                    lane.chunk(&id, number).await.map_err(failed)?
+                }
+            };
+            self.keep(number, bytes).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep(&self, number: u32, bytes: Bytes) -> Result<(), FetchError> {
+        let chunk = self.manifest.chunks[number as usize];
+        let arrived = bytes.len() as u64;
+        self.progress.count(|totals| totals.fetched_bytes += arrived);
+        let spool = Arc::clone(self.spool);
+        if !blocking(move || spool.keep(&chunk, &bytes)).await? {
+            self.progress.count(|totals| totals.damaged += 1);
+            return Err(FetchError::Damaged);
+        }
+        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
+        self.progress.update(|view| {
+            view.have_bytes += u64::from(chunk.stored_bytes);
+            view.fetched_bytes += arrived;
+            view.bytes_per_second = (view.fetched_bytes as f64 / seconds) as u64;
+        });
+        Ok(())
+    }
+
+    fn next(&self) -> Option<u32> {
+        self.missing().pop_front()
+    }
+
+    fn missing(&self) -> std::sync::MutexGuard<'_, VecDeque<u32>> {
+        self.missing.lock().expect("nothing panics while it holds the list")
+    }
+
+    fn bytes(&self, number: u32) -> u64 {
+        u64::from(self.manifest.chunks[number as usize].stored_bytes)
+    }
+}
+
+/// The chunks that are not here, each once.
+fn missing(spool: &Spool, manifest: &Manifest) -> VecDeque<u32> {
+    let mut seen = BTreeSet::new();
+    let chunks = (0..).zip(&manifest.chunks);
+    chunks.filter(|(_, chunk)| !spool.has(chunk) && seen.insert(chunk.digest)).map(|(number, _)| number).collect()
+}
+
+fn is_whole(spool: &Spool, manifest: &Manifest) -> bool {
+    manifest.chunks.iter().all(|chunk| spool.has(chunk))
+}
+
+/// Makes the next state file of what is in the spool. Blocks.
+fn restore(disk: &dyn Disk, spool: &Spool, manifest: &Manifest) -> Result<Switch, FetchError> {
+    let backend = Arc::new(create_next(disk)?);
+    let mut restoring = Restoring::new(manifest, &*backend);
+    for chunk in &manifest.chunks {
+        let stored = spool.read(chunk)?.ok_or(FetchError::Damaged)?;
+        restoring.chunk(&chunk.digest.to_string(), &stored)?;
+    }
+    restoring.finish(Rebirth::Same)?;
+    let replacement = Store::prepare(backend)?;
+    let found = Index(replacement.applied());
+    if found != manifest.last.index {
+        return Err(FetchError::Elsewhere { said: manifest.last.index, found });
+    }
+    Ok(Switch { manifest: manifest.clone(), replacement })
+}
+
+async fn tell(way: Way, progress: Arc<Progress>) {
+    let mut due = interval(TELL_EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        if let Some(view) = progress.view() {
+            // A leader that cannot be told will be asked for chunks soon, and that says why.
+            let _ = way.tell(view).await;
+        }
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn backoff(failures: u32) -> Duration {
+    BACKOFF_MIN.saturating_mul(1 << failures.min(10)).min(BACKOFF_MAX)
+}

@@ -1,0 +1,162 @@
+//! Where chunks come from: object storage, other members, the leader, in this order. One is used at a time; what it
+//! does not give, the next one does.
+
+use super::progress::ProgressView;
+use super::wire::{Answer, Ask};
+use crate::bootstrap::NodeInfo;
+use crate::node::Handle;
+use crate::snapshot::{ChunkSource, Manifest, SnapshotError};
+use crate::transport::frame::{FRAME_BYTES_MAX, FrameKind};
+use crate::transport::{ConnectError, Connection, Local, open_snapshot_lane};
+use admin_api::Id;
+use bytes::Bytes;
+use raft::{Index, MemberId};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::async_trait;
+
+/// How long an answer may take. A chunk waits for its turn at the giver's limit of bytes per second, and a member that
+/// is there answers much sooner.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// How often a member that makes a snapshot ready is asked whether it is.
+const READY_EVERY: Duration = Duration::from_millis(200);
+/// How long it may take: reading a state of several GiB once, at half speed.
+const READY_MAX: Duration = Duration::from_secs(120);
+
+/// Snapshots that lie outside the cluster. Chunks are compared with their digests; the manifest is believed, so whoever
+/// names it must know its id from the cluster itself.
+#[async_trait]
+pub trait Staged: ChunkSource {
+    /// The newest one that covers this entry, if there is one.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    async fn newest(&self, at_least: Index) -> Result<Option<Manifest>, SnapshotError>;
+}
+
+/// A place to fetch from.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// Object storage.
+    Objects(Arc<dyn Staged>),
+    /// A member.
+    Member(MemberId),
+}
+
+/// Why a source did not give what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    /// The member has no address, or is none any more.
+    #[error("{0} has no address")]
+    NoAddress(Id),
+    /// The link.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    /// It did not become ready in time.
+    #[error("no snapshot was made ready in time")]
+    NotReady,
+    /// Its answer makes no sense.
+    #[error("an answer that makes no sense")]
+    Nonsense,
+    /// It has not applied that far, has no such snapshot, or not any more.
+    #[error("it has no such snapshot")]
+    Nothing,
+    /// Object storage says so.
+    #[error("{0}")]
+    Objects(#[from] SnapshotError),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Objects(_) => f.write_str("objects"),
+            Self::Member(member) => fmt::Display::fmt(&Id(member.0), f),
+        }
+    }
+}
+
+/// What calls go by.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub(super) node: Handle,
+    pub(super) local: Arc<Local>,
+    /// Whom there is to ask. A member that joins knows them before its log does.
+    pub(super) members: Arc<BTreeMap<MemberId, NodeInfo>>,
+}
+
+impl Way {
+    /// The sources there are now, best first: members that do not lead before the one that does.
+    pub(super) fn sources(&self, staged: Option<&Arc<dyn Staged>>) -> Vec<Source> {
+        let (me, leader) = (self.node.identity().member, self.node.status().leader);
+        let mut members: Vec<MemberId> = self.members.keys().copied().filter(|member| *member != me).collect();
+        members.sort_by_key(|member| Some(*member) == leader);
+        staged.cloned().map(Source::Objects).into_iter().chain(members.into_iter().map(Source::Member)).collect()
+    }
+
+    /// A connection to a member, for questions about snapshots.
+    pub(super) async fn open(&self, member: MemberId) -> Result<Lane, SourceError> {
+        let info = self.members.get(&member).ok_or(SourceError::NoAddress(Id(member.0)))?;
+        let connection = open_snapshot_lane(&self.local, member, info).await?;
+        connection.map(|connection| Lane { connection }).ok_or(SourceError::NoAddress(Id(member.0)))
+    }
+
+    /// The snapshot a source has that covers this entry.
+    pub(super) async fn describe(&self, source: &Source, at_least: Index) -> Result<Manifest, SourceError> {
+        match source {
+            Source::Objects(staged) => staged.newest(at_least).await?.ok_or(SourceError::Nothing),
+            Source::Member(member) => self.open(*member).await?.describe(at_least).await,
+        }
+    }
+
+    /// Tells the leader how far this member has come.
+    pub(super) async fn tell(&self, view: ProgressView) -> Result<(), SourceError> {
+        let leader = self.node.status().leader.ok_or(SourceError::Nothing)?;
+        self.open(leader).await?.ask(&Ask::Progress { view }).await.map(drop)
+    }
+}
+
+/// A connection to a member that answers questions about snapshots.
+pub(super) struct Lane {
+    connection: Connection,
+}
+
+impl Lane {
+    async fn ask(&mut self, ask: &Ask) -> Result<(Answer, Bytes), SourceError> {
+        self.connection.say(FrameKind::SnapshotAsk, ask).await?;
+        let next = timeout(ANSWER_MAX, self.connection.next(FRAME_BYTES_MAX));
+        let frame = next.await.map_err(|_| ConnectError::TimedOut)??.ok_or(SourceError::Nonsense)?;
+        if frame.kind != FrameKind::SnapshotAnswer {
+            return Err(SourceError::Nonsense);
+        }
+        let answer = serde_json::from_slice(&frame.head).map_err(|_| SourceError::Nonsense)?;
+        Ok((answer, frame.records))
+    }
+
+    async fn describe(&mut self, at_least: Index) -> Result<Manifest, SourceError> {
+        let deadline = Instant::now() + READY_MAX;
+        loop {
+            match self.ask(&Ask::Describe { index: at_least.0 }).await? {
+                (Answer::Manifest, bytes) => {
+                    let (_, manifest) = Manifest::decode(&bytes).map_err(|_| SourceError::Nonsense)?;
+                    return Ok(manifest);
+                }
+                (Answer::Preparing, _) if Instant::now() < deadline => sleep(READY_EVERY).await,
+                (Answer::Preparing, _) => return Err(SourceError::NotReady),
+                (Answer::Behind | Answer::Gone, _) => return Err(SourceError::Nothing),
+                (Answer::Chunk | Answer::Noted, _) => return Err(SourceError::Nonsense),
+            }
+        }
+    }
+
+    /// The stored bytes of one chunk.
+    pub(super) async fn chunk(&mut self, snapshot: &str, number: u32) -> Result<Bytes, SourceError> {
+        match self.ask(&Ask::Chunk { snapshot: snapshot.to_owned(), number }).await? {
+            (Answer::Chunk, bytes) => Ok(bytes),
+            (Answer::Gone | Answer::Behind, _) => Err(SourceError::Nothing),
+            (Answer::Manifest | Answer::Preparing | Answer::Noted, _) => Err(SourceError::Nonsense),
+        }
+    }
+}
