@@ -46,7 +46,7 @@ impl Scene {
             flags.iter().for_each(|flag| member.with_flag(flag.as_str()));
         }
         cluster.start_all()?;
-        let load = Workload::start(addresses(&cluster), CLIENTS, 1);
+        let load = Workload::start(&addresses(&cluster), CLIENTS, 1);
         Ok(Self { cluster, load, server, location, runtime })
     }
 

@@ -152,7 +152,7 @@ fn a_follower_that_the_log_does_not_reach_comes_back_under_load() -> Result<()> 
     let mut cluster = Cluster::start(Flavor::Quorate, 3, &SHORT_LOG)?;
     let leader = cluster.leader()?;
     let away = (leader + 1) % 3;
-    let load = Workload::start(addresses(&cluster), CLIENTS, 1);
+    let load = Workload::start(&addresses(&cluster), CLIENTS, 1);
     load.wait_acknowledged(100, Duration::from_secs(20))?;
     let last = number(&cluster.members[away], "quorate_last_index")?;
     cluster.members[away].kill()?;
@@ -254,7 +254,7 @@ fn a_leader_killed_in_mid_transfer_costs_nothing_that_was_acknowledged() -> Resu
 #[test]
 fn a_member_that_joins_after_the_log_was_cut_is_given_a_snapshot() -> Result<()> {
     let mut cluster = Cluster::start(Flavor::Quorate, 3, &SHORT_LOG)?;
-    let load = Workload::start(addresses(&cluster), CLIENTS, 5);
+    let load = Workload::start(&addresses(&cluster), CLIENTS, 5);
     load.wait_acknowledged(1_000, Duration::from_secs(60))?;
     cut_past(&cluster.members[cluster.leader()?], 200)?;
     let joining = cluster.joining("m4", &SHORT_LOG)?;

@@ -28,7 +28,7 @@ fn the_lag_of_a_follower_that_is_away_grows_and_falls_to_zero_when_it_is_back() 
     let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
     let leader = cluster.leader()?;
     let away = (leader + 1) % 3;
-    let load = Workload::start(vec![cluster.members[leader].client.clone()], CLIENTS, 1);
+    let load = Workload::start(&[cluster.members[leader].client.clone()], CLIENTS, 1);
     load.wait_acknowledged(50, Duration::from_secs(15))?;
     cluster.members[away].kill()?;
     load.wait_acknowledged(1_000, Duration::from_secs(60))?;

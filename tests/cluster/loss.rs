@@ -12,7 +12,7 @@ const WRITES_AGAIN_WITHIN: Duration = Duration::from_secs(15);
 
 fn three() -> Result<(Cluster, Workload)> {
     let cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
-    let load = Workload::start(addresses(&cluster), CLIENTS, 1);
+    let load = Workload::start(&addresses(&cluster), CLIENTS, 1);
     load.wait_acknowledged(200, WRITES_AGAIN_WITHIN)?;
     Ok((cluster, load))
 }

@@ -34,7 +34,7 @@ fn ctl(cluster: &Cluster, arguments: &[&str]) -> Result<Vec<u8>> {
 #[test]
 fn a_learner_joins_catches_up_is_promoted_and_replaces_a_removed_member() -> Result<()> {
     let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
-    let load = Workload::start(addresses(&cluster), CLIENTS, 5);
+    let load = Workload::start(&addresses(&cluster), CLIENTS, 5);
     load.wait_acknowledged(500, Duration::from_secs(20))?;
 
     let joining = cluster.joining("m4", &[])?;

@@ -33,7 +33,7 @@ fn run(net: &Net, extra: &[&str], scenario: impl FnOnce(&Net, &Cluster, &Workloa
     net.enter()?;
     let mut cluster = Cluster::planned_on(net, 3, extra)?;
     cluster.start_all()?;
-    let load = Workload::start(addresses(&cluster), CLIENTS, 11);
+    let load = Workload::start(&addresses(&cluster), CLIENTS, 11);
     load.wait_acknowledged(200, WRITES_AGAIN_WITHIN)?;
     scenario(net, &cluster, &load)?;
     ensure!(net.dropped()? > 0, "no packet was dropped: the cut was not felt");

@@ -9,7 +9,7 @@ use tests::workload::Workload;
 #[test]
 fn a_leader_asked_to_end_hands_over_and_is_gone_within_a_second_and_a_half() -> Result<()> {
     let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
-    let load = Workload::start(addresses(&cluster), CLIENTS, 3);
+    let load = Workload::start(&addresses(&cluster), CLIENTS, 3);
     for _ in 0..3 {
         load.wait_acknowledged(200, Duration::from_secs(15))?;
         let leader = cluster.leader()?;

@@ -57,7 +57,7 @@ pub struct Workload {
 impl Workload {
     /// Starts `clients` clients, spread over the members.
     #[must_use]
-    pub fn start(addresses: Vec<String>, clients: usize, seed: u64) -> Self {
+    pub fn start(addresses: &[String], clients: usize, seed: u64) -> Self {
         let dials = addresses.iter().map(|address| Dial::plain(address)).collect();
         Self::start_at(dials, Plan { clients, seed, rest: Duration::ZERO })
     }

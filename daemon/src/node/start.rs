@@ -26,7 +26,7 @@ use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use admin_api::Id;
 use mvcc::{Body, PublishedMember, Store};
 use prometheus::Registry;
-use raft::{Config, HardState, Index, IoId, LogId, Membership, MembershipDecodeError, Now, Persist, Raft, Term};
+use raft::{Config, HardState, Index, IoId, LogId, Membership, Now, Persist, Raft, Term};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};

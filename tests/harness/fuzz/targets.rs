@@ -217,7 +217,7 @@ fn mend_image(bytes: &mut [u8]) {
 fn decode_image(bytes: &[u8]) -> Verdict {
     let backend = Arc::new(MemoryBackend::new());
     let mut restore = Restore::new(&*backend);
-    if restore.block(Bytes::copy_from_slice(bytes)).is_err() || restore.finish().is_err() {
+    if restore.block(Bytes::copy_from_slice(bytes)).is_err() || restore.finish(mvcc::Rebirth::Same).is_err() {
         return Verdict::Refused;
     }
     verdict(&Store::open(backend))

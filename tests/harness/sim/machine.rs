@@ -281,7 +281,7 @@ impl Machine {
         let restored = self.shelf.backend().and_then(|backend| {
             let mut restore = Restore::new(&*backend);
             let blocks = snapshot.blocks.into_iter().try_for_each(|block| restore.block(block));
-            blocks.and_then(|()| restore.finish()).map_err(|error| error.to_string())
+            blocks.and_then(|()| restore.finish(mvcc::Rebirth::Same)).map_err(|error| error.to_string())
         });
         restored.map_err(|what| Violation { check: "S5", what: format!("{} installs: {what}", self.me) })?;
         (self.state, self.checkpoint) = (snapshot.state.clone(), snapshot.state);
