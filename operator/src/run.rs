@@ -93,7 +93,7 @@ async fn control(client: &Client, namespace: Option<&str>, context: Arc<Context>
     let members = watcher::Config::default().labels(LABEL_CLUSTER);
     let stopped = stop.clone();
     let config = Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY);
-    // Guarded: one stored object that does not read must not stop the others.
+    // One stored object that does not read disturbs the watch of all: the CRD's schema and rules keep such objects out.
     Controller::new(api::<RaftCluster>(client, namespace), watcher::Config::default())
         .with_config(config)
         .owns(api::<StatefulSet>(client, namespace), ours.clone())
