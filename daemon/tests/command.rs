@@ -190,13 +190,19 @@ fn dev_shows_a_cluster_and_leaves_nothing_behind() {
     let mut lines = BufReader::new(dev.stdout.take().expect("it is piped")).lines();
     let mut told = Vec::new();
     let began = Instant::now();
-    let streams = |told: &[String]| told.iter().filter(|line| line.contains("stream replicate")).count();
-    let leads = |told: &[String]| told.iter().any(|line| line.contains(" leader term "));
-    while streams(&told) < 2 || !leads(&told) {
+    // Nobody looks at a terminal here, and yet there are tables.
+    let settled = |told: &[String]| {
+        let table = told.rsplit(|line| line.starts_with("MEMBER ")).next().unwrap_or_default();
+        let with = |word: &str| table.iter().filter(|line| line.contains(word)).count();
+        with(" leader ") == 1 && with(" follower ") == 2 && with("  replicate") == 2 && with("load: ") == 1
+    };
+    while !settled(&told) {
         assert!(began.elapsed() < START_MAX, "{told:#?}");
         told.push(lines.next().expect("it runs on").expect("a readable line"));
     }
-    assert!(told.iter().any(|line| line.starts_with("endpoints: http://127.0.0.1:")), "{told:#?}");
+    let starts = |words: &str| told.iter().any(|line| line.starts_with(words));
+    assert!(starts(&format!("data:      {}", dir.path().display())), "{told:#?}");
+    assert!(starts("endpoints: http://127.0.0.1:"), "{told:#?}");
     let pid = rustix::process::Pid::from_child(&dev);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is ours");
     assert!(dev.wait().expect("it is ours").success());

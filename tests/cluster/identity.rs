@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use std::fs;
 use std::time::Duration;
-use tests::cluster::{Cluster, Flavor};
+use tests::cluster::{Cluster, Flavor, Member, eventually};
 
 /// A refusal takes one exchange with the peers.
 const REFUSED_WITHIN: Duration = Duration::from_secs(20);
@@ -50,5 +50,27 @@ fn two_processes_never_share_a_data_directory() -> Result<()> {
     let status = member.wait_end(REFUSED_WITHIN)?;
     assert!(!status.success(), "ended with {status}:\n{}", member.log());
     assert!(cluster.members[0].ended()?.is_none(), "the first one goes on");
+    Ok(())
+}
+
+#[test]
+fn a_first_member_wiped_while_the_cluster_forms_takes_part_with_its_new_disk() -> Result<()> {
+    let mut cluster = Cluster::planned(Flavor::Quorate, 3, &[])?;
+    let waits_for_m3_alone = |cluster: &Cluster, n: usize| {
+        let log = cluster.members[n].log();
+        let last = log.lines().rfind(|line| line.contains("waiting for the other first members"))?;
+        (last.contains("m3") && !last.contains("\\\"m1") && !last.contains("\\\"m2")).then_some(())
+    };
+    cluster.members[0].spawn()?;
+    cluster.members[1].spawn()?;
+    eventually("first two that have heard each other", REFUSED_WITHIN, || waits_for_m3_alone(&cluster, 1))?;
+    cluster.members[0].kill()?;
+    fs::remove_dir_all(cluster.members[0].data())?;
+    cluster.members[0].spawn()?;
+    eventually("new disk that has heard the second", REFUSED_WITHIN, || waits_for_m3_alone(&cluster, 0))?;
+    cluster.members[2].spawn()?;
+    cluster.members.iter_mut().try_for_each(Member::wait_ready)?;
+    assert_eq!(crate::membership::members(&cluster)?.len(), 3);
+    assert!(cluster.etcdctl(&["put", "formed", "once"])?.status.success());
     Ok(())
 }

@@ -12,18 +12,26 @@ const WRITES_AGAIN_WITHIN: Duration = Duration::from_secs(15);
 
 /// Runs a scenario on three hosts, if this process may make hosts.
 fn on_three_hosts(scenario: impl FnOnce(&Net, &Cluster, &Workload) -> Result<()> + Send) -> Result<()> {
+    on_three_hosts_with(&[], scenario)
+}
+
+/// The same with more flags for every member.
+fn on_three_hosts_with(
+    extra: &[&str],
+    scenario: impl FnOnce(&Net, &Cluster, &Workload) -> Result<()> + Send,
+) -> Result<()> {
     if !Net::possible() {
         eprintln!("skipped: making network namespaces takes root, ip and nft");
         return Ok(());
     }
     let net = Net::make(3)?;
     // A thread of its own: the one that enters another host stays there.
-    thread::scope(|scope| scope.spawn(|| run(&net, scenario)).join().expect("a scenario returns its failures"))
+    thread::scope(|scope| scope.spawn(|| run(&net, extra, scenario)).join().expect("a scenario returns its failures"))
 }
 
-fn run(net: &Net, scenario: impl FnOnce(&Net, &Cluster, &Workload) -> Result<()>) -> Result<()> {
+fn run(net: &Net, extra: &[&str], scenario: impl FnOnce(&Net, &Cluster, &Workload) -> Result<()>) -> Result<()> {
     net.enter()?;
-    let mut cluster = Cluster::planned_on(net, 3, &[])?;
+    let mut cluster = Cluster::planned_on(net, 3, extra)?;
     cluster.start_all()?;
     let load = Workload::start(addresses(&cluster), CLIENTS, 11);
     load.wait_acknowledged(200, WRITES_AGAIN_WITHIN)?;
@@ -43,6 +51,21 @@ fn host(position: usize) -> Result<u16> {
 fn a_leader_cut_off_from_its_peers_is_replaced() -> Result<()> {
     on_three_hosts(|net, cluster, load| {
         net.isolate(host(cluster.leader()?)?)?;
+        load.wait_acknowledged(300, WRITES_AGAIN_WITHIN).map(drop)
+    })
+}
+
+/// Handshakes that nobody answers, and sessions whose other end has long given up.
+#[test]
+fn a_leader_cut_off_from_its_peers_is_replaced_where_members_speak_tls_too() -> Result<()> {
+    on_three_hosts_with(&["--peer-auto-tls"], |net, cluster, load| {
+        let leader = cluster.leader()?;
+        net.isolate(host(leader)?)?;
+        load.wait_acknowledged(300, WRITES_AGAIN_WITHIN)?;
+        net.heal()?;
+        load.wait_acknowledged(200, WRITES_AGAIN_WITHIN)?;
+        // From the other side too: the new leader's calls to a follower that cannot answer.
+        net.isolate(host((cluster.leader()? + 1) % 3)?)?;
         load.wait_acknowledged(300, WRITES_AGAIN_WITHIN).map(drop)
     })
 }

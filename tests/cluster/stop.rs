@@ -23,3 +23,15 @@ fn a_leader_asked_to_end_hands_over_and_is_gone_within_a_second_and_a_half() -> 
     load.stop_and_judge(&addresses(&cluster))?;
     Ok(())
 }
+
+#[test]
+fn a_leader_whose_followers_hang_ends_in_time_too() -> Result<()> {
+    let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
+    let leader = cluster.leader()?;
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    others.iter().try_for_each(|n| cluster.members[*n].pause())?;
+    let (took, status) = cluster.members[leader].terminate()?;
+    ensure!(status.success(), "ended with {status}:\n{}", cluster.members[leader].log());
+    ensure!(took < Duration::from_millis(1_500), "took {took:?}");
+    others.iter().try_for_each(|n| cluster.members[*n].resume())
+}

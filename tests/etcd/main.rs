@@ -1,10 +1,11 @@
 //! What a stock client sees: every etcdctl command that has something to act on, exact error texts, bad input on both
-//! ports, and TLS.
+//! ports, TLS, and traces.
 
 mod ctl;
 mod hostile;
 mod pages;
 mod tls;
+mod traces;
 
 use anyhow::{Result, ensure};
 use tests::cluster::Cluster;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,7 +23,8 @@ pub fn cache() -> Result<PathBuf> {
     Ok(base.context("set HOME or XDG_CACHE_HOME: builds are cached there")?.join("quorate"))
 }
 
-/// The `quorate` binary as its users run it: `QUORATE_BIN`, or the release build of this tree, made now if need be.
+/// The `quorate` binary: `QUORATE_BIN`, or the one of this tree, built now if need be. It is built as whoever asks was
+/// built (benchmarks as users build it, tests with every assertion on), so that both share what they depend on.
 ///
 /// # Errors
 /// When the build fails.
@@ -30,12 +32,36 @@ pub fn quorate() -> Result<PathBuf> {
     if let Some(given) = env::var_os("QUORATE_BIN") {
         return Ok(PathBuf::from(given));
     }
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let folder = built_in()?;
+    let profile = match folder.file_name().and_then(OsStr::to_str).context("a profile has a folder of its name")? {
+        "debug" => "dev",
+        name => name,
+    };
+    // With the tests' package chosen too, features are those that its dependencies were built with.
     let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--release", "--package", "quorate"])
+        .args([
+            "build",
+            "--quiet",
+            "--profile",
+            profile,
+            "--package",
+            "quorate",
+            "--package",
+            "tests",
+            "--bin",
+            "quorate",
+        ])
         .current_dir(root())
         .status()
         .context("run cargo build")?;
-    ensure!(built.success(), "cargo build --release --package quorate failed");
-    Ok(target.join("release/quorate"))
+    ensure!(built.success(), "cargo build --profile {profile} --package quorate failed");
+    Ok(folder.join("quorate"))
+}
+
+/// The folder of the profile that this program was built under: that of its binaries.
+fn built_in() -> Result<PathBuf> {
+    let program = env::current_exe().context("find this program")?;
+    let folder = program.parent().context("a program lies in a folder")?;
+    let folder = if folder.ends_with("deps") { folder.parent().context("deps lies in a folder")? } else { folder };
+    Ok(folder.to_path_buf())
 }

@@ -3,17 +3,18 @@
 //! A step sorts the input by kind, a message also by term; the role handles it and says what becomes of itself; then
 //! what has become due is done and the effects are collected. Terms are compared here and nowhere else.
 
+mod inputs;
 mod messages;
 
 use crate::boot::{Boot, Now};
 use crate::config::Config;
 use crate::core::Core;
-use crate::input::{Input, Proposal, Token};
+use crate::input::Input;
 use crate::membership::Membership;
-use crate::output::{Answer, Event, MembershipError, Output, ProposeError, ReadError, TransferError};
+use crate::output::{Answer, Event, Output, TransferError};
 use crate::role::{Candidate, Follower, Leader, Next, Role};
 use crate::status::{Brief, RoleName, Status};
-use crate::types::{Index, LogId, MemberId, Term, Time};
+use crate::types::{Index, MemberId, Term, Time};
 
 /// One member.
 #[derive(Debug)]
@@ -50,129 +51,30 @@ impl Raft {
     }
 
     fn handle(&mut self, input: Input, out: &mut Output) -> Next {
-        let core = &mut self.core;
         match input {
-            Input::Tick => match &mut self.role {
-                Role::Follower(follower) => follower.on_tick(core, out),
-                Role::Candidate(candidate) => candidate.on_tick(core),
-                Role::Leader(leader) => leader.on_tick(core),
-            },
-            Input::Received(envelope) => self.receive(envelope, out),
-            Input::Persisted(io) => {
-                core.on_persisted(io, out);
-                match &mut self.role {
-                    Role::Follower(follower) => follower.on_persisted(core, out),
-                    Role::Candidate(candidate) => return candidate.on_persisted(core),
-                    Role::Leader(leader) => leader.on_persisted(),
-                }
-                Next::Stay
-            }
-            Input::Applied(index) => {
-                core.applies.on_applied(index);
-                Next::Stay
-            }
-            Input::Propose(proposals) => {
-                self.propose(&proposals, out);
-                Next::Stay
-            }
-            Input::Read(token) => {
-                match &mut self.role {
-                    Role::Follower(follower) => follower.on_read(core, token, out),
-                    Role::Candidate(_) => out.answers.push(Answer::Read(token, Err(ReadError::NoLeader))),
-                    Role::Leader(leader) => leader.on_read(core, token, out),
-                }
-                Next::Stay
-            }
-            Input::ChangeMembership { token, expected, changes } => {
-                match &mut self.role {
-                    Role::Leader(leader) => leader.on_change(core, token, expected, &changes, out),
-                    Role::Follower(_) | Role::Candidate(_) => {
-                        let error = MembershipError::NotLeader { leader: self.leader() };
-                        out.answers.push(Answer::Membership(token, Err(error)));
-                    }
-                }
-                Next::Stay
-            }
-            Input::TransferLeader { token, to } => {
-                self.transfer(token, to, out);
-                Next::Stay
-            }
-            Input::LinkUp { peer, link } => {
-                let known = core.links.entry(peer).or_insert(link);
-                *known = link.max(*known);
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_link_up(core, peer, link);
-                }
-                Next::Stay
-            }
-            Input::LinkDown { peer, link } => {
-                if core.links.get(&peer) == Some(&link) {
-                    core.links.remove(&peer);
-                }
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_link_down(peer, link);
-                }
-                Next::Stay
-            }
-            Input::LogRead { peer, stream, result } => {
-                if peer == core.id() {
-                    core.applies.on_log_read(stream, result, &core.config, core.now.mono, out);
-                } else if let Role::Leader(leader) = &mut self.role {
-                    leader.on_log_read(core, peer, stream, result);
-                }
-                Next::Stay
-            }
-            Input::Compacted { through } => {
-                core.log.compact(through);
-                Next::Stay
-            }
+            // What may end a role.
+            Input::Tick => return self.tick(out),
+            Input::Received(envelope) => return self.receive(envelope, out),
+            Input::Persisted(io) => return self.persisted(io, out),
             Input::Installed { last, membership_at, membership } => {
-                self.installed(last, membership_at, membership, out)
+                return self.installed(last, membership_at, membership, out);
             }
-            Input::DiskFull(full) => {
-                core.disk_full = full;
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_disk_full(core);
-                }
-                Next::Stay
+            // What clients ask for.
+            Input::Propose(proposals) => self.propose(&proposals, out),
+            Input::Read(token) => self.read(token, out),
+            Input::ChangeMembership { token, expected, changes } => {
+                self.change_membership(token, expected, &changes, out);
             }
+            Input::TransferLeader { token, to } => self.transfer(token, to, out),
+            // What has become of connections and disks.
+            Input::LinkUp { peer, link } => self.link_up(peer, link),
+            Input::LinkDown { peer, link } => self.link_down(peer, link),
+            Input::LogRead { peer, stream, result } => self.log_read(peer, stream, result, out),
+            Input::Applied(index) => self.core.applies.on_applied(index),
+            Input::Compacted { through } => self.core.log.compact(through),
+            Input::DiskFull(full) => self.disk_full(full),
         }
-    }
-
-    fn propose(&mut self, proposals: &[Proposal], out: &mut Output) {
-        match &mut self.role {
-            Role::Leader(leader) => leader.on_propose(&mut self.core, proposals, out),
-            Role::Follower(_) | Role::Candidate(_) => {
-                let error = ProposeError::NotLeader { leader: self.leader() };
-                out.answers.extend(proposals.iter().map(|p| Answer::Proposed(p.token, Err(error))));
-            }
-        }
-    }
-
-    fn transfer(&mut self, token: Token, to: Option<MemberId>, out: &mut Output) {
-        match &mut self.role {
-            Role::Leader(leader) => leader.on_transfer(&self.core, token, to, out),
-            Role::Follower(_) | Role::Candidate(_) => {
-                let error = TransferError::NotLeader { leader: self.leader() };
-                out.answers.push(Answer::Transfer(token, Err(error)));
-            }
-        }
-    }
-
-    fn installed(&mut self, last: LogId, at: Index, membership: Membership, out: &mut Output) -> Next {
-        match &mut self.role {
-            Role::Follower(follower) => {
-                self.core.on_installed(last, at, membership, out);
-                follower.on_installed(&mut self.core, last, out);
-                Next::Stay
-            }
-            // A log that another leader's snapshot has replaced is no base for leading or standing.
-            Role::Candidate(_) | Role::Leader(_) => {
-                self.close(out);
-                self.core.on_installed(last, at, membership, out);
-                Next::Follow(None)
-            }
-        }
+        Next::Stay
     }
 
     // Changes of role.

@@ -1,8 +1,9 @@
 use super::*;
 use crate::entry::{Entry, EntryKind};
+use crate::input::{Proposal, Token};
 use crate::message::{Ack, Envelope, Message};
-use crate::output::Persist;
-use crate::types::{HardState, IoId, LinkId, StreamId};
+use crate::output::{Persist, ProposeError};
+use crate::types::{HardState, IoId, LinkId, LogId, StreamId};
 use bytes::Bytes;
 use std::time::Duration;
 

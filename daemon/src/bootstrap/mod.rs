@@ -39,7 +39,7 @@ use tracing::{info, warn};
 
 /// The pause between two rounds of asking. Members of a new cluster start within seconds of each other.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// How often it is said who is being waited for.
+/// How often it is said again who is being waited for.
 const SAY_EVERY: u32 = 25;
 
 /// Who this member is.
@@ -275,7 +275,7 @@ async fn form(
     if !names.contains(&settings.name) {
         return Err(BootstrapError::NotNamed(settings.name.clone()));
     }
-    let mut heard = std::collections::BTreeMap::new();
+    let (mut heard, mut said) = (std::collections::BTreeMap::new(), Vec::new());
     for round in 0_u32.. {
         heard.extend(ask::introductions(members, &gate.introduction(), tls).await);
         match form::weigh(founder, &names, &heard)? {
@@ -283,8 +283,9 @@ async fn form(
                 info!(cluster = %known.id, member = %founder.member, members = known.members.len(), "formed");
                 return Ok(known);
             }
-            Forming::Waiting(missing) if round % SAY_EVERY == 0 => {
+            Forming::Waiting(missing) if missing != said || round % SAY_EVERY == 0 => {
                 info!(?missing, "waiting for the other first members");
+                said = missing;
             }
             Forming::Waiting(_) => {}
         }

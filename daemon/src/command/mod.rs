@@ -69,6 +69,7 @@ struct Endpoints {
 
 /// Runs what the command line asks for, and tells what went wrong.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    abort_on_panic();
     crate::tls::install_provider();
     match run(arguments) {
         Ok(code) => code,
@@ -77,6 +78,16 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A broken invariant ends the member, on whatever thread it shows; its peers carry on. A release is built to abort by
+/// itself; what the tests run is built like the tests, which unwind.
+fn abort_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
 }
 
 fn run(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {

@@ -3,7 +3,7 @@
 
 use super::flag::Kind;
 use super::problem::Problem;
-use super::table::{self, FLAGS};
+use super::table::{self, flags};
 use std::collections::BTreeMap;
 
 /// What was asked for.
@@ -59,7 +59,7 @@ fn split(word: &str) -> Option<(&str, Option<&str>)> {
 }
 
 fn unknown(name: &str) -> Problem {
-    let nearest = table::nearest(name, FLAGS.iter().map(|flag| flag.name));
+    let nearest = table::nearest(name, flags().map(|flag| flag.name));
     Problem::UnknownFlag { name: name.to_owned(), nearest: nearest.map(|flag| format!("did you mean --{flag}?")) }
 }
 

@@ -4,8 +4,8 @@ use super::address::Address;
 use super::problem::Problem;
 use super::raw::Raw;
 use super::settings::{
-    Advertise, Auth, AutoCompaction, Compaction, CorruptionCheck, Keepalive, Limits, Listen, Log, LogFormat, LogLevel,
-    LogOutput, Settings, Slow, Snapshot, Timing, Tracing,
+    Advertise, AutoCompaction, Keepalive, Limits, Listen, Log, LogFormat, LogLevel, LogOutput, Settings, Snapshot,
+    Timing, Tracing,
 };
 use super::{Mode, check_cluster, check_features, check_tls, value};
 use std::path::{Path, PathBuf};
@@ -15,8 +15,6 @@ use std::time::Duration;
 const QUOTA_DEFAULT_BYTES: u64 = 2 << 30;
 /// The unit of a periodic retention without one.
 const HOUR: Duration = Duration::from_secs(3600);
-/// etcd's size of a compaction batch, also for 0.
-const COMPACTION_BATCH_DEFAULT: u32 = 1000;
 
 /// What is true, with what people should be told about it.
 #[derive(Debug)]
@@ -34,8 +32,8 @@ pub(super) fn check(raw: &Raw, mode: Mode, formed: &dyn Fn(&Path) -> bool) -> Re
     let data_dir = raw.path("data-dir").unwrap_or_else(|| PathBuf::from(format!("{name}.{}", mode.data_dir_suffix())));
     let listen = listen(raw, mode)?;
     let advertise = advertise(raw)?;
-    let features = check_features::features(raw)?;
     refuse_chosen_hosts(raw)?;
+    refuse_other_tokens(raw)?;
     let client_tls = check_tls::client(raw, &data_dir, &listen)?;
     let peer_tls = check_tls::peer(raw, &data_dir, &listen, &advertise)?;
     let bootstrap = check_cluster::bootstrap(raw, &name, &advertise)?;
@@ -55,21 +53,8 @@ pub(super) fn check(raw: &Raw, mode: Mode, formed: &dyn Fn(&Path) -> bool) -> Re
             interval: raw.duration_unless_zero("grpc-keepalive-interval"),
             timeout: raw.duration_unless_zero("grpc-keepalive-timeout"),
         },
-        compaction: compaction(raw)?,
-        auth: auth(raw)?,
-        watch_progress_interval: raw.duration("watch-progress-notify-interval"),
-        corruption: CorruptionCheck {
-            initial: features.initial_corrupt_check || raw.bool("experimental-initial-corrupt-check"),
-            interval: raw.duration_unless_zero("corrupt-check-time"),
-            compact_hash_interval: (features.compact_hash_check || raw.bool("experimental-compact-hash-check-enabled"))
-                .then(|| raw.duration("compact-hash-check-time")),
-        },
-        slow: Slow {
-            apply: raw.duration("warning-apply-duration"),
-            unary: raw.duration("warning-unary-request-duration"),
-        },
+        auto_compaction: auto_compaction(raw)?,
         strict_reconfig_check: raw.bool("strict-reconfig-check"),
-        metrics_extensive: raw.text("metrics") == "extensive",
         log: log(raw)?,
         tracing: tracing(raw, &name)?,
         wal_dir: raw.path("wal-dir"),
@@ -80,7 +65,7 @@ pub(super) fn check(raw: &Raw, mode: Mode, formed: &dyn Fn(&Path) -> bool) -> Re
         client_tls,
         peer_tls,
     };
-    let notes = notes(raw, &settings);
+    let notes = notes(raw, &settings)?;
     Ok(Checked { settings, notes })
 }
 
@@ -166,12 +151,7 @@ fn timing(raw: &Raw) -> Result<Timing, Problem> {
             "--election-timeout[{election_ms}ms] should be at least as 5 times as --heartbeat-interval[{heartbeat_ms}ms]"
         )));
     }
-    Ok(Timing {
-        heartbeat: Duration::from_millis(heartbeat_ms),
-        election: Duration::from_millis(election_ms),
-        pre_vote: raw.bool("pre-vote"),
-        initial_election_advance: raw.bool("initial-election-tick-advance"),
-    })
+    Ok(Timing { heartbeat: Duration::from_millis(heartbeat_ms), election: Duration::from_millis(election_ms) })
 }
 
 fn limits(raw: &Raw) -> Limits {
@@ -186,14 +166,6 @@ fn limits(raw: &Raw) -> Limits {
         quota_bytes: quota,
         learners_max: raw.number("max-learners"),
     }
-}
-
-fn compaction(raw: &Raw) -> Result<Compaction, Problem> {
-    let batch_limit = match raw.number("compaction-batch-limit") {
-        0 => COMPACTION_BATCH_DEFAULT,
-        revisions => revisions,
-    };
-    Ok(Compaction { auto: auto_compaction(raw)?, batch_limit, sleep: raw.duration("compaction-sleep-interval") })
 }
 
 fn auto_compaction(raw: &Raw) -> Result<AutoCompaction, Problem> {
@@ -220,12 +192,12 @@ fn auto_compaction(raw: &Raw) -> Result<AutoCompaction, Problem> {
     }
 }
 
-fn auth(raw: &Raw) -> Result<Auth, Problem> {
-    if raw.text("auth-token") != "simple" {
-        return Err(raw
-            .refuse("auth-token", "must be \"simple\": random tokens that die with the password they were given for"));
+/// Whoever names a way to sign tokens counts on users, and there are none.
+fn refuse_other_tokens(raw: &Raw) -> Result<(), Problem> {
+    match raw.text("auth-token").as_str() {
+        "simple" => Ok(()),
+        _ => Err(raw.refuse("auth-token", "must be \"simple\", which is what no users need")),
     }
-    Ok(Auth { token_ttl: Duration::from_secs(raw.number("auth-token-ttl")), bcrypt_cost: raw.number("bcrypt-cost") })
 }
 
 /// Nobody looks at the `Host` of a request: whoever counts on it must know.
@@ -285,9 +257,11 @@ fn tracing(raw: &Raw, name: &str) -> Result<Option<Tracing>, Problem> {
     }))
 }
 
-fn notes(raw: &Raw, settings: &Settings) -> Vec<String> {
+fn notes(raw: &Raw, settings: &Settings) -> Result<Vec<String>, Problem> {
     let mut notes: Vec<String> = Vec::new();
-    let without: Vec<_> = raw.without_meaning().map(|(name, why)| format!("--{name} ({why})")).collect();
+    let flags = raw.without_meaning().map(|(name, why)| format!("--{name} ({why})"));
+    let gates = check_features::gates(raw)?.into_iter().map(|gate| format!("the feature gate {gate}"));
+    let without: Vec<_> = flags.chain(gates).collect();
     if !without.is_empty() {
         notes.push(format!("accepted, and without a meaning here: {}", without.join(", ")));
     }
@@ -300,7 +274,7 @@ fn notes(raw: &Raw, settings: &Settings) -> Vec<String> {
     if matches!(&settings.peer_tls, Some(tls) if tls.trusted_ca_file.is_none()) {
         notes.push("--peer-auto-tls: traffic between members is encrypted, and no member is verified".to_owned());
     }
-    notes
+    Ok(notes)
 }
 
 #[cfg(test)]

@@ -1,53 +1,48 @@
-//! `--feature-gates=Name=true,Name=false`.
+//! `--feature-gates=Name=true,Name=false`: etcd's gates are known by name, and none switches anything here.
 
 use super::problem::Problem;
 use super::raw::Raw;
+use super::table::NOT_COMPARED;
 
 const NAME: &str = "feature-gates";
 
-/// The gates that change something here.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Features {
-    pub(super) initial_corrupt_check: bool,
-    pub(super) compact_hash_check: bool,
-}
+const NO_GATES: &str = "no gate switches anything";
+const NO_LEASES: &str = "leases are not served";
 
-/// etcd's gates without a switch here, because they are always so: a lease's remaining time is replicated, nothing
-/// stops for a defragmentation, and so on.
-const WITHOUT_MEANING: &[&str] = &[
-    "AllAlpha",
-    "AllBeta",
-    "FastLeaseKeepAlive",
-    "LeaseCheckpoint",
-    "LeaseCheckpointPersist",
-    "PriorityRequest",
-    "SetMemberLocalAddr",
-    "StopGRPCServiceOnDefrag",
-    "TxnModeWriteWithSharedBuffer",
+/// etcd's gates, each with the reason why it does no harm to accept it.
+const GATES: &[(&str, &str)] = &[
+    ("AllAlpha", NO_GATES),
+    ("AllBeta", NO_GATES),
+    ("CompactHashCheck", NOT_COMPARED),
+    ("FastLeaseKeepAlive", NO_LEASES),
+    ("InitialCorruptCheck", NOT_COMPARED),
+    ("LeaseCheckpoint", NO_LEASES),
+    ("LeaseCheckpointPersist", NO_LEASES),
+    ("PriorityRequest", "requests of members wait in no queue of clients"),
+    ("SetMemberLocalAddr", "calls to peers leave from the address that the system picks"),
+    ("StopGRPCServiceOnDefrag", "nothing stops for a defragmentation"),
+    ("TxnModeWriteWithSharedBuffer", "no transaction copies the store's buffer"),
 ];
 
+/// The gates that were written, with their reasons.
+///
 /// # Errors
 /// An unknown gate, or a value that is neither true nor false.
-pub(super) fn features(raw: &Raw) -> Result<Features, Problem> {
-    let mut features = Features::default();
-    for gate in raw.list(NAME) {
-        let (name, value) = gate.split_once('=').unwrap_or((&gate, ""));
-        let on = match value {
-            "true" => true,
-            "false" => false,
-            _ => return Err(raw.refuse(NAME, format!("must be Name=true or Name=false; {gate:?} is neither"))),
-        };
-        match name {
-            "InitialCorruptCheck" => features.initial_corrupt_check = on,
-            "CompactHashCheck" => features.compact_hash_check = on,
-            known if WITHOUT_MEANING.contains(&known) => {}
-            unknown => {
-                let known = format!("CompactHashCheck, InitialCorruptCheck, {}", WITHOUT_MEANING.join(", "));
-                return Err(
-                    raw.refuse(NAME, format!("holds the unrecognized feature gate {unknown:?}; known are {known}"))
-                );
-            }
+pub(super) fn gates(raw: &Raw) -> Result<Vec<String>, Problem> {
+    raw.list(NAME).iter().map(|written| gate(raw, written)).collect()
+}
+
+fn gate(raw: &Raw, written: &str) -> Result<String, Problem> {
+    let name = written
+        .strip_suffix("=true")
+        .or_else(|| written.strip_suffix("=false"))
+        .ok_or_else(|| raw.refuse(NAME, format!("must be Name=true or Name=false; {written:?} is neither")))?;
+    match GATES.iter().find(|(known, _)| *known == name) {
+        Some((known, why)) => Ok(format!("{known} ({why})")),
+        None => {
+            let known: Vec<_> = GATES.iter().map(|(known, _)| *known).collect();
+            let known = known.join(", ");
+            Err(raw.refuse(NAME, format!("holds the unrecognized feature gate {name:?}; known are {known}")))
         }
     }
-    Ok(features)
 }

@@ -1,7 +1,7 @@
 //! `ETCD_*`: every flag in upper case with underscores. Empty is unset, as in etcd.
 
 use super::problem::{Problem, environment_name};
-use super::table::{self, FLAGS};
+use super::table::{self, flags};
 use std::collections::BTreeMap;
 
 /// Variables of etcd's that are no flags and say nothing to us.
@@ -25,8 +25,7 @@ pub(super) fn read(
     let mut read = Read::default();
     for (variable, value) in environment.filter(|(variable, value)| variable.starts_with("ETCD_") && !value.is_empty())
     {
-        match FLAGS.iter().find(|flag| environment_name(flag.name) == variable).and_then(|flag| table::find(flag.name))
-        {
+        match flags().find(|flag| environment_name(flag.name) == variable).and_then(|flag| table::find(flag.name)) {
             Some(flag) if given.contains_key(flag.name) => {
                 return Err(Problem::Shadowed { flag: flag.name.to_owned() });
             }

@@ -113,7 +113,7 @@ impl Reader<'_> {
 
     fn unknown(&self, key: &Yaml, value: &Yaml, home: Option<String>) -> Problem {
         let name = plain(key);
-        let known = table::FLAGS.iter().map(|flag| flag.name).filter(|flag| super::file::home(flag).is_none());
+        let known = table::flags().map(|flag| flag.name).filter(|flag| super::file::home(flag).is_none());
         let known = known.chain(BLOCKS.iter().map(|(block, _)| *block));
         let hint = home.or_else(|| table::nearest(&name, known).map(|near| format!("did you mean {near}?")));
         self.unknown_in(&name, value, hint.or_else(|| Some("--help lists what is allowed".to_owned())))

@@ -2,7 +2,7 @@
 
 use super::flag::{Group, Meaning};
 use super::problem::environment_name;
-use super::table::FLAGS;
+use super::table::flags;
 use std::fmt::Write;
 
 /// The help text for a program of this name.
@@ -23,7 +23,7 @@ pub(super) fn text(program: &str) -> String {
 
 fn write_group(text: &mut String, group: Group) -> std::fmt::Result {
     writeln!(text, "\n{}:", group.title())?;
-    for flag in FLAGS.iter().filter(|flag| flag.group == group) {
+    for flag in flags().filter(|flag| flag.group == group) {
         writeln!(text, "  --{} '{}'", flag.name, flag.default)?;
         match flag.meaning {
             Meaning::Used => writeln!(text, "    {}", flag.doc)?,
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn every_flag_is_listed_once_with_its_default() {
         let text = text("quorate serve");
-        for flag in FLAGS {
+        for flag in flags() {
             let line = format!("\n  --{} '{}'\n", flag.name, flag.default);
             assert_eq!(text.matches(&line).count(), 1, "{}", flag.name);
         }

@@ -4,7 +4,7 @@
 use super::address::Address;
 use super::flag::{Flag, Meaning};
 use super::problem::{Field, Origin, Problem};
-use super::table::{self, FLAGS};
+use super::table::{self, flags};
 use super::value::{self, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ impl Raw {
 
     /// The settings written that have no meaning here, with the reason.
     pub(super) fn without_meaning(&self) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
-        let written = FLAGS.iter().filter(|flag| self.written.contains_key(flag.name));
+        let written = flags().filter(|flag| self.written.contains_key(flag.name));
         written.filter_map(|flag| match flag.meaning {
             Meaning::Accepted(why) => Some((flag.name, why)),
             Meaning::Used | Meaning::Refused(_) | Meaning::Alias(_) => None,
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn every_default_is_of_its_kind_and_every_name_is_there_once() {
-        let mut names: Vec<_> = FLAGS.iter().map(|flag| flag.name).collect();
-        for flag in FLAGS {
+        let mut names: Vec<_> = flags().map(|flag| flag.name).collect();
+        for flag in flags() {
             value::parse(flag.kind, flag.default).unwrap_or_else(|allowed| panic!("--{}: {allowed}", flag.name));
             let target = table::find(flag.name).unwrap();
             assert_eq!(target.kind, flag.kind, "--{} is of the kind it stands for", flag.name);
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn no_numeric_flag_takes_a_value_outside_its_bounds() {
         use super::super::flag::Kind;
-        for flag in FLAGS {
+        for flag in flags() {
             let accepts = |text: &str| value::parse(flag.kind, text).is_ok();
             match flag.kind {
                 Kind::Number { min, max } => {

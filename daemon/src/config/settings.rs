@@ -28,24 +28,14 @@ pub struct Settings {
     pub limits: Limits,
     /// Pings on client connections.
     pub keepalive: Keepalive,
-    /// Automatic and background compaction of old revisions.
-    pub compaction: Compaction,
-    /// Users and tokens.
-    pub auth: Auth,
-    /// How often a quiet watch that asked for it is told the current revision.
-    pub watch_progress_interval: Duration,
-    /// Comparing state between members.
-    pub corruption: CorruptionCheck,
-    /// What is slow enough to be told.
-    pub slow: Slow,
+    /// What of the history is dropped without being asked.
+    pub auto_compaction: AutoCompaction,
     /// TLS towards clients (also for metrics and admin listeners with `https`); none is plain text.
     pub client_tls: Option<Tls>,
     /// TLS between members; none is plain text.
     pub peer_tls: Option<Tls>,
     /// Refuse changes of membership that would cost the quorum.
     pub strict_reconfig_check: bool,
-    /// Also export histograms of every gRPC call.
-    pub metrics_extensive: bool,
     /// What is logged, how and where.
     pub log: Log,
     /// Where traces go; none sends none.
@@ -114,10 +104,6 @@ pub struct Timing {
     pub heartbeat: Duration,
     /// Silence after which a follower stands for election; the real wait is drawn between this and twice this.
     pub election: Duration,
-    /// Ask before standing.
-    pub pre_vote: bool,
-    /// Start with most of the first election timeout already passed.
-    pub initial_election_advance: bool,
 }
 
 /// When the log is cut behind a snapshot.
@@ -164,46 +150,6 @@ pub enum AutoCompaction {
     Periodic(Duration),
     /// What is more than so many revisions old.
     Revision(u64),
-}
-
-/// Automatic and background compaction of old revisions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Compaction {
-    /// What is dropped without being asked.
-    pub auto: AutoCompaction,
-    /// Revisions dropped in one go.
-    pub batch_limit: u32,
-    /// The rest after each go.
-    pub sleep: Duration,
-}
-
-/// Users and tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Auth {
-    /// How long a token lives after its last use.
-    pub token_ttl: Duration,
-    /// The work factor of password hashes, 4 to 31.
-    pub bcrypt_cost: u32,
-}
-
-/// Comparing state between members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CorruptionCheck {
-    /// Once before serving.
-    pub initial: bool,
-    /// Every so often; none never.
-    pub interval: Option<Duration>,
-    /// The hashes of compacted history, every so often; none never.
-    pub compact_hash_interval: Option<Duration>,
-}
-
-/// What is slow enough to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slow {
-    /// Applying one entry.
-    pub apply: Duration,
-    /// Answering one unary request.
-    pub unary: Duration,
 }
 
 /// The oldest or newest TLS version spoken.

@@ -10,6 +10,7 @@ use super::{Api, kv};
 use crate::http::Pages;
 use crate::listener::{App, Peer};
 use crate::node::Handle;
+use crate::telemetry;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service;
+use tracing::Instrument;
 
 /// What answers on the client port. A cheap clone.
 #[derive(Clone)]
@@ -130,9 +132,9 @@ impl App for ClientPort {
         if !is_grpc(&request) {
             return Box::pin(self.0.pages.answer(&request)).await;
         }
-        match Kv::of(request.uri().path()) {
-            Some(kv) => self.0.hot(kv, request).await,
-            None => Box::pin(self.0.other(request)).await,
+        match telemetry::request(request.uri().path(), request.headers()) {
+            None => self.0.answer(request).await,
+            Some(span) => Box::pin(self.0.answer(request)).instrument(span).await,
         }
     }
 }
@@ -143,6 +145,13 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
 }
 
 impl Shared {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        match Kv::of(request.uri().path()) {
+            Some(kv) => self.hot(kv, request).await,
+            None => Box::pin(self.other(request)).await,
+        }
+    }
+
     async fn hot(&self, kv: Kv, request: Request<Incoming>) -> Response<Body> {
         let method = &self.hot[kv as usize];
         method.start();

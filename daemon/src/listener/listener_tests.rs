@@ -26,12 +26,12 @@ impl App for Echo {
     type Body = Full<Bytes>;
 
     async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
-        let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(now, Ordering::SeqCst);
         if request.uri().path() == "/wait" {
+            let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
             self.gate.clone().wait_for(|open| *open).await.expect("the test holds the gate");
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
         }
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
         let shown = peer.certificate.as_ref().map_or(0, |certificate| certificate.len());
         Response::new(Full::from(format!("{} {shown}", request.uri().path())))
     }
@@ -118,7 +118,8 @@ async fn an_idle_client_that_has_spoken_may_stay() {
     let options = Options { opening_max: Duration::from_millis(50), ..Options::default() };
     let served = served(options).await;
     let mut sender = served.http2().await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // One that came later and stays silent is gone: so the time of the first one is over too.
+    assert!(is_closed(&mut served.connect().await).await);
     assert_eq!(text(sender.send_request(get("/late")).await.expect("answered")).await, "/late 0");
 }
 
@@ -152,7 +153,11 @@ async fn streams_of_one_connection_have_a_limit() {
     while served.app.under_way.load(Ordering::SeqCst) < 4 {
         tokio::task::yield_now().await;
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Whatever else could begin has begun by the time another client was answered as often.
+    let mut other = served.http2().await;
+    for _ in 0..requests.len() {
+        other.send_request(get("/other")).await.expect("answered");
+    }
     served.gate.send_replace(true);
     for request in requests {
         assert!(request.await.expect("no panic").is_ok());

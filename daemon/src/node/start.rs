@@ -208,7 +208,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let handle = Handle::new(shared);
     let quota_bytes = settings.limits.quota_bytes;
     let mut helpers = vec![
-        tokio::spawn(compactor::run(handle.clone(), settings.compaction.auto)),
+        tokio::spawn(compactor::run(handle.clone(), settings.auto_compaction)),
         tokio::spawn(publish(handle.clone(), settings)),
     ];
     helpers.extend(quota_bytes.map(|bytes| tokio::spawn(quota::watch(handle.clone(), bytes))));

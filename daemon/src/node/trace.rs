@@ -1,18 +1,18 @@
-//! The way of one write as spans, for requests that are traced: queue, replicate, fsync, commit, apply, reply.
+//! The way of one write as spans, for client requests that are traced: queue, replicate, fsync, commit, apply, reply.
 //!
 //! The spans have a level and a target that no log takes, so without a collector of traces they are switched off where
-//! they stand, and a request carries an empty pointer.
+//! they stand, and a write carries an empty pointer. So does one whose request is not among those that are kept.
 
 use raft::{Index, IoId};
-use tracing::{Span, trace_span};
+use tracing::{Level, Span, span_enabled, trace_span};
 
 /// The target of these spans. Traces take it at every level; log lines do not.
 pub const TRACE_TARGET: &str = "quorate_trace";
 
-/// A request that is traced.
+/// A write that is traced.
 #[derive(Debug)]
 pub(super) struct Trace {
-    request: Span,
+    propose: Span,
     /// What it waits for now; its span ends when the next begins.
     stage: Option<Span>,
     /// Its write to this member's log, while that is under way.
@@ -22,26 +22,26 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// For a request that has just come: nothing unless traces are taken.
+    /// For a write that is to be proposed: nothing unless it is part of a request that is traced.
     pub(super) fn begin(bytes: usize) -> Option<Box<Self>> {
-        let request = trace_span!(target: TRACE_TARGET, "propose", bytes);
-        if request.is_disabled() {
+        if !span_enabled!(target: TRACE_TARGET, Level::TRACE) || Span::current().is_none() {
             return None;
         }
-        let stage = trace_span!(target: TRACE_TARGET, parent: &request, "queue");
-        Some(Box::new(Self { request, stage: Some(stage), fsync: None, index: None }))
+        let propose = trace_span!(target: TRACE_TARGET, "propose", bytes);
+        let stage = trace_span!(target: TRACE_TARGET, parent: &propose, "queue");
+        Some(Box::new(Self { propose, stage: Some(stage), fsync: None, index: None }))
     }
 
     /// It goes to the leader, which is another member.
     pub(super) fn forwarded(&mut self) {
-        self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.request, "forward"));
+        self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.propose, "forward"));
     }
 
     /// This member has appended it: it is on its way to the followers and, in write `io`, to the disk.
     pub(super) fn appended(&mut self, index: Index, io: IoId) {
         self.index = Some(index);
-        self.fsync = Some((io, trace_span!(target: TRACE_TARGET, parent: &self.request, "fsync", io = io.0)));
-        self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.request, "replicate", index = index.0));
+        self.fsync = Some((io, trace_span!(target: TRACE_TARGET, parent: &self.propose, "fsync", io = io.0)));
+        self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.propose, "replicate", index = index.0));
     }
 
     /// Writes up to here are durable.
@@ -52,13 +52,15 @@ impl Trace {
     /// Everything up to here is committed and goes to be applied.
     pub(super) fn committed(&mut self, through: Index) {
         if self.index.take_if(|index| *index <= through).is_some() {
-            self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.request, "apply"));
+            // A moment: when a quorum had it.
+            drop(trace_span!(target: TRACE_TARGET, parent: &self.propose, "commit", through = through.0));
+            self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.propose, "apply"));
         }
     }
 
     /// The outcome is there: what is left is to tell it.
     pub(super) fn reply(mut self) {
-        self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.request, "reply"));
+        self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.propose, "reply"));
     }
 }
 
@@ -85,15 +87,21 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_nobody_traces_carries_nothing() {
+    fn a_write_that_nobody_traces_carries_nothing() {
         assert!(Trace::begin(1).is_none());
+        let seen = Seen::default();
+        tracing::subscriber::with_default(Registry::default().with(seen.clone()), || {
+            assert!(Trace::begin(1).is_none(), "it belongs to no request that is traced");
+        });
+        assert_eq!(*seen.0.lock().unwrap(), <[String; 0]>::default(), "no span was made");
     }
 
     #[test]
     fn the_stages_of_a_write_follow_each_other_and_the_disk_runs_beside() {
         let seen = Seen::default();
         tracing::subscriber::with_default(Registry::default().with(seen.clone()), || {
-            let mut trace = Trace::begin(1).expect("traces are taken");
+            let request = trace_span!(target: TRACE_TARGET, "request");
+            let mut trace = request.in_scope(|| Trace::begin(1)).expect("traces are taken");
             trace.appended(Index(7), IoId(3));
             trace.persisted(IoId(2));
             trace.committed(Index(6));
@@ -102,11 +110,14 @@ mod tests {
             trace.reply();
         });
         let expected = [
+            "+request",
             "+propose",
             "+queue",
             "+fsync",
             "+replicate",
             "-queue",
+            "+commit",
+            "-commit",
             "+apply",
             "-replicate",
             "-fsync",
@@ -114,6 +125,7 @@ mod tests {
             "-apply",
             "-reply",
             "-propose",
+            "-request",
         ];
         assert_eq!(*seen.0.lock().unwrap(), expected);
     }

@@ -124,12 +124,12 @@ impl Keeper {
         let began = Instant::now();
         let full =
             |wanted: &mut Wanted| *wanted != Wanted::Ended && shared.store.buffered_bytes() >= pace.buffer_bytes_max;
-        drop(shared.room.wait_while(shared.wanted(), full).expect("no holder of this lock panics"));
         shared.stalls.fetch_add(1, Ordering::Relaxed);
+        drop(shared.room.wait_while(shared.wanted(), full).expect("no holder of this lock panics"));
         shared.stall_us.fetch_add(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// How often applying waited for room, and for how long in all.
+    /// How often applying had to wait for room, and how long it waited in all so far.
     #[must_use]
     pub fn stalls(&self) -> (u64, Duration) {
         let [stalls, us] = [&self.shared.stalls, &self.shared.stall_us].map(|counter| counter.load(Ordering::Relaxed));

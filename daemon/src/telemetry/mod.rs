@@ -7,6 +7,9 @@
 mod line;
 mod log;
 mod otlp;
+mod request;
+
+pub use request::request;
 
 use crate::config::settings::{Log, Tracing};
 use crate::node::TRACE_TARGET;

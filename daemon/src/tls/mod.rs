@@ -17,6 +17,7 @@ mod protocol;
 mod reload;
 mod self_signed;
 mod server;
+mod signatures;
 mod verify;
 
 #[cfg(test)]

@@ -3,15 +3,15 @@
 
 use super::certificate::common_name;
 use super::protocol::unusable;
+use super::signatures::verify_signatures;
 use super::{TlsProblem, load};
 use crate::config::settings::Tls;
-use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{CertificateError, DistinguishedName, Error};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +25,8 @@ pub(super) fn client_verifier(
     if settings.allowed_cns.is_empty() && settings.allowed_hostnames.is_empty() {
         return Ok(Some(signed));
     }
-    Ok(Some(Arc::new(Named { signed, cns: settings.allowed_cns.clone(), hosts: hosts(settings)? })))
+    let (provider, cns) = (Arc::clone(provider), settings.allowed_cns.clone());
+    Ok(Some(Arc::new(Named { signed, provider, cns, hosts: hosts(settings)? })))
 }
 
 fn signed_by(
@@ -56,6 +57,7 @@ fn hosts(settings: &Tls) -> Result<Vec<ServerName<'static>>, TlsProblem> {
 #[derive(Debug)]
 struct Named {
     signed: Arc<dyn ClientCertVerifier>,
+    provider: Arc<CryptoProvider>,
     cns: Vec<String>,
     hosts: Vec<ServerName<'static>>,
 }
@@ -88,25 +90,5 @@ impl ClientCertVerifier for Named {
         Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signed.supported_verify_schemes()
-    }
+    verify_signatures!(provider);
 }

@@ -36,6 +36,8 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(8);
 /// The first wait after a failure; doubled by each further one.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// Why a link ends that a peer reads too slowly for what is to be sent.
+const OVERFLOWN: &str = "more was to be sent than the queue holds";
 /// The longest wait: a peer that returns is found within this, and usually calls first.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
@@ -222,9 +224,15 @@ async fn write_lane<W: AsyncWrite>(link: &Link, lane: Lane, mut write: WriteHalf
         tokio::select! {
             biased;
             pieces = outbox.take() => {
-                let pieces = pieces.ok_or(LinkError::Lost("more was to be sent than the queue holds"))?;
+                let pieces = pieces.ok_or(LinkError::Lost(OVERFLOWN))?;
                 let bytes = pieces.bytes() as u64;
-                write_pieces(&mut write, pieces).await.map_err(ConnectError::from)?;
+                tokio::select! {
+                    biased;
+                    // Polled first, it finds out at little cost and never takes a wake-up that `take` needs: that looks
+                    // before it waits.
+                    () = outbox.overflown() => return Err(LinkError::Lost(OVERFLOWN)),
+                    written = write_pieces(&mut write, pieces) => written.map_err(ConnectError::from)?,
+                }
                 link.stats.sent_bytes.add(bytes);
             }
             _ = pinging.tick() => {

@@ -4,6 +4,7 @@ use super::connect::Connection;
 use super::frame::{FrameKind, put_frame, take_frame};
 use super::gate::Gate;
 use super::hello::{Hello, HelloReply, Introduction, KnownCluster, Lane, PROTOCOL_VERSION, Refusal};
+use super::link::SILENCE_MAX;
 use super::{Directory, FIRST_WORDS_TIMEOUT, Listener, ListenerStats, Local, PeerSockets, Peers};
 use crate::bootstrap::{ClusterId, Identity, NodeInfo, StorageId};
 use crate::config::Address;
@@ -11,7 +12,7 @@ use crate::node::Inbox;
 use crate::transport::frame::FRAME_BYTES_MAX;
 use admin_api::Id;
 use bytes::BytesMut;
-use raft::{Envelope, Index, LogId, MemberId, Message, StreamId, Term};
+use raft::{Entry, EntryKind, Envelope, Index, LogId, MemberId, Message, StreamId, Term};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,6 +164,45 @@ async fn a_link_that_is_lost_comes_back() {
     two.directory.retain(|_| false);
     eventually(|| stats.disconnects.get() == 1).await;
     eventually(|| stats.is_up()).await;
+}
+
+/// Lets every caller in and then reads nothing. The connections end with the task.
+async fn deaf(listener: tokio::net::TcpListener, welcome: HelloReply) {
+    let mut held = Vec::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let mut connection = Connection::new(Box::new(stream));
+        connection.next(FRAME_BYTES_MAX).await.expect("sound").expect("a hello");
+        connection.say(FrameKind::HelloReply, &welcome).await.expect("the caller listens");
+        held.push(connection);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_costs_a_bounded_queue_and_its_link_at_once() {
+    let (one, two) = (Port::open(1).await, Port::open(2).await);
+    one.join(&[&one, &two]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let standing_in = tokio::spawn(deaf(listener, HelloReply::Welcome { storage: storage(2), boot: 1 }));
+    let mut peers = one.peers();
+    peers.follow(&BTreeMap::from([(MemberId(2), NodeInfo { peer_urls: vec![url], ..two.info() })]));
+    let stats = one.directory.stats(MemberId(2));
+    eventually(|| stats.is_up()).await;
+
+    let entry = Entry::new(LogId::new(1, 1), EntryKind::Command, 0, &vec![7; 1 << 20]);
+    let message = Message::Append { stream: StreamId(1), prev: LogId::ZERO, entries: vec![entry], commit: Index(0) };
+    let append = Envelope { from: MemberId(1), to: MemberId(2), term: Term(1), message };
+    let mut sent = 0;
+    while stats.queue_full.get() == 0 {
+        peers.send(&append);
+        sent += 1;
+        assert!(sent < 200, "some 64 MiB wait, and no more");
+        tokio::task::yield_now().await; // the lane writes until the socket is full
+    }
+    tokio::time::timeout(SILENCE_MAX / 2, eventually(|| stats.disconnects.get() == 1))
+        .await
+        .expect("nobody waits for its silence to be long enough");
+    standing_in.abort();
 }
 
 #[tokio::test]

@@ -112,6 +112,13 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// Waits until [`Outbox::overflow`] was called: a writer that is stuck must not be waited for.
+    pub(super) async fn overflown(&self) {
+        while !self.lock().overflown {
+            self.wake.notified().await;
+        }
+    }
+
     fn push(&self, bytes: usize, write: impl FnOnce(&mut Inner)) -> Queued {
         let mut inner = self.lock();
         if !inner.open {

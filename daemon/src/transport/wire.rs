@@ -56,83 +56,82 @@ pub fn put_message(out: &mut BytesMut, envelope: &Envelope) {
     out.put_u64_le(envelope.to.0);
     out.put_u64_le(envelope.term.0);
     match &envelope.message {
-        Message::PreVote { last } => {
-            out.put_u8(tag::PRE_VOTE);
-            put_log_id(out, *last);
-        }
-        Message::PreVoteReply { granted } => {
-            out.put_u8(tag::PRE_VOTE_REPLY);
-            out.put_u8((*granted).into());
-        }
-        Message::Vote { last, transfer } => {
-            out.put_u8(tag::VOTE);
-            put_log_id(out, *last);
-            out.put_u8((*transfer).into());
-        }
-        Message::VoteReply { granted } => {
-            out.put_u8(tag::VOTE_REPLY);
-            out.put_u8((*granted).into());
-        }
+        Message::PreVote { last } => put(out, tag::PRE_VOTE, &[last]),
+        Message::PreVoteReply { granted } => put(out, tag::PRE_VOTE_REPLY, &[granted]),
+        Message::Vote { last, transfer } => put(out, tag::VOTE, &[last, transfer]),
+        Message::VoteReply { granted } => put(out, tag::VOTE_REPLY, &[granted]),
         Message::Append { stream, prev, entries, commit } => {
-            out.put_u8(tag::APPEND);
-            out.put_u64_le(stream.0);
-            put_log_id(out, *prev);
-            out.put_u64_le(commit.0);
-            out.put_u32_le(u32::try_from(entries.len()).expect("a frame holds far fewer than 4 G entries"));
+            let count = u32::try_from(entries.len()).expect("a frame holds far fewer than 4 G entries");
+            put(out, tag::APPEND, &[stream, prev, commit, &count]);
         }
-        Message::Commit { stream, commit } => {
-            out.put_u8(tag::COMMIT);
-            out.put_u64_le(stream.0);
-            out.put_u64_le(commit.0);
-        }
+        Message::Commit { stream, commit } => put(out, tag::COMMIT, &[stream, commit]),
         Message::AppendAck(ack) => {
-            out.put_u8(tag::APPEND_ACK);
-            out.put_u64_le(ack.stream.0);
-            put_log_id(out, ack.durable);
-            out.put_u64_le(ack.applied.0);
-            out.put_u64_le(ack.credit_bytes);
+            put(out, tag::APPEND_ACK, &[&ack.stream, &ack.durable, &ack.applied, &ack.credit_bytes]);
         }
         Message::AppendReject(reject) => put_reject(out, reject),
         Message::Heartbeat { stream, commit, round, sent_at } => {
-            out.put_u8(tag::HEARTBEAT);
-            out.put_u64_le(stream.0);
-            out.put_u64_le(commit.0);
-            out.put_u64_le(round.0);
-            out.put_u64_le(sent_at.0);
+            put(out, tag::HEARTBEAT, &[stream, commit, round, sent_at]);
         }
         Message::HeartbeatReply { stream, round, echo, applied, credit_bytes } => {
-            out.put_u8(tag::HEARTBEAT_REPLY);
-            out.put_u64_le(stream.0);
-            out.put_u64_le(round.0);
-            out.put_u64_le(echo.0);
-            out.put_u64_le(applied.0);
-            out.put_u64_le(*credit_bytes);
+            put(out, tag::HEARTBEAT_REPLY, &[stream, round, echo, applied, credit_bytes]);
         }
-        Message::ReadIndex { question } => {
-            out.put_u8(tag::READ_INDEX);
-            out.put_u64_le(*question);
-        }
+        Message::ReadIndex { question } => put(out, tag::READ_INDEX, &[question]),
         Message::ReadIndexReply { question, index } => {
-            out.put_u8(tag::READ_INDEX_REPLY);
-            out.put_u64_le(*question);
-            out.put_u8(index.is_some().into());
-            out.put_u64_le(index.unwrap_or_default().0);
+            put(out, tag::READ_INDEX_REPLY, &[question, &index.is_some(), &index.unwrap_or_default()]);
         }
-        Message::TimeoutNow { last } => {
-            out.put_u8(tag::TIMEOUT_NOW);
-            put_log_id(out, *last);
-        }
-        Message::Snapshot { stream, offer } => {
-            out.put_u8(tag::SNAPSHOT);
-            out.put_u64_le(stream.0);
-            put_log_id(out, offer.last);
-        }
-        Message::Removed { at } => {
-            out.put_u8(tag::REMOVED);
-            out.put_u64_le(at.0);
-        }
+        Message::TimeoutNow { last } => put(out, tag::TIMEOUT_NOW, &[last]),
+        Message::Snapshot { stream, offer } => put(out, tag::SNAPSHOT, &[stream, &offer.last]),
+        Message::Removed { at } => put(out, tag::REMOVED, &[at]),
     }
 }
+
+fn put(out: &mut BytesMut, tag: u8, fields: &[&dyn Field]) {
+    out.put_u8(tag);
+    fields.iter().for_each(|field| field.put(out));
+}
+
+/// Something that stands in a head.
+trait Field {
+    fn put(&self, out: &mut BytesMut);
+}
+
+impl Field for bool {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u8((*self).into());
+    }
+}
+
+impl Field for u32 {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u32_le(*self);
+    }
+}
+
+impl Field for u64 {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u64_le(*self);
+    }
+}
+
+impl Field for LogId {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_u64_le(self.term.0);
+        out.put_u64_le(self.index.0);
+    }
+}
+
+/// Numbers with a kind.
+macro_rules! numbers {
+    ($($kind:ty),*) => {
+        $(impl Field for $kind {
+            fn put(&self, out: &mut BytesMut) {
+                out.put_u64_le(self.0);
+            }
+        })*
+    };
+}
+
+numbers!(StreamId, Index, ReadRound, Time);
 
 /// Reads a message. The records of an append are verified and become entries without being copied.
 ///
@@ -189,19 +188,11 @@ pub fn take_message(frame: Frame) -> Result<Envelope, WireError> {
     }
 }
 
-fn put_log_id(out: &mut BytesMut, id: LogId) {
-    out.put_u64_le(id.term.0);
-    out.put_u64_le(id.index.0);
-}
-
 fn put_reject(out: &mut BytesMut, reject: &Reject) {
-    let (term, first) = reject.conflict.unwrap_or_default();
-    out.put_u8(tag::APPEND_REJECT);
-    out.put_u64_le(reject.stream.0);
-    put_log_id(out, reject.prev);
-    put_log_id(out, reject.last);
-    out.put_u8(reject.conflict.is_some().into());
-    put_log_id(out, LogId { term, index: first });
+    let (term, index) = reject.conflict.unwrap_or_default();
+    let conflict = LogId { term, index };
+    let known = reject.conflict.is_some();
+    put(out, tag::APPEND_REJECT, &[&reject.stream, &reject.prev, &reject.last, &known, &conflict]);
 }
 
 fn take_reject(fields: &mut Fields) -> Result<Reject, WireError> {

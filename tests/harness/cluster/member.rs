@@ -68,13 +68,14 @@ impl Member {
     pub fn new(plan: Plan) -> Self {
         let [client, peer, metrics] = plan.addresses;
         let data = plan.folder.join(&plan.name).join("data");
+        let scheme = super::peer_scheme(&plan.extra);
         let mut arguments = vec![
             format!("--name={}", plan.name),
             format!("--data-dir={}", data.display()),
             format!("--listen-client-urls=http://{client}"),
             format!("--advertise-client-urls=http://{client}"),
-            format!("--listen-peer-urls=http://{peer}"),
-            format!("--initial-advertise-peer-urls=http://{peer}"),
+            format!("--listen-peer-urls={scheme}://{peer}"),
+            format!("--initial-advertise-peer-urls={scheme}://{peer}"),
             format!("--listen-metrics-urls=http://{metrics}"),
             format!("--initial-cluster={}", plan.initial_cluster),
             "--initial-cluster-token=test".to_owned(),

@@ -123,7 +123,8 @@ impl Cluster {
 
     fn on(hosts: Vec<Host>, ports: Option<Ports>, flavor: Flavor, extra: &[&str]) -> Result<Self> {
         let (folder, program) = (Folder::make()?, flavor.program()?);
-        let urls = hosts.iter().enumerate().map(|(n, host)| format!("m{}=http://{}", n + 1, host.addresses[1]));
+        let scheme = peer_scheme(extra);
+        let urls = hosts.iter().enumerate().map(|(n, host)| format!("m{}={scheme}://{}", n + 1, host.addresses[1]));
         let initial_cluster = urls.collect::<Vec<_>>().join(",");
         let member = |(n, host): (usize, Host)| {
             Member::new(Plan {
@@ -216,6 +217,12 @@ impl Cluster {
             (leaders.len() == 1).then(|| leaders[0])
         })
     }
+}
+
+/// Members that are given certificates for each other, or make them, speak TLS.
+fn peer_scheme(extra: &[impl AsRef<str>]) -> &'static str {
+    let tls = |flag: &str| flag.starts_with("--peer-auto-tls") || flag.starts_with("--peer-cert-file");
+    if extra.iter().any(|flag| tls(flag.as_ref())) { "https" } else { "http" }
 }
 
 /// Runs the real etcdctl against these endpoints.

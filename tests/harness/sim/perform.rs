@@ -89,10 +89,6 @@ impl World {
             }
             Event::MembershipEffective { .. } => self.report.reach("membership effective"),
             Event::MembershipCommitted { .. } => self.report.reach("membership committed"),
-            // Where messages overtake each other or come twice, an old refusal may look like a loss.
-            Event::Regressed { .. } if !self.swarm.network.ordered || self.swarm.has(Fault::Replay) => {
-                self.report.reach("regressed, by mistake");
-            }
             Event::Regressed { peer, acknowledged, found } => {
                 return Err(broken(format!("{id}: {peer} is said to have lost {acknowledged}, down to {found}")));
             }

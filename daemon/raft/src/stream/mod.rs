@@ -15,7 +15,7 @@
 //!
 //! * One [`StreamId`] for each connection: a reply that names another is stale and counts for nothing (D16, P20).
 //! * The match point only grows, except when the follower itself shows that it lost what it acknowledged: then it
-//!   counts for nothing until it has all of that again (P21).
+//!   counts for nothing until it has all of that again (P21). Messages of one connection may overtake each other.
 //! * Silence, not size, is what times out: no acknowledgement while something is in flight (D3).
 //! * Nothing a peer says can make a stream panic, underflow, or send entries that do not follow their base (D15, P19).
 //! * Heartbeats do not pass through a phase, a window or a queue (D4, D12).
@@ -89,6 +89,9 @@ pub(crate) struct Stream {
     inherited: Index,
     /// The last entry known to be durable there and equal to the leader's.
     matched: LogId,
+    /// What it had acknowledged when this connection was made: of that alone can a refusal say that it is lost, for
+    /// only a restart loses it, and later refusals may be older than the acknowledgement they arrive after.
+    held: Index,
     /// What it had acknowledged before it lost entries, until it has all of that again.
     regressed: Option<LogId>,
     window: Window,
@@ -121,6 +124,7 @@ impl Stream {
             link_greatest: LinkId::default(),
             inherited: Index(u64::MAX),
             matched: LogId::ZERO,
+            held: Index::ZERO,
             regressed: None,
             window: Window::new(config),
             beat: RoundTrip::default(),
@@ -169,6 +173,7 @@ impl Stream {
             return;
         }
         (self.link, self.link_greatest, self.id) = (Some(link), link, id);
+        self.held = self.matched.index;
         self.window.reconnected();
         self.retry_at = None;
         match &mut self.phase {

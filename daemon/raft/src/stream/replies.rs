@@ -111,8 +111,10 @@ impl Stream {
             self.refuse("refused the beginning of the log");
             self.search_again(StateReason::Rejected);
             self.back_off(now);
-        } else if reject.prev.index <= self.matched.index || reject.last.index < self.matched.index {
+        } else if reject.denies(self.held) {
             self.lost_entries(reject, log);
+        } else if reject.denies(self.matched.index) {
+            // It left before the acknowledgement that has overtaken it. The probe is still to be answered.
         } else if let Phase::Probe { search, awaiting } = &mut self.phase {
             *awaiting = None;
             search.refused(reject, log);
@@ -123,7 +125,7 @@ impl Stream {
     fn lost_entries(&mut self, reject: &Reject, log: &Log) {
         let acknowledged = self.regressed.unwrap_or_default().max(self.matched);
         self.regressed = Some(acknowledged);
-        self.matched = LogId::ZERO;
+        (self.matched, self.held) = (LogId::ZERO, Index::ZERO);
         self.events.push(Event::Regressed { peer: self.peer, acknowledged, found: reject.last });
         let mut search = Search::open(Index::ZERO);
         search.refused(reject, log);
@@ -178,6 +180,13 @@ impl Stream {
         self.heard_at = Some(now);
         self.applied = applied;
         self.window.set_credit(credit_bytes);
+    }
+}
+
+impl Reject {
+    /// Whether it says that the follower lacks the entry at `index`.
+    fn denies(&self, index: Index) -> bool {
+        self.prev.index <= index || self.last.index < index
     }
 }
 

@@ -1,13 +1,14 @@
-//! The table: painted over itself on a terminal, a line for each change elsewhere.
+//! The table: painted over itself on a terminal; elsewhere printed again when a member or a stream has changed its state,
+//! and every few seconds while figures move.
 
 use super::super::status::Seen;
 use super::super::view::{self, Row};
 use super::load::Rate;
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 
-/// Plain lines tell the load every few seconds.
-const LOOKS_PER_LOAD_LINE: u32 = 10;
+/// Where a table cannot be painted over, one in so many looks is enough for figures that move: a file of it stays
+/// readable.
+const LOOKS_PER_TABLE: u32 = 10;
 
 /// Where the table is shown.
 pub(super) struct Screen {
@@ -18,8 +19,8 @@ pub(super) struct Screen {
 enum Form {
     /// So many lines of the last table stand above the cursor.
     Live { lines: usize },
-    /// What was said last, by member, and how many looks ago the load was.
-    Plain { said: BTreeMap<String, String>, looks: u32 },
+    /// The last table, and how many looks ago it was printed.
+    Plain { last: Vec<Row>, looks: u32 },
 }
 
 impl Screen {
@@ -30,7 +31,7 @@ impl Screen {
     }
 
     fn on(out: Box<dyn Write>, live: bool) -> Self {
-        let form = if live { Form::Live { lines: 0 } } else { Form::Plain { said: BTreeMap::new(), looks: 0 } };
+        let form = if live { Form::Live { lines: 0 } } else { Form::Plain { last: Vec::new(), looks: 0 } };
         Self { form, out }
     }
 
@@ -40,27 +41,24 @@ impl Screen {
     /// The output is gone.
     pub(super) fn show(&mut self, seen: &Seen, news: &[String], rate: Option<&Rate>) -> io::Result<()> {
         let rows = view::rows(&seen.heard, seen.replication.as_ref());
+        let mut table = view::table(&rows);
+        if let Some(rate) = rate {
+            table.push_str(&format!("load: {rate}\n"));
+        }
+        let news: String = news.iter().map(|one| format!("{one}\n")).collect();
         match &mut self.form {
             Form::Live { lines } => {
-                let mut table = view::table(&rows);
-                if let Some(rate) = rate {
-                    table.push_str(&format!("load: {rate}\n"));
-                }
                 let up = if *lines == 0 { String::new() } else { format!("\x1b[{lines}A") };
                 *lines = table.lines().count() + 1;
-                let news: String = news.iter().map(|one| format!("{one}\n")).collect();
                 write!(self.out, "{up}\x1b[J{news}\n{table}")?;
             }
-            Form::Plain { said, looks } => {
+            Form::Plain { last, looks } => {
                 *looks += 1;
-                if let Some(rate) = rate.filter(|_| looks.is_multiple_of(LOOKS_PER_LOAD_LINE)) {
-                    writeln!(self.out, "load: {rate}")?;
-                }
-                for one in news {
-                    writeln!(self.out, "{one}")?;
-                }
-                for row in &rows {
-                    say(&mut self.out, said, row)?;
+                self.out.write_all(news.as_bytes())?;
+                let moved = rows != *last && *looks >= LOOKS_PER_TABLE;
+                if moved || !rows.iter().map(state).eq(last.iter().map(state)) {
+                    write!(self.out, "\n{table}")?;
+                    (*last, *looks) = (rows, 0);
                 }
             }
         }
@@ -68,34 +66,12 @@ impl Screen {
     }
 }
 
-/// One line, if the member is in another state than the one said last. Numbers that always move do not count.
-fn say(out: &mut dyn Write, said: &mut BTreeMap<String, String>, row: &Row) -> io::Result<()> {
-    let stream = row.follower.as_ref().map(|follower| match follower.paused {
-        Some(reason) => format!(" stream {} ({})", follower.state.name(), reason.name()),
-        None => format!(" stream {}", follower.state.name()),
-    });
-    let term = row.term.map(|term| format!(" term {term}"));
-    let note = if row.note.is_empty() { String::new() } else { format!(" {}", row.note) };
-    let state = format!("{}{}{}{note}", row.role, term.unwrap_or_default(), stream.unwrap_or_default());
+/// What of a member is worth a table at once.
+fn state(row: &Row) -> impl PartialEq + '_ {
+    let stream = row.follower.as_ref().map(|follower| (follower.state, follower.paused));
     // How long somebody is silent always moves.
-    let steady = state.replace(|c: char| c.is_ascii_digit() || c == '.', "");
-    let key = if row.term.is_some() { &state } else { &steady };
-    if said.get(&row.name) == Some(key) {
-        return Ok(());
-    }
-    writeln!(out, "{} {state}{}", row.name, figures(row))?;
-    said.insert(row.name.clone(), key.clone());
-    Ok(())
-}
-
-fn figures(row: &Row) -> String {
-    match &row.follower {
-        Some(follower) => format!(
-            " match {} lag {} entries {} bytes {:.3} s",
-            follower.match_index, follower.lag_entries, follower.lag_bytes, follower.lag_seconds
-        ),
-        None => row.commit.map_or_else(String::new, |commit| format!(" commit {commit}")),
-    }
+    let note = row.note.replace(|c: char| c.is_ascii_digit() || c == '.', "");
+    (&row.name, row.role, row.term, stream, note)
 }
 
 #[cfg(test)]
@@ -138,15 +114,21 @@ mod tests {
     }
 
     #[test]
-    fn plain_lines_come_with_changes_and_not_with_progress() {
+    fn without_a_terminal_a_table_comes_with_changes_at_once_and_with_progress_every_few_seconds() {
         let kept = Kept::default();
         let mut screen = Screen::on(Box::new(kept.clone()), false);
-        screen.show(&seen(Role::Follower, 7), &[], None).unwrap();
-        assert_eq!(kept.take(), "m1 follower term 2 commit 7\n");
-        screen.show(&seen(Role::Follower, 9), &[], None).unwrap();
-        assert_eq!(kept.take(), "");
-        screen.show(&seen(Role::Leader, 9), &["m2 starts again".into()], None).unwrap();
-        assert_eq!(kept.take(), "m2 starts again\nm1 leader term 2 commit 9\n");
+        let mut shown = |role, commit, news: &[String]| {
+            screen.show(&seen(role, commit), news, None).unwrap();
+            kept.take()
+        };
+        let first = shown(Role::Follower, 7, &[]);
+        assert!(first.starts_with("\nMEMBER") && first.contains("follower") && !first.contains('\x1b'), "{first}");
+        let later: Vec<_> = (0..2 * LOOKS_PER_TABLE).map(|n| shown(Role::Follower, 8 + u64::from(n), &[])).collect();
+        assert_eq!(later.iter().filter(|said| !said.is_empty()).count(), 2, "{later:?}");
+        let led = shown(Role::Leader, 27, &["m2 starts again".into()]);
+        assert!(led.starts_with("m2 starts again\n\nMEMBER") && led.contains("leader"), "{led}");
+        let idle = (0..3 * LOOKS_PER_TABLE).map(|_| shown(Role::Leader, 27, &[]));
+        assert_eq!(idle.collect::<String>(), "", "nothing moves");
     }
 
     #[test]

@@ -6,9 +6,10 @@
 //!
 //! * What the settings ask for and the machine refuses (a port, a file, a directory) is found before the member joins
 //!   its cluster.
-//! * A stop is bounded: leadership is handed over while the ports let go of their clients, and the process ends with
+//! * A stop is bounded (`deadline`): leadership is handed over while the ports let go of their clients, and the process ends with
 //!   the code that tells a supervisor whether starting it again can help.
 
+mod deadline;
 mod lifeline;
 mod ports;
 mod ready;
@@ -18,7 +19,7 @@ use crate::bootstrap;
 use crate::config::{self, Checked, Mode, Settings, Wanted};
 use crate::disk::RealDisk;
 use crate::etcd::API_VERSION;
-use crate::node::{self, Parts, Running, StartError, Stop};
+use crate::node::{self, Parts, StartError, Stop};
 use crate::store::{self, RedbBackend};
 use crate::telemetry::Telemetry;
 use anyhow::{Context, anyhow};
@@ -38,8 +39,6 @@ use tracing::{error, info, warn};
 /// On this many cores the write-ahead log and the state machine, which have threads of their own, need what a second
 /// worker of the runtime would take from them.
 const CORES_FOR_ONE_WORKER: usize = 2;
-/// What a stop in good order may take: half a second for leadership and clients, the rest for the disk.
-const STOP_MAX: Duration = Duration::from_millis(1200);
 /// What the runtime may still do when the member has stopped: nothing of it matters to the disk.
 const RUNTIME_SHUTDOWN_MAX: Duration = Duration::from_millis(100);
 
@@ -135,21 +134,9 @@ async fn member(checked: Checked) -> anyhow::Result<Stop> {
             ports.close().await;
             Ok(stop)
         }
-        None => Ok(stop(ports, running).await),
+        // Leadership is handed over while the ports let go of their clients.
+        None => Ok(tokio::join!(ports.close(), running.stop()).1),
     }
-}
-
-/// Leadership is handed over while the ports let go of their clients; what takes longer than a supervisor would wait
-/// is left as a crash leaves it, which loses nothing that was acknowledged.
-async fn stop(ports: Ports, running: Running) -> Stop {
-    let stopping = async { tokio::join!(ports.close(), running.stop()).1 };
-    tokio::time::timeout(STOP_MAX, stopping).await.unwrap_or_else(|_| {
-        warn!(
-            "could not stop in good order within {} ms: the next start will read more of the log",
-            STOP_MAX.as_millis()
-        );
-        Stop::Asked
-    })
 }
 
 fn introduce(settings: &Settings, notes: &[String]) {
@@ -195,5 +182,6 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         };
         info!(signal = name, "asked to stop");
+        deadline::set();
     }
 }
