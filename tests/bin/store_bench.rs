@@ -1,8 +1,9 @@
 //! Measures the store on a real disk: what a put costs with its share of flushing, what reads cost, what compaction
-//! costs. One line for each figure; CPU is that of the whole process, so background work is in it.
+//! costs. Prints the table that stands in `daemon/src/store/mod.rs`: microseconds of CPU for each, background work
+//! included. On the way, standard error has a line for each figure, with the wall clock and more figures.
 //!
 //! ```text
-//!   store_bench DIRECTORY [KEYS]
+//!   cargo run --release -p tests --bin store_bench [-- DIRECTORY [KEYS]]     a folder that goes away, 100,000 keys
 //! ```
 
 use bytes::Bytes;
@@ -10,13 +11,12 @@ use mvcc::{Apply, Body, Command, Fault, Flushed, KeyRange, Put, RangeRequest, Re
 use quorate::disk::RealDisk;
 use quorate::store::{Keeper, KeeperEvents, Options, Pace, RedbBackend};
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const VALUE_BYTES: usize = 256;
 /// Commands in one call of the apply thread, about what a busy member sees.
-const BATCH: u64 = 64;
+const BATCH: u64 = 50;
 
 struct Quiet;
 
@@ -57,19 +57,19 @@ fn rss_mib() -> u64 {
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
-/// Runs `work`, which does something `count` times, and prints what each time took.
-fn measure<T>(what: &str, count: u64, work: impl FnOnce() -> T) -> T {
+/// Runs `work`, which does something `count` times. Tells what each time took, and returns its CPU in microseconds.
+fn measure<T>(what: &str, count: u64, work: impl FnOnce() -> T) -> (T, f64) {
     let (wall, cpu_before) = (Instant::now(), cpu());
     let result = work();
     let (wall, cpu) = (wall.elapsed(), cpu() - cpu_before);
     let each = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
-    println!(
+    eprintln!(
         "{what:<44} {:>9.2} us wall {:>9.2} us cpu each  ({count} in {:.2} s)",
         each(wall),
         each(cpu),
         wall.as_secs_f64()
     );
-    result
+    (result, each(cpu))
 }
 
 struct Bench {
@@ -80,9 +80,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn put_all(&mut self, what: &str, count: u64, mut key_of: impl FnMut(&mut Numbers, u64) -> Bytes) {
+    fn put_all(&mut self, what: &str, count: u64, mut key_of: impl FnMut(&mut Numbers, u64) -> Bytes) -> f64 {
         let mut slowest = Duration::ZERO;
-        measure(what, count, || {
+        let ((), each) = measure(what, count, || {
             for batch in 0..count / BATCH {
                 let commands: Vec<_> = (0..BATCH)
                     .map(|at| {
@@ -109,7 +109,7 @@ impl Bench {
             }
         });
         let size = self.store.size();
-        println!(
+        eprintln!(
             "    slowest batch {:.1} ms, stalls {:?}, file {} MiB, in use {} MiB, RSS {} MiB",
             slowest.as_secs_f64() * 1e3,
             self.keeper.stalls(),
@@ -117,21 +117,31 @@ impl Bench {
             size.in_use >> 20,
             rss_mib()
         );
+        each
     }
 
     fn range(&self, request: &RangeRequest) -> mvcc::RangeResult {
         self.store.range(request).expect("readable")
     }
 
-    fn ranges(&mut self, what: &str, count: u64, mut request: impl FnMut(&mut Numbers) -> RangeRequest) {
+    fn ranges(&mut self, what: &str, count: u64, mut request: impl FnMut(&mut Numbers) -> RangeRequest) -> f64 {
         let mut found = 0;
-        measure(what, count, || {
+        let ((), each) = measure(what, count, || {
             for _ in 0..count {
                 let request = request(&mut self.numbers);
                 found += self.store.range(&request).expect("readable").kvs.len();
             }
         });
-        println!("    {} keys each", found as u64 / count);
+        eprintln!("    {} keys each", found as u64 / count);
+        each
+    }
+
+    /// Until everything is on disk: reads are then reads of rows, not of the buffer.
+    fn settle(&self) {
+        while self.store.buffered_bytes() > 0 {
+            self.keeper.flush_soon();
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -143,79 +153,116 @@ fn from(key: Bytes, limit: i64) -> RangeRequest {
     RangeRequest { range: KeyRange::span(key, &b"\0"[..]), limit, ..RangeRequest::default() }
 }
 
-fn run(directory: &Path, keys: u64) -> Result<(), Box<dyn std::error::Error>> {
+/// Microseconds of CPU, one for each thing.
+struct Costs {
+    hot_put: f64,
+    any_put: [f64; 3],
+    point_read: f64,
+    range: f64,
+    range_of_keys: f64,
+    count: f64,
+    hash_row: f64,
+    sweep_row: f64,
+    open_key: f64,
+}
+
+impl Costs {
+    fn table(&self, keys: u64) -> String {
+        let figure = |figure: f64| if figure < 10.0 { format!("{figure:.1}") } else { format!("{figure:.0}") };
+        let least = self.any_put.iter().copied().fold(f64::MAX, f64::min);
+        let most = self.any_put.iter().copied().fold(0.0, f64::max);
+        let keys = if keys.is_multiple_of(1000) { format!("{},000", keys / 1000) } else { keys.to_string() };
+        let rows = [
+            (
+                format!("put of a hot key; of any of {keys}"),
+                format!("{}; {} to {}", figure(self.hot_put), figure(least), figure(most)),
+            ),
+            ("point read, row not cached".to_owned(), figure(self.point_read)),
+            (
+                "range of 100 keys; without their values".to_owned(),
+                format!("{}; {}", figure(self.range), figure(self.range_of_keys)),
+            ),
+            ("count of half the keys".to_owned(), figure(self.count)),
+            ("hash, for each row".to_owned(), figure(self.hash_row)),
+            ("sweep, for each row".to_owned(), figure(self.sweep_row)),
+            ("opening, for each key".to_owned(), figure(self.open_key)),
+        ];
+        let rows = rows.map(|(operation, figures)| format!("| {operation} | {figures} |\n"));
+        format!("| operation | microseconds |\n| --- | --- |\n{}", rows.concat())
+    }
+}
+
+fn run(directory: &Path, keys: u64) -> Result<Costs, Box<dyn std::error::Error>> {
     let disk = RealDisk::open(directory)?;
     let store = Arc::new(Store::open(Arc::new(RedbBackend::open(&disk, Options::default())?))?);
     let keeper = Keeper::start(Arc::clone(&store), Pace::default(), Quiet)?;
     let mut bench = Bench { store, keeper, index: 0, numbers: Numbers(1) };
-    bench.put_all("put, new keys in random order", keys, |_, at| key(at.wrapping_mul(0x9e37_79b1) % (1 << 32)));
     let all: Vec<_> = (0..keys).map(|at| key(at.wrapping_mul(0x9e37_79b1) % (1 << 32))).collect();
     let any = |numbers: &mut Numbers| all[numbers.below(keys) as usize].clone();
-    bench.put_all("put, overwriting any of them", keys, |numbers, _| any(numbers));
-    bench.put_all("put, overwriting 1,000 hot ones", keys, |numbers, _| all[numbers.below(1000) as usize].clone());
-    bench.keeper.flush_soon();
-    std::thread::sleep(Duration::from_secs(2));
-    bench.ranges("point read", 300_000, |numbers| one(any(numbers)));
-    bench.ranges("range of 100", 5_000, |numbers| from(any(numbers), 100));
-    bench.ranges("range of 100, keys only", 5_000, |numbers| RangeRequest {
-        keys_only: true,
-        ..from(any(numbers), 100)
-    });
-    bench
-        .ranges("count of half the keys", 20_000, |numbers| RangeRequest { count_only: true, ..from(any(numbers), 0) });
+    let new_put = bench.put_all("put, new keys in random order", keys, |_, at| all[at as usize].clone());
+    let over_put = bench.put_all("put, overwriting any of them", keys, |numbers, _| any(numbers));
+    let hot = |numbers: &mut Numbers| all[numbers.below(1000.min(keys)) as usize].clone();
+    let hot_put = bench.put_all("put, overwriting 1,000 hot ones", keys, |numbers, _| hot(numbers));
+    bench.settle();
+    let point_read = bench.ranges("point read", 300_000, |numbers| one(any(numbers)));
+    let range = bench.ranges("range of 100", 5_000, |numbers| from(any(numbers), 100));
+    let only_keys = |request| RangeRequest { keys_only: true, ..request };
+    let range_of_keys = bench.ranges("range of 100, keys only", 5_000, |numbers| only_keys(from(any(numbers), 100)));
+    let counted = |request| RangeRequest { count_only: true, ..request };
+    let count = bench.ranges("count of half the keys", 20_000, |numbers| counted(from(any(numbers), 0)));
+    history(&mut bench, keys, any, hot);
     let newest = bench.store.revision();
-    let old = Revision(newest.0 - 500);
-    bench.ranges("range of 100, 500 revisions ago", 2_000, |numbers| RangeRequest {
-        revision: old,
-        ..from(any(numbers), 100)
-    });
-    let older = Revision(newest.0 - keys.cast_signed() / 2);
-    bench.ranges("point read of hot keys, long ago", 20_000, |numbers| RangeRequest {
-        revision: older,
-        ..one(all[numbers.below(1000) as usize].clone())
-    });
-    measure("range of everything", keys, || {
-        bench.range(&RangeRequest { range: KeyRange::all(), ..RangeRequest::default() })
-    });
-    let hash = measure("hash of everything", 3 * keys, || bench.store.hash_kv(Revision::ZERO))?;
+    let (hash, hash_row) = measure("hash of everything", 3 * keys, || bench.store.hash_kv(Revision::ZERO));
     let compact = Command { id: RequestId::default(), body: Body::Compact { revision: newest } };
     bench.index += 1;
     bench.store.apply(&[Apply { index: bench.index, command: &compact, answered: true }])?.remove(0)?;
     let kept = bench.store.hash_kv(Revision::ZERO)?;
-    measure("sweep of two thirds of the rows", 2 * keys, || {
+    let ((), sweep_row) = measure("sweep of two thirds of the rows", 2 * keys, || {
         bench.keeper.flush_soon();
         while bench.store.flush(10_000).is_ok_and(|flushed| flushed.sweep_pending) {}
     });
-    println!(
-        "    hash {:08x}, compacted {:08x}, swept the same: {}",
-        hash.hash,
-        kept.hash,
-        bench.store.hash_kv(Revision::ZERO)? == kept
-    );
-    bench.put_all("put, overwriting any, after the sweep", keys, |numbers, _| any(numbers));
+    let same = bench.store.hash_kv(Revision::ZERO)? == kept;
+    eprintln!("    hash {:08x}, compacted {:08x}, swept the same: {same}", hash?.hash, kept.hash);
+    let late_put = bench.put_all("put, overwriting any, after the sweep", keys, |numbers, _| any(numbers));
     let Bench { store, keeper, .. } = bench;
-    drop(keeper);
-    drop(store);
-    drop(disk);
-    let disk = RealDisk::open(directory)?;
-    let backend = measure("open the file", 1, || RedbBackend::open(&disk, Options::default()))?;
-    let store = measure("count the keys at opening", keys, || Store::open(Arc::new(backend)))?;
-    println!("    {} keys at {}", store.keys(), store.revision());
-    Ok(())
+    drop((keeper, store, disk));
+    let open_key = reopen(directory, keys)?;
+    let any_put = [new_put, over_put, late_put];
+    Ok(Costs { hot_put, any_put, point_read, range, range_of_keys, count, hash_row, sweep_row, open_key })
 }
 
-fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args().collect();
-    let keys = arguments.get(2).and_then(|keys| keys.parse().ok()).unwrap_or(200_000);
-    let Some(directory) = arguments.get(1) else {
-        eprintln!("store_bench DIRECTORY [KEYS]");
-        return ExitCode::FAILURE;
-    };
-    match run(Path::new(directory), keys / BATCH * BATCH) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+/// What reads of the past and of everything cost: no rows of the table.
+fn history(bench: &mut Bench, keys: u64, any: impl Fn(&mut Numbers) -> Bytes, hot: impl Fn(&mut Numbers) -> Bytes) {
+    let newest = bench.store.revision();
+    let at = |revision: i64, request| RangeRequest { revision: Revision(revision), ..request };
+    bench.ranges("range of 100, 500 revisions ago", 2_000, |numbers| at(newest.0 - 500, from(any(numbers), 100)));
+    let older = newest.0 - keys.cast_signed() / 2;
+    bench.ranges("point read of hot keys, long ago", 20_000, |numbers| at(older, one(hot(numbers))));
+    let everything = RangeRequest { range: KeyRange::all(), ..RangeRequest::default() };
+    measure("range of everything", keys, || bench.range(&everything));
+}
+
+/// Opens the store again, and tells what it costs for each key.
+fn reopen(directory: &Path, keys: u64) -> Result<f64, Box<dyn std::error::Error>> {
+    let disk = RealDisk::open(directory)?;
+    let (backend, _) = measure("open the file", 1, || RedbBackend::open(&disk, Options::default()));
+    let backend = Arc::new(backend?);
+    let (store, each) = measure("count the keys at opening", keys, || Store::open(backend));
+    let store = store?;
+    eprintln!("    {} keys at {}", store.keys(), store.revision());
+    Ok(each)
+}
+
+/// Keys when nobody says otherwise: those of the table.
+const KEYS: u64 = 100_000;
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let temporary = tempfile::tempdir()?;
+    let directory = arguments.next().map_or_else(|| temporary.path().join("store"), Into::into);
+    let keys = arguments.next().map_or(Ok(KEYS), |keys| keys.parse())?;
+    let keys = keys / BATCH * BATCH;
+    let costs = run(&directory, keys).map_err(|error| anyhow::anyhow!("{error}"))?;
+    print!("{}", costs.table(keys));
+    Ok(())
 }
