@@ -87,8 +87,11 @@ impl Workload {
     /// When members differ or the history is not that of a linearizable store.
     pub fn stop_and_judge(self, addresses: &[String]) -> Result<Report> {
         let history = self.stop()?;
+        // Where every answer is known, nothing is still on its way.
+        let unknown = history.iter().any(|operation| operation.answer == Answer::Unknown);
+        let quiet_for = if unknown { QUIET_FOR } else { Duration::ZERO };
         let runtime = runtime()?;
-        let log = runtime.block_on(converged_log(addresses))?;
+        let log = runtime.block_on(converged_log(addresses, quiet_for))?;
         let report = judge(&history, &log).context("the history of the clients")?;
         eprintln!("judged {} operations over {} revisions: {report:?}", history.len(), log.len());
         Ok(report)
@@ -197,9 +200,9 @@ fn outcome<T>(result: Result<T, Status>, answer: impl FnOnce(T) -> Answer) -> An
 }
 
 /// The committed log, read from the first member once every member shows the same revision and the same hash.
-async fn converged_log(addresses: &[String]) -> Result<Vec<Change>> {
+async fn converged_log(addresses: &[String], quiet_for: Duration) -> Result<Vec<Change>> {
     let mut clients = addresses.iter().map(|address| Client::lazy(address)).collect::<Result<Vec<_>>>()?;
-    let last = converged_revision(&mut clients).await?;
+    let last = converged_revision(&mut clients, quiet_for).await?;
     let (mut hashes, mut states) = (Vec::new(), Vec::new());
     for client in &mut clients {
         hashes.push(client.hash_kv(last).await.context("HashKV")?);
@@ -217,8 +220,8 @@ async fn converged_log(addresses: &[String]) -> Result<Vec<Change>> {
     read_back(&clients.swap_remove(0), last).await
 }
 
-/// The revision at which every member stands, and stays: what clients gave up on may still be on its way.
-async fn converged_revision(clients: &mut [Client]) -> Result<i64> {
+/// The revision at which every member stands, and stays for so long: what clients gave up on may still be on its way.
+async fn converged_revision(clients: &mut [Client], quiet_for: Duration) -> Result<i64> {
     let (begun, mut since) = (Instant::now(), (-1, Instant::now()));
     loop {
         let mut revisions = Vec::new();
@@ -231,7 +234,7 @@ async fn converged_revision(clients: &mut [Client]) -> Result<i64> {
         if !alike || since.0 != revisions[0] {
             since = (if alike { revisions[0] } else { -1 }, Instant::now());
         }
-        if alike && since.1.elapsed() >= QUIET_FOR {
+        if alike && since.1.elapsed() >= quiet_for {
             return Ok(revisions[0]);
         }
         ensure!(
