@@ -32,12 +32,18 @@ pub fn quorate() -> Result<PathBuf> {
     if let Some(given) = env::var_os("QUORATE_BIN") {
         return Ok(PathBuf::from(given));
     }
-    let folder = built_in()?;
+    let program = env::current_exe().context("find this program")?;
+    let folder = program.parent().context("a program lies in a folder")?;
+    let (folder, along) = match folder.parent().filter(|_| folder.ends_with("deps")) {
+        // Development dependencies give features only where a test is built: without one of the tests, half of what the
+        // tests were built with would be built again.
+        Some(above) => (above, &["--test", "cluster"][..]),
+        None => (folder, &[][..]),
+    };
     let profile = match folder.file_name().and_then(OsStr::to_str).context("a profile has a folder of its name")? {
         "debug" => "dev",
         name => name,
     };
-    // With the tests' package chosen too, features are those that its dependencies were built with.
     let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args([
             "build",
@@ -51,17 +57,10 @@ pub fn quorate() -> Result<PathBuf> {
             "--bin",
             "quorate",
         ])
+        .args(along)
         .current_dir(root())
         .status()
         .context("run cargo build")?;
     ensure!(built.success(), "cargo build --profile {profile} --package quorate failed");
     Ok(folder.join("quorate"))
-}
-
-/// The folder of the profile that this program was built under: that of its binaries.
-fn built_in() -> Result<PathBuf> {
-    let program = env::current_exe().context("find this program")?;
-    let folder = program.parent().context("a program lies in a folder")?;
-    let folder = if folder.ends_with("deps") { folder.parent().context("deps lies in a folder")? } else { folder };
-    Ok(folder.to_path_buf())
 }
