@@ -11,7 +11,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::Instant;
 
 struct Step {
@@ -206,7 +206,7 @@ fn needs_cluster(step: &Step) -> bool {
 fn run(step: &Step) -> Result<u64, String> {
     println!("\n== {}: {}", step.name, step.what);
     let begun = Instant::now();
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = tests::tree::cargo();
     command.args(step.command).envs(step.environment.iter().copied()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("cannot start cargo: {error}"))?;
     let output = child.stdout.take().expect("the output was asked for");

@@ -29,6 +29,22 @@ pub fn cache() -> Result<PathBuf> {
     Ok(base.context("set HOME or XDG_CACHE_HOME: builds are cached there")?.join("quorate"))
 }
 
+/// What Cargo sets for the package whose test or program it runs.
+const OF_A_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
+/// Cargo, as from a shell. It names the package that it runs to a program or a test; build scripts that ask for such a
+/// name, ring's first, would be run again for it, and what stands on them built again, back and forth with every step.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        if OF_A_PACKAGE.iter().any(|of| name.to_string_lossy().starts_with(of)) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
 /// The `quorate` binary: `QUORATE_BIN`, or the one of this tree, built now if need be. It is built as whoever asks was
 /// built (benchmarks as users build it, tests with every assertion on), so that both share what they depend on.
 ///
@@ -50,7 +66,7 @@ pub fn quorate() -> Result<PathBuf> {
         "debug" => "dev",
         name => name,
     };
-    let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let built = cargo()
         .args([
             "build",
             "--quiet",

@@ -25,6 +25,16 @@ fn apply(store: &Store, command: &Command) -> Outcome {
 }
 
 #[test]
+fn what_waits_for_a_flush_is_in_use_and_counts_as_what_it_will_take() {
+    let store = Store::open(Arc::new(MemoryBackend::new())).expect("empty");
+    apply(&store, &put("a", "some value")).expect("put");
+    let size = store.size();
+    assert!(size.in_use >= 11 && size.allocated >= size.in_use, "{size:?}");
+    store.flush(10).expect("no fault");
+    assert_eq!(store.size().in_use, size.in_use);
+}
+
+#[test]
 fn what_was_flushed_and_what_was_not_are_read_as_one_and_only_the_flushed_survives() {
     let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
     let store = Store::open(Arc::clone(&backend)).expect("empty");

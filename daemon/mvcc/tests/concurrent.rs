@@ -13,6 +13,9 @@ use std::time::Duration;
 /// More than one read visits under one hold of the lock.
 const KEYS: u64 = 900;
 const TURNS: u64 = 120;
+/// Compaction takes away what is being read or hashed, as it should; if every turn did, a slow machine would never see a
+/// read end.
+const COMPACT_EVERY: u64 = 6;
 /// What the readers and the hasher must have managed beside the writes before these end.
 const READS_MIN: u64 = 10;
 /// They manage it within [`TURNS`] on an idle machine; a busy one may take much of this, a minute or so.
@@ -107,10 +110,14 @@ fn a_long_read_shows_one_state_beside_writes_flushes_and_compaction() {
             index += 2;
             thread::sleep(Duration::from_millis(2)); // an applier that never rests leaves readers no lock
             apply(index - 1, &turn(number));
+            if !number.is_multiple_of(COMPACT_EVERY) {
+                store.advance(index);
+                continue;
+            }
             let revision = Revision(store.revision().0 - 1);
             let compact = command(Body::Compact { revision });
             let refused = store.apply(&[Apply { index, command: &compact, answered: false }]).expect("no fault");
-            assert!(refused[0].is_ok() || number < 3, "{refused:?}");
+            assert!(refused[0].is_ok(), "{refused:?}");
         }
     });
 }

@@ -13,7 +13,7 @@ use tonic::transport::Channel;
 
 #[path = "test_port.rs"]
 mod test_port;
-use test_port::{as_seen, eventually, put, range, refused, served, served_alone};
+use test_port::{as_seen, put, range, refused, served, served_alone};
 
 #[tokio::test]
 async fn an_empty_store_is_at_revision_one_and_the_first_write_makes_two() {
@@ -212,12 +212,12 @@ async fn at_the_quota_puts_stop_and_deletes_go_on_until_the_alarm_is_disarmed() 
     let served = served(Limits { quota_bytes: Some(1), ..Limits::default() }).await;
     let no_space = as_seen(Refusal::NoSpace);
     assert_eq!(refused(served.kv().put(put("a", "1")).await), no_space);
+    assert!(!served.node.store().alarms().is_empty(), "it is raised before anybody is told");
     assert_eq!(refused(served.kv().txn(create_if_absent("a")).await), no_space);
     let delete = pb::DeleteRangeRequest { key: "a".into(), ..Default::default() };
     assert!(served.kv().delete_range(delete).await.is_ok());
     let member_id = served.member();
     let raised = pb::AlarmMember { member_id, alarm: pb::AlarmType::Nospace.into() };
-    eventually(|| !served.node.store().alarms().is_empty()).await;
     let status = served.maintenance().status(pb::StatusRequest {}).await.expect("served").into_inner();
     assert_eq!(status.errors, [format!("memberID:{member_id} alarm:NOSPACE")]);
     assert_eq!(served.page("/health").await, (503, r#"{"health":"false","reason":"ALARM NOSPACE"}"#.into()));

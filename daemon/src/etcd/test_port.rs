@@ -89,7 +89,7 @@ async fn serve(node: Handle, limits: Limits, member: Option<(Running, TempDir)>)
     Served { node, _member: member, address, registry, stop, channel }
 }
 
-pub(super) async fn eventually(look: impl Fn() -> bool) {
+async fn eventually(look: impl Fn() -> bool) {
     let since = Instant::now();
     while !look() {
         assert!(since.elapsed() < PATIENCE, "it did not come about in {PATIENCE:?}");

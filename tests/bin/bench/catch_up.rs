@@ -1,6 +1,6 @@
 //! How fast a follower that was away catches up, next to what the disk can do in the same minute.
 
-use crate::load::Load;
+use crate::load::{Load, PAYLOAD_BYTES};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fs::File;
@@ -76,5 +76,9 @@ pub(crate) fn disk_bytes_per_second(folder: &Path) -> Result<f64> {
 pub(crate) fn render(name: &str, seen: &CaughtUp) -> String {
     let seconds = seen.took.as_secs_f64();
     let rate = seen.entries as f64 / seconds;
-    format!("{name}: {} entries in {seconds:.2} s from the start of the process, {rate:.0} entries/s", seen.entries)
+    let payload_mib = rate * f64::from(PAYLOAD_BYTES) / f64::from(1 << 20);
+    format!(
+        "{name}: {} entries in {seconds:.2} s from the start of the process: {rate:.0}/s, {payload_mib:.1} MiB/s of keys and values",
+        seen.entries
+    )
 }

@@ -5,8 +5,14 @@ use std::process::Command;
 use tests::cluster::{Cluster, Member};
 use tests::peer;
 
+/// The size of every key written.
+const KEY_BYTES: u32 = 16;
+
 /// The size of every value written.
-const VALUE_BYTES: &str = "256";
+const VALUE_BYTES: u32 = 256;
+
+/// What a put brings, without what the protocols and the log add to it.
+pub(crate) const PAYLOAD_BYTES: u32 = KEY_BYTES + VALUE_BYTES;
 
 /// Keys are spread over this many, so that the store grows as it would in use.
 const KEY_SPACE: &str = "100000";
@@ -96,18 +102,17 @@ impl Load {
 
     fn generate(&self, endpoints: &str, requests: u64) -> Result<String> {
         let (clients, total) = (self.clients.to_string(), requests.to_string());
+        let (key, value) = (KEY_BYTES.to_string(), VALUE_BYTES.to_string());
         let mut command = Command::new(peer::benchmark()?);
         command.args(["--precise", "--endpoints", endpoints, "--conns", &clients, "--clients", &clients]);
         match self.work {
-            Work::Put => {
-                command.args(["put", "--key-size", "16", "--val-size", VALUE_BYTES, "--key-space-size", KEY_SPACE])
-            }
+            Work::Put => command.args(["put", "--key-size", &key, "--val-size", &value, "--key-space-size", KEY_SPACE]),
             Work::Txn => command.args([
                 "txn-put",
                 "--key-size",
-                "16",
+                &key,
                 "--val-size",
-                VALUE_BYTES,
+                &value,
                 "--key-space-size",
                 KEY_SPACE,
                 "--txn-ops",

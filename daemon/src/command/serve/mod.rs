@@ -6,8 +6,8 @@
 //!
 //! * What the settings ask for and the machine refuses (a port, a file, a directory) is found before the member joins
 //!   its cluster.
-//! * A stop is bounded (`deadline`): leadership is handed over while the ports let go of their clients, and the process ends with
-//!   the code that tells a supervisor whether starting it again can help.
+//! * A stop is bounded (`deadline`): leadership is handed over while the ports let go of their clients, and the process
+//!   ends with the code that tells a supervisor whether starting it again can help.
 
 mod deadline;
 mod lifeline;
