@@ -2,9 +2,7 @@
 
 use crate::tree;
 use anyhow::{Context, Result, ensure};
-use std::env;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Instant;
 
 /// The release build of a binary of `package`, needing nothing but a kernel. Its target folder lies in the
@@ -15,7 +13,7 @@ use std::time::Instant;
 pub fn static_program(package: &str, binary: &str) -> Result<PathBuf> {
     let (target, begun) = (tree::cache()?.join("static"), Instant::now());
     eprintln!("building {binary} statically (minutes when the cache is empty, seconds when nothing has changed)");
-    let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let built = tree::cargo()
         .args(["rustc", "--quiet", "--locked", "--release", "--package", package, "--bin", binary, "--target-dir"])
         .arg(&target)
         .args(["--", "-C", "target-feature=+crt-static"])

@@ -24,13 +24,14 @@ const IDLE_MAX: Duration = Duration::from_secs(20);
 
 pub(super) async fn client(bucket: &Bucket, limits: &Limits) -> Result<Client, Error> {
     let timeouts = TimeoutConfig::builder().connect_timeout(limits.connect).build();
+    let http = http_client(bucket)?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client(bucket)?)
+        .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .region(region(bucket));
     if let Some(file) = &bucket.credentials_file {
-        loader = loader.credentials_provider(FileCredentials::open(file, bucket.profile.as_deref())?);
+        loader = loader.credentials_provider(FileCredentials::open(file, bucket.profile.as_deref(), http)?);
     } else if let Some(profile) = &bucket.profile {
         loader = loader.profile_name(profile);
     }
