@@ -53,17 +53,19 @@ pub(crate) enum Step {
     Rest,
 }
 
-/// Decides. Retiring comes first because it is cheap, and a snapshot before deleting because it is what people wait for.
+/// Decides. Retiring comes first because it is cheap, and a snapshot before deleting because it is what people wait
+/// for; but what has waited for its deletion as long as it was spared goes before, or a store in which one snapshot is
+/// due when the last one is done would never delete any.
 pub(crate) fn next(rules: &Rules, known: &Known<'_>) -> Step {
     let retired = to_retire(rules, known);
     if !retired.is_empty() {
         return Step::Retire(retired);
     }
-    if is_due(rules, known) {
-        return Step::Stage;
+    let (doomed, is_due) = (to_delete(rules, known), is_due(rules, known));
+    if doomed.iter().any(|snapshot| is_overdue(rules, known, snapshot)) || (!is_due && !doomed.is_empty()) {
+        return Step::Delete(doomed);
     }
-    let doomed = to_delete(rules, known);
-    if doomed.is_empty() { Step::Rest } else { Step::Delete(doomed) }
+    if is_due { Step::Stage } else { Step::Rest }
 }
 
 /// The newest snapshot that is kept.
@@ -96,6 +98,10 @@ fn to_retire(rules: &Rules, known: &Known<'_>) -> Vec<SnapshotDigest> {
 fn to_delete(rules: &Rules, known: &Known<'_>) -> Vec<StagedSnapshot> {
     let over = |snapshot: &&StagedSnapshot| snapshot.retired_ms.is_some_and(|at| age(known, at) >= rules.grace);
     known.staged.iter().filter(over).copied().collect()
+}
+
+fn is_overdue(rules: &Rules, known: &Known<'_>, snapshot: &StagedSnapshot) -> bool {
+    snapshot.retired_ms.is_some_and(|at| age(known, at) >= 2 * rules.grace)
 }
 
 /// How long ago that was. A time that is still to come, on the clock of another member, is no time ago.

@@ -59,6 +59,17 @@ fn the_oldest_beyond_the_count_are_retired_and_later_deleted() {
 }
 
 #[test]
+fn a_deletion_waits_for_a_snapshot_that_is_due_but_not_for_ever() {
+    let due_all_the_time = [retired(1, 5), retired(2, 6), staged(3), staged(4), staged(5)];
+    assert_eq!(at(6, &due_all_the_time, None), Step::Stage, "people wait for that");
+    assert_eq!(
+        at(7, &due_all_the_time, None),
+        Step::Delete(vec![retired(1, 5), retired(2, 6)]),
+        "spared twice as long"
+    );
+}
+
+#[test]
 fn the_newest_is_kept_at_any_age() {
     let by_hand = Rules { interval: None, ..RULES };
     let known = Known { staged: &[staged(1), staged(2)], wanted: None, now_ms: 1_000 * HOUR_MS };

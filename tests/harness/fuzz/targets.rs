@@ -19,6 +19,7 @@ use raft::{
     Term,
 };
 use std::io::IoSlice;
+use std::ops::Range;
 use std::sync::Arc;
 
 const ME: MemberId = MemberId(1);
@@ -195,6 +196,9 @@ fn decode_hello(bytes: &[u8]) -> Verdict {
 
 // What disks hold.
 
+/// What stands before each block of an image here: its length, u32 little-endian.
+const LENGTH_BYTES: usize = 4;
+
 fn image_samples() -> Vec<Vec<u8>> {
     let store = Store::open(Arc::new(MemoryBackend::new())).expect("memory does not fail");
     for id in 1..20 {
@@ -202,22 +206,41 @@ fn image_samples() -> Vec<Vec<u8>> {
         let command = Command::decode(&payload).expect("our own");
         store.apply(&[mvcc::Apply { index: id, command: &command, answered: false }]).expect("memory does not fail");
     }
-    let image = store.image().expect("memory does not fail");
-    let block = image.blocks().next_block().expect("memory does not fail");
-    block.into_iter().map(|block| block.to_vec()).collect()
+    let mut blocks = store.image().expect("memory does not fail").blocks();
+    let mut image = Vec::new();
+    while let Some(block) = blocks.next_block().expect("memory does not fail") {
+        image.extend(u32::try_from(block.len()).expect("a small block").to_le_bytes());
+        image.extend(block);
+    }
+    vec![image]
+}
+
+/// Where the blocks of an image lie that has the length of each before it; the last one may be cut short.
+fn blocks_of(image: &[u8]) -> Vec<Range<usize>> {
+    let mut blocks = Vec::new();
+    let mut at = 0;
+    while let Some(length) = image.get(at..at + LENGTH_BYTES) {
+        let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
+        let end = image.len().min(at + LENGTH_BYTES + length);
+        blocks.push(at + LENGTH_BYTES..end);
+        at = end;
+    }
+    blocks
 }
 
 fn mend_image(bytes: &mut [u8]) {
-    if bytes.len() >= 4 {
-        let crc = crc32c::crc32c(&bytes[4..]);
-        put_u32(bytes, 0, crc);
+    for block in blocks_of(bytes).into_iter().filter(|block| block.len() >= 4) {
+        let crc = crc32c::crc32c(&bytes[block.start + 4..block.end]);
+        put_u32(bytes, block.start, crc);
     }
 }
 
 fn decode_image(bytes: &[u8]) -> Verdict {
     let backend = Arc::new(MemoryBackend::new());
     let mut restore = Restore::new(&*backend);
-    if restore.block(Bytes::copy_from_slice(bytes)).is_err() || restore.finish(mvcc::Rebirth::Same).is_err() {
+    let mut blocks = blocks_of(bytes).into_iter();
+    let taken = blocks.all(|block| restore.block(Bytes::copy_from_slice(&bytes[block])).is_ok());
+    if !taken || restore.finish(mvcc::Rebirth::Same).is_err() {
         return Verdict::Refused;
     }
     verdict(&Store::open(backend))
