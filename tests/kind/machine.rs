@@ -12,6 +12,7 @@ const RESTLESS: &[&str] = &[
     "fs/file-nr",
     "fs/inode-nr",
     "fs/inode-state",
+    "fs/quota/",
     "kernel/ns_last_pid",
     "kernel/pty/nr",
     "kernel/random/",

@@ -7,6 +7,7 @@ mod works;
 use anyhow::{Context, Result, bail, ensure};
 use machine::Machine;
 use std::env;
+use std::fs;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,9 +40,14 @@ fn a_cluster_comes_after_a_killed_run_works_and_leaves_the_machine_as_it_was() -
 
 /// Starts a cluster and kills the run when the engine has begun with the nodes.
 fn killed_in_the_middle(state: &State) -> Result<()> {
+    let log = state.log("kind-create");
+    // An earlier cluster's says nothing of this one.
+    if log.exists() {
+        fs::remove_file(&log)?;
+    }
     let mut run = Command::new(env!("CARGO_BIN_EXE_kind")).arg("up").spawn().context("start kind up")?;
     let begun = Instant::now();
-    while !state.log("kind-create").exists() {
+    while !log.exists() {
         if let Some(status) = run.try_wait()? {
             bail!("kind up ended with {status} before it made a node");
         }

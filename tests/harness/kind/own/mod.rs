@@ -33,6 +33,7 @@ use anyhow::{Context, Result, ensure};
 use engine::Parts;
 use host::Before;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Programs of this machine that are used, and the packages that have them.
@@ -99,6 +100,13 @@ pub(crate) fn clear(state: &State) -> Result<()> {
             before.restore()?;
         }
         fs::remove_file(state.path("before.json"))?;
+    }
+    // A number in the file names a process of a namespace that is gone, and in the next one perhaps the engine itself.
+    for file in ["dockerd.pid", "docker.sock"] {
+        match fs::remove_file(state.path(file)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(file),
+            _ => {}
+        }
     }
     for folder in ["exec", "data", "node-image"] {
         let path = state.path(folder);

@@ -1,4 +1,5 @@
-//! Prometheus of Debian, which scrapes pods through the API server: so it needs no way to their addresses.
+//! Prometheus of Debian, which scrapes pods through the API server: so it needs no way to their addresses. Debian's is
+//! built without the discovery of Kubernetes, so the pods are listed here and told to it in a file that it watches.
 
 use super::{Server, free_port};
 use crate::cluster::get;
@@ -12,16 +13,23 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// How often pods are asked.
 const EVERY: &str = "1s";
+
+/// How often pods are listed: a new one is scraped soon, and two cores are not kept busy with it.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A server that scrapes the pods of a namespace.
 #[derive(Debug)]
 pub struct Prometheus {
     address: String,
     _server: Server,
+    _scout: Scout,
     _folder: TempDir,
 }
 
@@ -42,9 +50,12 @@ impl Prometheus {
     pub fn start(cluster: &Cluster, namespace: &str, selector: &str, port: u16, rules: &[PathBuf]) -> Result<Self> {
         let folder = TempDir::with_prefix("quorate-prometheus-")?;
         let target = Target::of(cluster, folder.path())?;
-        let configuration = folder.path().join("prometheus.yml");
+        let (configuration, pods) = (folder.path().join("prometheus.yml"), folder.path().join("pods.json"));
         // JSON is YAML.
-        fs::write(&configuration, target.configuration(namespace, selector, port, rules).to_string())?;
+        fs::write(&configuration, target.configuration(&pods, rules).to_string())?;
+        let search =
+            Search { namespace: namespace.to_owned(), selector: selector.to_owned(), port, server: target.host() };
+        let scout = Scout::start(cluster, search, pods)?;
         let address = format!("127.0.0.1:{}", free_port("127.0.0.1")?);
         let mut prometheus = Command::new(program("prometheus")?);
         prometheus
@@ -53,7 +64,7 @@ impl Prometheus {
             .arg(format!("--web.listen-address={address}"))
             .current_dir(folder.path());
         let server = Server::start("prometheus", &mut prometheus, &address)?;
-        Ok(Self { address, _server: server, _folder: folder })
+        Ok(Self { address, _server: server, _scout: scout, _folder: folder })
     }
 
     /// What `query` yields now.
@@ -105,7 +116,6 @@ fn encoded(text: &str) -> String {
 
 /// The API server, and who we are to it, as files.
 struct Target {
-    kubeconfig: PathBuf,
     server: String,
     files: [PathBuf; 3],
 }
@@ -123,7 +133,6 @@ impl Target {
             Ok(file)
         };
         Ok(Self {
-            kubeconfig: cluster.kubeconfig().to_path_buf(),
             server: view(".clusters[0].cluster.server", "jsonpath")?,
             files: [
                 decoded("ca.pem", "index (index .clusters 0).cluster \"certificate-authority-data\"")?,
@@ -133,11 +142,12 @@ impl Target {
         })
     }
 
-    fn configuration(&self, namespace: &str, selector: &str, port: u16, rules: &[PathBuf]) -> Value {
+    fn host(&self) -> String {
+        self.server.trim_start_matches("https://").to_owned()
+    }
+
+    fn configuration(&self, pods: &Path, rules: &[PathBuf]) -> Value {
         let [authority, certificate, key] = &self.files;
-        let host = self.server.trim_start_matches("https://");
-        let proxy = format!("/api/v1/namespaces/{namespace}/pods/$1:{port}/proxy/metrics");
-        let pod = "__meta_kubernetes_pod_name";
         json!({
             "global": {"scrape_interval": EVERY, "scrape_timeout": EVERY, "evaluation_interval": EVERY},
             "rule_files": rules,
@@ -145,22 +155,75 @@ impl Target {
                 "job_name": "pods",
                 "scheme": "https",
                 "tls_config": {"ca_file": authority, "cert_file": certificate, "key_file": key},
-                "kubernetes_sd_configs": [{
-                    "role": "pod",
-                    "kubeconfig_file": self.kubeconfig,
-                    "namespaces": {"names": [namespace]},
-                    "selectors": [{"role": "pod", "label": selector}],
-                }],
-                "relabel_configs": [
-                    // One target for each pod, however many ports its containers name.
-                    {"source_labels": [pod], "target_label": "__metrics_path__", "replacement": proxy},
-                    {"target_label": "__address__", "replacement": host},
-                    {"source_labels": [pod], "target_label": "pod"},
-                    {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
-                ],
+                "file_sd_configs": [{"files": [pods]}],
             }],
         })
     }
+}
+
+/// Which pods are scraped, and where.
+struct Search {
+    namespace: String,
+    selector: String,
+    port: u16,
+    /// The API server's host and port.
+    server: String,
+}
+
+impl Search {
+    /// The pods that are there now, as Prometheus reads them: one target for each, however many ports it names.
+    fn look(&self, cluster: &Cluster) -> Result<Value> {
+        let Self { namespace, selector, port, server } = self;
+        let mut list = cluster.kubectl();
+        list.args(["get", "pods", "-n", namespace, "-l", selector, "-o", "jsonpath={.items[*].metadata.name}"]);
+        let one = |pod: &str| {
+            let page = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics");
+            json!({"targets": [server], "labels": {"__metrics_path__": page, "pod": pod, "namespace": namespace}})
+        };
+        Ok(output(&mut list)?.split_whitespace().map(one).collect())
+    }
+}
+
+/// Lists the pods as long as it is kept.
+#[derive(Debug)]
+struct Scout {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Scout {
+    fn start(cluster: &Cluster, search: Search, file: PathBuf) -> Result<Self> {
+        let cluster = cluster.clone();
+        let mut told = search.look(&cluster)?;
+        write(&file, &told)?;
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                // An API server that does not answer now is asked again.
+                let seen = search.look(&cluster).unwrap_or_else(|_| told.clone());
+                if seen != told && write(&file, &seen).is_ok() {
+                    told = seen;
+                }
+            }
+        });
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Scout {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Whole or not at all: Prometheus may read at any time.
+fn write(file: &Path, pods: &Value) -> Result<()> {
+    let new = file.with_extension("new");
+    fs::write(&new, pods.to_string())?;
+    Ok(fs::rename(&new, file)?)
 }
 
 #[cfg(test)]
