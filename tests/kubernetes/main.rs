@@ -6,6 +6,7 @@ mod claim_lost;
 mod faults;
 mod forms;
 mod leader_killed;
+mod managed;
 mod node_lost;
 mod restart;
 

@@ -7,6 +7,7 @@
 //!   reach      a port of a pod as a port of this machine, whatever becomes of the pod
 //!   trust      an authority and certificates, as Secrets
 //!   quorate    three members from `deploy/`, and what they say of themselves
+//!   operator   the operator by its chart, and a cluster that it takes care of
 //!   fault/     what is done to them: pods, nodes, links, volumes
 //! ```
 //!
@@ -16,6 +17,7 @@
 
 pub mod evidence;
 pub mod fault;
+pub mod operator;
 pub mod quorate;
 pub mod reach;
 pub mod space;

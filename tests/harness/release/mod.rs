@@ -54,6 +54,15 @@ impl Image {
         Self::make(binary, &[(binary, &program)])
     }
 
+    /// The same, under these tags as well: one program that stands for several versions.
+    ///
+    /// # Errors
+    /// When it cannot be built or written.
+    pub fn of_package_as(package: &str, binary: &str, tags: &[&str]) -> Result<Self> {
+        let program = static_program(package, binary)?;
+        Self::make_in(&tree::cache()?.join("images"), binary, &[(binary, &program)], tags)
+    }
+
     /// What tests run inside a cluster: `etcdctl`, and nothing else.
     ///
     /// # Errors
@@ -69,20 +78,22 @@ impl Image {
     /// When a program cannot be read or the archive not be written.
     pub fn make(name: &str, programs: &[(&str, &Path)]) -> Result<Self> {
         let folder = tree::cache()?.join("images");
-        Self::make_in(&folder, name, programs)
+        Self::make_in(&folder, name, programs, &[])
     }
 
-    fn make_in(folder: &Path, name: &str, programs: &[(&str, &Path)]) -> Result<Self> {
+    fn make_in(folder: &Path, name: &str, programs: &[(&str, &Path)], tags: &[&str]) -> Result<Self> {
         let (first, _) = programs.first().context("an image starts a program")?;
         let mut files: Vec<(String, &Path)> = programs.iter().map(|(name, file)| (format!("/{name}"), *file)).collect();
         files.extend(Path::new(AUTHORITIES).exists().then(|| (AUTHORITIES.to_owned(), Path::new(AUTHORITIES))));
         let tag = tag(&files)?;
-        let archive = folder.join(format!("{name}-{tag}.tar"));
+        let names: String = tags.iter().map(|also| format!("-{also}")).collect();
+        let archive = folder.join(format!("{name}-{tag}{names}.tar"));
         let image = Self { name: name.to_owned(), tag, archive };
         if !image.archive.exists() {
             let layer = files.iter().fold(Layer::default(), |layer, (path, file)| layer.file(path, file));
             let entrypoint = format!("/{first}");
-            image.write(&image::Image::new(&image.reference(), &[&layer], &[&entrypoint]).user(USER))?;
+            let built = image::Image::new(&image.reference(), &[&layer], &[&entrypoint]).user(USER);
+            image.write(&tags.iter().fold(built, |built, also| built.tag(&format!("{name}:{also}"))))?;
         }
         Ok(image)
     }

@@ -4,7 +4,7 @@ use std::process::Command;
 fn image_of(folder: &Path, content: &str) -> Image {
     let program = folder.join("program");
     fs::write(&program, content).unwrap();
-    Image::make_in(&folder.join("images"), "sample", &[("sample", &program)]).unwrap()
+    Image::make_in(&folder.join("images"), "sample", &[("sample", &program)], &[]).unwrap()
 }
 
 #[test]

@@ -1,0 +1,47 @@
+//! Clusters that the operator takes care of: formed, grown, shrunk, upgraded, repaired, deleted, under load.
+
+mod changes;
+mod life;
+mod repair;
+
+use crate::stage;
+use anyhow::Result;
+use serde_json::Value;
+use std::sync::OnceLock;
+use tests::kind::Cluster;
+use tests::kube::operator::{Managed, Operator, VERSION};
+use tests::release::Image;
+
+/// The version that upgrades go to: the same program under another tag, so that what is judged is the upgrade.
+const NEXT_VERSION: &str = "0.1.1";
+/// A version that no node has and nobody may pull.
+const BAD_VERSION: &str = "0.1.2";
+
+/// Installed once: scenarios share the operator, as clusters do.
+fn operator() -> Result<&'static Operator> {
+    static OPERATOR: OnceLock<Result<Operator, String>> = OnceLock::new();
+    let installed = OPERATOR.get_or_init(|| install().map_err(|error| format!("{error:#}")));
+    installed.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn install() -> Result<Operator> {
+    let member = Image::of_package_as("quorate", "quorate", &[VERSION, NEXT_VERSION])?;
+    let operator = Image::of_package("quorate-operator", "quorate-operator")?;
+    Cluster::current()?.load(&[member.archive().to_path_buf(), operator.archive().to_path_buf()])?;
+    Operator::install(&operator, member.name())
+}
+
+/// Runs a scenario on a cluster of its own. When it fails, what there was to see is saved.
+fn scenario(
+    name: &str,
+    places: usize,
+    spec: &Value,
+    body: impl FnOnce(&Managed, &Operator) -> Result<()>,
+) -> Result<()> {
+    let operator = operator()?;
+    let managed = Managed::apply(&stage()?.kube, name, places, spec)?;
+    body(&managed, operator).map_err(|error| {
+        let saved = managed.space().save_evidence(&format!("{error:#}"));
+        error.context(format!("{name}; what was seen is in {saved}"))
+    })
+}

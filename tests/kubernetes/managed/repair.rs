@@ -1,0 +1,50 @@
+//! Members that lose everything: another one takes the place, under another identity, and nobody else is touched.
+
+use super::scenario;
+use crate::WRITES_AGAIN_WITHIN;
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tests::kube::fault::pod;
+use tests::kube::operator::{CHANGED_WITHIN, Managed, claim_name, pod_name};
+
+/// From the loss of a volume to three voters again; the aim for a user.
+const REPAIRED_WITHIN: Duration = Duration::from_secs(180);
+
+#[test]
+fn a_member_whose_volume_is_lost_is_replaced_first_a_follower_then_the_leader() -> Result<()> {
+    scenario("repair", 3, &json!({}), |managed, _| {
+        managed.wait_settled(CHANGED_WITHIN)?;
+        let leader = managed.leader()?;
+        let follower = (0..3).find(|at| *at != leader).context("a follower")?;
+        lose(managed, follower)?;
+        lose(managed, managed.leader()?)
+    })
+}
+
+fn lose(managed: &Managed, at: usize) -> Result<()> {
+    let others: Vec<usize> = (0..3).filter(|other| *other != at).collect();
+    let (ids, pods) = (ids(managed, others[0])?, managed.pods()?);
+    let load = managed.load(&others, at as u64);
+    load.wait_acknowledged(50, WRITES_AGAIN_WITHIN)?;
+    let begun = Instant::now();
+    pod::delete_with_claim(managed.space(), &pod_name(at), &claim_name(at))?;
+    managed.space().wait("another member in its place", REPAIRED_WITHIN, || {
+        let now = self::ids(managed, others[0])?;
+        ensure!(now.iter().any(|id| !ids.contains(id)), "no new member");
+        Ok(Some(()))
+    })?;
+    managed.wait_settled(REPAIRED_WITHIN)?;
+    eprintln!("place {at} repaired after {:?}", begun.elapsed());
+    let now = self::ids(managed, others[0])?;
+    ensure!(now.len() == 3 && now.iter().filter(|id| ids.contains(id)).count() == 2, "{ids:?} became {now:?}");
+    let untouched = managed.pods()?;
+    ensure!(others.iter().all(|other| untouched[&pod_name(*other)] == pods[&pod_name(*other)]), "others were touched");
+    load.wait_acknowledged(50, WRITES_AGAIN_WITHIN)?;
+    load.stop_and_judge_at(&managed.dials(&others))?;
+    Ok(())
+}
+
+fn ids(managed: &Managed, at: usize) -> Result<Vec<admin_api::Id>> {
+    Ok(managed.members(at)?.members.iter().map(|member| member.id).collect())
+}
