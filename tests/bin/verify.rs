@@ -64,7 +64,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "harness",
         what: "the judge of histories and the checkers, on cases known to be bad; every decoder under mutated bytes",
-        command: &["test", "--package", "tests", "--lib", "--locked"],
+        command: &["test", "--package", "tests", "--features", "kubernetes", "--lib", "--locked"],
         environment: &[],
         runs_tests: true,
     },
@@ -121,7 +121,18 @@ const STEPS: &[Step] = &[
     Step {
         name: KIND,
         what: "a Kubernetes of five nodes comes after a killed run, works, and goes without a trace",
-        command: &["test", "--package", "tests", "--test", "kind", "--locked", "--", "--nocapture"],
+        command: &[
+            "test",
+            "--package",
+            "tests",
+            "--features",
+            "kubernetes",
+            "--test",
+            "kind",
+            "--locked",
+            "--",
+            "--nocapture",
+        ],
         environment: &[],
         runs_tests: true,
     },

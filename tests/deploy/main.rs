@@ -1,8 +1,9 @@
-//! The manifests of `deploy/`, held without a cluster against what Kubernetes knows, what the daemon takes, and what
-//! was promised of them.
+//! The manifests of `deploy/` and those that the operator makes, held without a cluster against what Kubernetes knows,
+//! what the daemon takes, and what was promised of them.
 
 mod files;
 mod member;
+mod operator;
 mod security;
 
 use anyhow::{Context, Result, ensure};
