@@ -3,6 +3,7 @@
 
 mod files;
 mod member;
+mod monitoring;
 mod operator;
 mod security;
 

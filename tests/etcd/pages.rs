@@ -1,6 +1,7 @@
 //! The pages for probes, scrapers and people.
 
 use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tests::cluster::{Cluster, Flavor, eventually, get};
 
@@ -69,4 +70,41 @@ fn the_metrics_that_dashboards_of_etcd_rely_on_are_there() -> Result<()> {
         ensure!(page.lines().any(|line| line.starts_with(name)), "no {name} in:\n{page}");
     }
     Ok(())
+}
+
+/// Read where they lie: a dashboard that asks for what nobody exports shows an empty panel and no error.
+fn asked_for() -> Result<BTreeSet<String>> {
+    let folder = tests::tree::root().join("deploy/monitoring");
+    let mut text = std::fs::read_to_string(folder.join("alerts.yaml"))?;
+    for file in std::fs::read_dir(folder.join("dashboards"))? {
+        text += &std::fs::read_to_string(file?.path())?;
+    }
+    let names = tests::monitoring::metrics(&text).into_iter();
+    // The operator's are its own; a follower that installs no snapshot has no progress to show, and a stream that has
+    // never begun anew no reason for it.
+    let others = ["quorate_operator_", "quorate_follower_snapshot_", "quorate_stream_resets_total"];
+    Ok(names.filter(|name| !others.iter().any(|other| name.starts_with(other))).collect())
+}
+
+#[test]
+fn what_dashboards_and_alerts_ask_for_is_exported() -> Result<()> {
+    let mut cluster = Cluster::planned(Flavor::Quorate, 3, &[])?;
+    let store = format!("--backup-store=dir:{}", cluster.folder().join("backups").display());
+    for member in &mut cluster.members {
+        member.with_flag(store.as_str());
+        member.with_flag("--backup-interval=1s");
+    }
+    cluster.start_all()?;
+    ensure!(cluster.etcdctl(&["put", "k", "v"])?.status.success(), "a put succeeds");
+    let asked = asked_for()?;
+    ensure!(asked.len() > 20, "{asked:?}");
+    let mut missing = BTreeSet::new();
+    eventually("every metric that is asked for", Duration::from_secs(60), || {
+        let pages = cluster.members.iter().filter_map(|member| get(&member.metrics, "/metrics").ok());
+        let pages: String = pages.collect();
+        let has = |name: &String| pages.lines().any(|line| line.starts_with(&format!("# TYPE {name} ")));
+        missing = asked.iter().filter(|name| !has(name)).cloned().collect();
+        missing.is_empty().then_some(())
+    })
+    .map_err(|error| error.context(format!("{missing:?}")))
 }

@@ -25,6 +25,7 @@ pub mod image;
 pub mod kind;
 #[cfg(feature = "kubernetes")]
 pub mod kube;
+pub mod monitoring;
 pub mod packages;
 pub mod peer;
 pub mod release;

@@ -3,6 +3,7 @@
 mod changes;
 mod life;
 mod repair;
+mod watched;
 
 use crate::stage;
 use anyhow::Result;
