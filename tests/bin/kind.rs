@@ -1,4 +1,5 @@
-//! A Kubernetes cluster for tests: `kind up`, `kind down`, `eval "$(kind env)"`, `kind load IMAGE.tar`, `kind run COMMAND`.
+//! A Kubernetes cluster for tests: `kind up`, `kind down`, `eval "$(kind env)"`, `kind load IMAGE.tar`, `kind run COMMAND`,
+//! `kind possible`.
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -22,6 +23,8 @@ enum Verb {
     Up,
     /// Take it down.
     Down,
+    /// Say why this machine can have none, and fail; or say nothing.
+    Possible,
     /// Print what a shell needs to use it: KUBECONFIG, PATH with kubectl, helm, etcdctl, kind, docker.
     Env,
     /// Load image archives, as `docker save` writes them, into every node.
@@ -49,11 +52,22 @@ fn perform(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Up => drop(kind::up()?),
         Verb::Down => kind::down()?,
+        Verb::Possible => return Ok(possible()),
         Verb::Env => env()?,
         Verb::Load { archives } => Cluster::current()?.load(&archives)?,
         Verb::Run { command } => return run(&command),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn possible() -> ExitCode {
+    match kind::impossible() {
+        Some(why) => {
+            println!("{why}");
+            ExitCode::FAILURE
+        }
+        None => ExitCode::SUCCESS,
+    }
 }
 
 fn env() -> Result<()> {

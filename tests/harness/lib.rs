@@ -26,10 +26,10 @@ pub mod kind;
 #[cfg(feature = "kubernetes")]
 pub mod kube;
 pub mod monitoring;
-pub mod packages;
 pub mod peer;
 pub mod release;
 pub mod sim;
 pub mod tar;
-pub mod tree;
 pub mod workload;
+
+pub use verify::{packages, tree};

@@ -1,6 +1,6 @@
 //! How fast a follower that was away catches up, next to what the disk can do in the same minute.
 
-use crate::load::{Load, PAYLOAD_BYTES};
+use crate::load::Load;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fs::File;
@@ -22,8 +22,14 @@ const DISK_WRITES: u32 = 128;
 pub(crate) struct CaughtUp {
     /// Entries that the follower had missed.
     entries: u64,
+    /// What the keys and values of one have.
+    payload_bytes: u32,
     /// From its start to having applied them.
     took: Duration,
+    /// What the follower used of the processors in that time.
+    follower_cpu_seconds: f64,
+    /// What the leader used, which did little else.
+    leader_cpu_seconds: f64,
 }
 
 /// Takes a follower away, writes with `load`, and brings it back.
@@ -42,11 +48,18 @@ pub(crate) fn measure(flavor: Flavor, flags: &[&str], load: &Load, percent: u64)
     load.drive(&there.join(","), percent)?;
     let leader = cluster.leader()?;
     let goal = applied(&cluster.members[leader].client)?;
+    let leader_before = cluster.members[leader].cpu_seconds()?;
     let begun = Instant::now();
     cluster.members[away].spawn()?;
     let client = cluster.members[away].client.clone();
     eventually("caught-up follower", CAUGHT_UP_WITHIN, || (applied(&client).ok()? >= goal).then_some(()))?;
-    Ok(CaughtUp { entries: goal - before, took: begun.elapsed() })
+    Ok(CaughtUp {
+        entries: goal - before,
+        payload_bytes: load.payload_bytes(),
+        took: begun.elapsed(),
+        follower_cpu_seconds: cluster.members[away].cpu_seconds()?,
+        leader_cpu_seconds: cluster.members[leader].cpu_seconds()? - leader_before,
+    })
 }
 
 fn applied(endpoint: &str) -> Result<u64> {
@@ -72,13 +85,30 @@ pub(crate) fn disk_bytes_per_second(folder: &Path) -> Result<f64> {
     Ok(rate)
 }
 
-/// One line of it.
-pub(crate) fn render(name: &str, seen: &CaughtUp) -> String {
-    let seconds = seen.took.as_secs_f64();
-    let rate = seen.entries as f64 / seconds;
-    let payload_mib = rate * f64::from(PAYLOAD_BYTES) / f64::from(1 << 20);
+/// The head of the table of [`render`].
+pub(crate) const HEAD: &str = "\n\
+    | a follower was away for | entries/s | MiB/s of keys and values | follower's CPU s | leader's CPU s |\n\
+    | --- | ---: | ---: | ---: | ---: |";
+
+/// One row: ours and, after a slash, etcd's where it was measured.
+pub(crate) fn render(load: &Load, seen: &[CaughtUp]) -> String {
+    let cell = |digits: usize, value: fn(&CaughtUp) -> f64| {
+        let values: Vec<String> = seen.iter().map(|seen| format!("{:.digits$}", value(seen))).collect();
+        values.join(" / ")
+    };
+    let entries = seen.first().map_or(0, |seen| seen.entries);
     format!(
-        "{name}: {} entries in {seconds:.2} s from the start of the process: {rate:.0}/s, {payload_mib:.1} MiB/s of keys and values",
-        seen.entries
+        "| {entries} entries, {} | {} | {} | {} | {} |",
+        load.name,
+        cell(0, CaughtUp::entries_per_second),
+        cell(1, |seen| seen.entries_per_second() * f64::from(seen.payload_bytes) / f64::from(1 << 20)),
+        cell(1, |seen| seen.follower_cpu_seconds),
+        cell(1, |seen| seen.leader_cpu_seconds),
     )
+}
+
+impl CaughtUp {
+    fn entries_per_second(&self) -> f64 {
+        self.entries as f64 / self.took.as_secs_f64()
+    }
 }

@@ -8,11 +8,8 @@ use tests::peer;
 /// The size of every key written.
 const KEY_BYTES: u32 = 16;
 
-/// The size of every value written.
+/// The size of the values that the table's loads write.
 const VALUE_BYTES: u32 = 256;
-
-/// What a put brings, without what the protocols and the log add to it.
-pub(crate) const PAYLOAD_BYTES: u32 = KEY_BYTES + VALUE_BYTES;
 
 /// Keys are spread over this many, so that the store grows as it would in use.
 const KEY_SPACE: &str = "100000";
@@ -26,19 +23,27 @@ pub(crate) struct Load {
     work: Work,
 }
 
+/// What is written while a follower is away: by number of entries, and by bytes.
+pub(crate) const AWAY: &[Load] = &[
+    Load { name: "values of 256 bytes", clients: 256, requests: 1_000_000, work: PUT },
+    Load { name: "values of 16 KiB", clients: 64, requests: 40_000, work: Work::Put { value_bytes: 16 << 10 } },
+];
+
+const PUT: Work = Work::Put { value_bytes: VALUE_BYTES };
+
 enum Work {
-    Put,
+    Put { value_bytes: u32 },
     Txn,
     Range { consistency: &'static str },
 }
 
 /// Every load of the table, in the order of the runs: writes first, so that reads find something.
 pub(crate) const LOADS: &[Load] = &[
-    Load { name: "put, 1 client", clients: 1, requests: 10_000, work: Work::Put },
-    Load { name: "put, 16 clients", clients: 16, requests: 50_000, work: Work::Put },
-    Load { name: "put, 100 clients", clients: 100, requests: 150_000, work: Work::Put },
-    Load { name: "put, 256 clients", clients: 256, requests: 150_000, work: Work::Put },
-    Load { name: "put, 1000 clients", clients: 1000, requests: 200_000, work: Work::Put },
+    Load { name: "put, 1 client", clients: 1, requests: 10_000, work: PUT },
+    Load { name: "put, 16 clients", clients: 16, requests: 50_000, work: PUT },
+    Load { name: "put, 100 clients", clients: 100, requests: 150_000, work: PUT },
+    Load { name: "put, 256 clients", clients: 256, requests: 150_000, work: PUT },
+    Load { name: "put, 1000 clients", clients: 1000, requests: 200_000, work: PUT },
     Load { name: "txn, 100 clients", clients: 100, requests: 100_000, work: Work::Txn },
     Load {
         name: "range linearizable, 100 clients",
@@ -100,24 +105,30 @@ impl Load {
         self.generate(endpoints, self.requests * percent / 100).map(drop)
     }
 
+    /// What each of its requests brings, without what the protocols and the log add to it.
+    pub(crate) fn payload_bytes(&self) -> u32 {
+        match self.work {
+            Work::Put { value_bytes } => KEY_BYTES + value_bytes,
+            Work::Txn => 2 * (KEY_BYTES + VALUE_BYTES),
+            Work::Range { .. } => 0,
+        }
+    }
+
     fn generate(&self, endpoints: &str, requests: u64) -> Result<String> {
         let (clients, total) = (self.clients.to_string(), requests.to_string());
-        let (key, value) = (KEY_BYTES.to_string(), VALUE_BYTES.to_string());
+        let sizes = |value_bytes: u32| {
+            let (key, value) = (KEY_BYTES.to_string(), value_bytes.to_string());
+            ["--key-size".to_owned(), key, "--val-size".to_owned(), value]
+        };
         let mut command = Command::new(peer::benchmark()?);
         command.args(["--precise", "--endpoints", endpoints, "--conns", &clients, "--clients", &clients]);
         match self.work {
-            Work::Put => command.args(["put", "--key-size", &key, "--val-size", &value, "--key-space-size", KEY_SPACE]),
-            Work::Txn => command.args([
-                "txn-put",
-                "--key-size",
-                &key,
-                "--val-size",
-                &value,
-                "--key-space-size",
-                KEY_SPACE,
-                "--txn-ops",
-                "2",
-            ]),
+            Work::Put { value_bytes } => {
+                command.arg("put").args(sizes(value_bytes)).args(["--key-space-size", KEY_SPACE])
+            }
+            Work::Txn => {
+                command.arg("txn-put").args(sizes(VALUE_BYTES)).args(["--key-space-size", KEY_SPACE, "--txn-ops", "2"])
+            }
             Work::Range { consistency } => command.args(["range", "bench", "--consistency", consistency]),
         };
         let output = command.args(["--total", &total]).output().context("run the load generator")?;

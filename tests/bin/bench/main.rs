@@ -13,18 +13,15 @@ mod catch_up;
 mod load;
 mod table;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use load::{LOADS, Load, Measured};
+use load::{AWAY, LOADS, Load, Measured};
 use std::thread;
 use std::time::Duration;
 use tests::cluster::{Cluster, Flavor};
 
 /// Lets dirty pages and background work of one load settle, so that the next does not pay for it.
 const SETTLE: Duration = Duration::from_secs(2);
-
-/// What is written while the follower is away.
-const CATCH_UP_LOAD: &str = "put, 256 clients";
 
 #[derive(Parser)]
 struct Arguments {
@@ -60,16 +57,19 @@ fn main() -> Result<()> {
 }
 
 fn catch_up(flags: &[&str], ours_only: bool, percent: u64) -> Result<()> {
-    let load = LOADS.iter().find(|load| load.name == CATCH_UP_LOAD).context("the load is one of the list")?;
     println!("{}", table::machine());
     let folder = tempfile::tempdir()?;
     println!(
         "disk: {:.0} MiB/s in synced writes of 1 MiB",
         catch_up::disk_bytes_per_second(folder.path())? / f64::from(1 << 20)
     );
-    println!("{}", catch_up::render("quorate", &catch_up::measure(Flavor::Quorate, flags, load, percent)?));
-    if !ours_only {
-        println!("{}", catch_up::render("etcd", &catch_up::measure(Flavor::Etcd, &[], load, percent)?));
+    println!("{}", catch_up::HEAD);
+    for load in AWAY {
+        let mut seen = vec![catch_up::measure(Flavor::Quorate, flags, load, percent)?];
+        if !ours_only {
+            seen.push(catch_up::measure(Flavor::Etcd, &[], load, percent)?);
+        }
+        println!("{}", catch_up::render(load, &seen));
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use std::process::Command;
 /// The root of the checkout.
 #[must_use]
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies one folder below the root").to_path_buf()
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).expect("the package lies two folders below the root").to_path_buf()
 }
 
 /// Cargo's target folder: where builds of this checkout go, and what tests leave for people to look at.
@@ -32,17 +33,24 @@ pub fn cache() -> Result<PathBuf> {
 /// What Cargo sets for the package whose test or program it runs.
 const OF_A_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 
-/// Cargo, as from a shell. It names the package that it runs to a program or a test; build scripts that ask for such a
-/// name, ring's first, would be run again for it, and what stands on them built again, back and forth with every step.
+/// Cargo, as from a shell.
 #[must_use]
 pub fn cargo() -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    apart(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// A program that may run cargo in its turn, as from a shell. Cargo names the package that it runs to a program or a
+/// test; build scripts that ask for such a name, ring's first, would be run again for it, and what stands on them built
+/// again, back and forth with every step.
+#[must_use]
+pub fn apart(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in env::vars_os() {
         if OF_A_PACKAGE.iter().any(|of| name.to_string_lossy().starts_with(of)) {
-            cargo.env_remove(name);
+            command.env_remove(name);
         }
     }
-    cargo
+    command
 }
 
 /// The `quorate` binary: `QUORATE_BIN`, or the one of this tree, built now if need be. It is built as whoever asks was
@@ -56,30 +64,19 @@ pub fn quorate() -> Result<PathBuf> {
     }
     let program = env::current_exe().context("find this program")?;
     let folder = program.parent().context("a program lies in a folder")?;
-    let (folder, along) = match folder.parent().filter(|_| folder.ends_with("deps")) {
-        // Development dependencies give features only where a test is built: without one of the tests, half of what the
-        // tests were built with would be built again.
-        Some(above) => (above, &["--test", "cluster"][..]),
-        None => (folder, &[][..]),
+    // Which packages are selected, and whether a test is among what is built, decides about the features of what they
+    // depend on: with another selection than the asking program's, half of that would be built again.
+    let (folder, selection) = match folder.parent().filter(|_| folder.ends_with("deps")) {
+        Some(above) => (above, &["--workspace", "--features", "tests/kubernetes", "--test", "cluster"][..]),
+        None => (folder, &["--package", "quorate", "--package", "tests"][..]),
     };
     let profile = match folder.file_name().and_then(OsStr::to_str).context("a profile has a folder of its name")? {
         "debug" => "dev",
         name => name,
     };
     let built = cargo()
-        .args([
-            "build",
-            "--quiet",
-            "--profile",
-            profile,
-            "--package",
-            "quorate",
-            "--package",
-            "tests",
-            "--bin",
-            "quorate",
-        ])
-        .args(along)
+        .args(["build", "--quiet", "--locked", "--profile", profile, "--bin", "quorate"])
+        .args(selection)
         .current_dir(root())
         .status()
         .context("run cargo build")?;

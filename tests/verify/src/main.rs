@@ -1,0 +1,54 @@
+//! Everything that keeps the tree honest, in one read-only command; the same here and in CI.
+//!
+//! ```text
+//!   cargo verify                       every step
+//!   cargo verify sim cluster           these steps
+//!   cargo verify cluster -- leader     the tests of a step whose names contain a word
+//!   cargo verify --list                what there is
+//! ```
+//!
+//! * Steps run one after the other, each in a process of its own; the first failure ends the run with its exit code.
+//! * A test suite that ran no test has failed, whatever its exit code says.
+
+mod run;
+mod steps;
+
+use run::{Outcome, run};
+use std::env;
+use std::process::ExitCode;
+use std::time::Instant;
+use steps::STEPS;
+
+fn main() -> ExitCode {
+    let mut wanted: Vec<String> = env::args().skip(1).collect();
+    let names: Vec<String> = match wanted.iter().position(|word| word == "--") {
+        Some(at) => wanted.split_off(at).split_off(1),
+        None => Vec::new(),
+    };
+    if wanted.iter().any(|word| word == "--list") {
+        STEPS.iter().for_each(|step| println!("{:<10} {}", step.name, step.what));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(unknown) = wanted.iter().find(|word| STEPS.iter().all(|step| step.name != **word)) {
+        eprintln!("there is no step {unknown:?}: cargo verify --list");
+        return ExitCode::from(2);
+    }
+    verify::packages::provide();
+    let (mut passed, all) = (0, Instant::now());
+    for step in STEPS.iter().filter(|step| wanted.is_empty() || wanted.iter().any(|word| word == step.name)) {
+        println!("\n== {}: {}", step.name, step.what);
+        let begun = Instant::now();
+        match run(step, &names) {
+            Ok(Outcome::Passed(tests)) => passed += tests,
+            Ok(Outcome::Skipped(why)) => println!("skipped, as this machine has {why}"),
+            Err(error) => {
+                eprintln!("\nverify: {} failed: {error:#}", step.name);
+                return ExitCode::FAILURE;
+            }
+        }
+        println!("== {} took {:.0} s", step.name, begun.elapsed().as_secs_f64());
+    }
+    println!("\nverify: everything holds after {:.0} s", all.elapsed().as_secs_f64());
+    println!("{passed} passed, 0 failed");
+    ExitCode::SUCCESS
+}
