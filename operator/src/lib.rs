@@ -25,7 +25,10 @@ pub mod reconcile;
 pub mod run;
 pub mod serve;
 pub mod status;
+pub mod stored;
 pub mod wanted;
 
+#[cfg(test)]
+mod api_server;
 #[cfg(test)]
 mod chart_tests;

@@ -4,7 +4,8 @@ use plan::{Decision, Plan};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// From a look that finds nothing to one that waits for a transfer of leadership.
@@ -21,6 +22,9 @@ struct Inner {
     actions: IntCounterVec,
     available: IntGaugeVec,
     operation: IntGaugeVec,
+    unreadable: IntGaugeVec,
+    /// The field that does not read, by cluster: its series goes when another one takes its place.
+    fields: Mutex<BTreeMap<String, String>>,
     leading: IntGauge,
 }
 
@@ -50,6 +54,14 @@ impl Metrics {
                 Opts::new("quorate_operator_cluster_settled", "1 while a cluster is as asked for."),
                 &["cluster"],
             )?,
+            unreadable: IntGaugeVec::new(
+                Opts::new(
+                    "quorate_operator_cluster_unreadable",
+                    "1 while a stored cluster does not read, by its field.",
+                ),
+                &["cluster", "field"],
+            )?,
+            fields: Mutex::default(),
             leading: IntGauge::new("quorate_operator_leader", "1 while this operator holds the lease.")?,
             registry,
         };
@@ -58,6 +70,7 @@ impl Metrics {
         inner.registry.register(Box::new(inner.actions.clone()))?;
         inner.registry.register(Box::new(inner.available.clone()))?;
         inner.registry.register(Box::new(inner.operation.clone()))?;
+        inner.registry.register(Box::new(inner.unreadable.clone()))?;
         inner.registry.register(Box::new(inner.leading.clone()))?;
         Ok(Self(Arc::new(inner)))
     }
@@ -83,8 +96,27 @@ impl Metrics {
         self.0.operation.with_label_values(&[cluster]).set(settled.into());
     }
 
+    /// A stored cluster does not read. How it is cannot be known then, and is not told.
+    pub fn unreadable(&self, cluster: &str, field: &str) {
+        self.forget(cluster);
+        self.0.unreadable.with_label_values(&[cluster, field]).set(1);
+        self.fields().insert(cluster.to_owned(), field.to_owned());
+    }
+
+    /// A stored cluster reads.
+    pub fn readable(&self, cluster: &str) {
+        if let Some(field) = self.fields().remove(cluster) {
+            let _ = self.0.unreadable.remove_label_values(&[cluster, &field]);
+        }
+    }
+
+    fn fields(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.fields.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A cluster is gone; its series go with it.
     pub fn forget(&self, cluster: &str) {
+        self.readable(cluster);
         // One that was never counted has none.
         let _ = self.0.available.remove_label_values(&[cluster]);
         let _ = self.0.operation.remove_label_values(&[cluster]);
