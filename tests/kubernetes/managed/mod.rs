@@ -3,6 +3,7 @@
 mod changes;
 mod life;
 mod repair;
+mod samples;
 mod watched;
 
 use crate::stage;
