@@ -1,5 +1,7 @@
 //! The charts: rendered by helm, if there is one; and what can be held against the operator without it.
 
+mod monitoring;
+
 use crate::crd::RaftCluster;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
