@@ -1,6 +1,7 @@
 //! Clusters that the operator takes care of: formed, grown, shrunk, upgraded, repaired, deleted, under load.
 
 mod changes;
+mod charted;
 mod life;
 mod repair;
 mod samples;
