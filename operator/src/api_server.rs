@@ -5,6 +5,8 @@
 //! * Creates, replaces, deletes, and patches. An apply is merged like any other patch.
 //! * Selectors are not looked at: a test stores what is selected and nothing else.
 
+use crate::calls::{Call, Counting};
+use crate::metrics::Metrics;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{Method, Request, Response, StatusCode, header};
@@ -14,11 +16,12 @@ use hyper::body::Frame;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tower::Layer;
 
 /// Whatever a test waits for comes within a second or two; this ends one that waits in vain.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +42,7 @@ struct State {
     objects: BTreeMap<Place, Value>,
     /// Every change, in order; a version is the number of changes before it.
     log: Vec<Change>,
+    calls: BTreeSet<Call>,
 }
 
 #[derive(Clone)]
@@ -86,15 +90,29 @@ impl ApiServer {
         Self(Arc::new(Inner { state: Mutex::default(), version: watch::Sender::new(0) }))
     }
 
-    /// A client of it.
-    pub(crate) fn client(&self) -> Client {
+    /// A client of it, whose calls are counted.
+    pub(crate) fn client(&self, metrics: &Metrics) -> Client {
         let server = self.clone();
-        Client::new(tower::service_fn(move |request| server.clone().answer(request)), "default")
+        let service = tower::service_fn(move |request| server.clone().answer(request));
+        Client::new(Counting(metrics.clone()).layer(service), "default")
+    }
+
+    /// The kinds of calls that were made.
+    pub(crate) fn calls(&self) -> BTreeSet<Call> {
+        self.state().calls.clone()
     }
 
     /// Stores an object under its path, whatever it is.
     pub(crate) fn put(&self, path: &str, object: Value) {
         let (place, _) = Place::of(path);
+        self.store(&place, object);
+    }
+
+    /// Merges into a stored object.
+    pub(crate) fn change(&self, path: &str, patch: Value) {
+        let (place, _) = Place::of(path);
+        let mut object = self.state().objects.get(&place).cloned().unwrap_or_default();
+        merge(&mut object, patch);
         self.store(&place, object);
     }
 
@@ -139,7 +157,19 @@ impl ApiServer {
         object
     }
 
+    fn delete(&self, place: &Place) -> Answer {
+        let mut state = self.state();
+        let Some(object) = state.objects.remove(place) else { return refused(StatusCode::NOT_FOUND) };
+        state.log.push(Change { place: place.clone(), kind: "DELETED", object });
+        let version = state.log.len();
+        drop(state);
+        self.0.version.send_replace(version);
+        said(&json!({ "apiVersion": "v1", "kind": "Status", "status": "Success" }))
+    }
+
     async fn answer(self, request: Request<Body>) -> Result<Answer, Infallible> {
+        let call = Call::of(&request);
+        self.state().calls.extend(call.clone());
         let (parts, body) = request.into_parts();
         let (place, subresource) = Place::of(parts.uri.path());
         let query = parts.uri.query().unwrap_or_default().to_owned();
@@ -156,10 +186,16 @@ impl ApiServer {
                 said(&self.store(&Place { name, ..place }, body))
             }
             (&Method::PATCH, _) => {
-                let mut object = self.state().objects.get(&place).cloned().unwrap_or_default();
+                let stored = self.state().objects.get(&place).cloned();
+                if stored.is_none() {
+                    // A real one asks for this permission, too, when what is applied is not there.
+                    self.state().calls.extend(call.map(|call| Call { verb: "create", ..call }));
+                }
+                let mut object = stored.unwrap_or_default();
                 merge(&mut object, body);
                 said(&self.store(&place, object))
             }
+            (&Method::DELETE, false) => self.delete(&place),
             (&Method::PUT, _) => {
                 let stored = self.state().objects.get(&place).cloned().unwrap_or_default();
                 let object = match subresource {

@@ -12,6 +12,7 @@
 //! * Status, conditions, events and metrics use the words of the plan.
 
 pub mod act;
+pub mod calls;
 pub mod certificate;
 pub mod children;
 pub mod context;

@@ -1,5 +1,6 @@
 //! What the operator counts.
 
+use crate::calls::Call;
 use plan::{Decision, Plan};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -20,6 +21,7 @@ struct Inner {
     passes: HistogramVec,
     failures: IntCounterVec,
     actions: IntCounterVec,
+    calls: IntCounterVec,
     available: IntGaugeVec,
     operation: IntGaugeVec,
     unreadable: IntGaugeVec,
@@ -46,6 +48,10 @@ impl Metrics {
                 Opts::new("quorate_operator_actions_total", "Steps that were taken."),
                 &["action", "result"],
             )?,
+            calls: IntCounterVec::new(
+                Opts::new("quorate_operator_api_requests_total", "Calls of the Kubernetes API."),
+                &["verb", "group", "resource"],
+            )?,
             available: IntGaugeVec::new(
                 Opts::new("quorate_operator_cluster_available", "1 while a leader hears its quorum."),
                 &["cluster"],
@@ -68,6 +74,7 @@ impl Metrics {
         inner.registry.register(Box::new(inner.passes.clone()))?;
         inner.registry.register(Box::new(inner.failures.clone()))?;
         inner.registry.register(Box::new(inner.actions.clone()))?;
+        inner.registry.register(Box::new(inner.calls.clone()))?;
         inner.registry.register(Box::new(inner.available.clone()))?;
         inner.registry.register(Box::new(inner.operation.clone()))?;
         inner.registry.register(Box::new(inner.unreadable.clone()))?;
@@ -87,6 +94,11 @@ impl Metrics {
     /// A step was taken, or was not.
     pub fn acted(&self, action: &str, done: bool) {
         self.0.actions.with_label_values(&[action, if done { "ok" } else { "error" }]).inc();
+    }
+
+    /// The API server is called.
+    pub fn called(&self, call: &Call) {
+        self.0.calls.with_label_values(&[call.verb, &call.group, &call.resource]).inc();
     }
 
     /// How a cluster is.

@@ -228,6 +228,10 @@ async fn say(context: &Context, about: &ObjectReference, type_: EventType, reaso
 }
 
 #[cfg(test)]
+#[path = "rest_tests.rs"]
+mod rest_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -48,9 +48,8 @@ pub struct Options {
 /// Works until it is told to stop, or until it loses the lease.
 ///
 /// # Errors
-/// The address cannot be bound, or metrics clash.
-pub async fn run(client: Client, options: Options, stop: CancellationToken) -> anyhow::Result<()> {
-    let metrics = Metrics::new()?;
+/// The address cannot be bound.
+pub async fn run(client: Client, options: Options, metrics: Metrics, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind(options.listen).await?;
     let pages = tokio::spawn(serve(listener, metrics.clone(), stop.clone()));
     let (held, elected) = elect(&client, &options, &metrics, &stop);
@@ -127,6 +126,9 @@ fn cluster_of<K: Resource>(object: &K) -> Option<ObjectRef<Told>> {
     Some(ObjectRef::new(cluster).within(&object.namespace()?))
 }
 
+#[cfg(test)]
+#[path = "permission_tests.rs"]
+mod permission_tests;
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;

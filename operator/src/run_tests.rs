@@ -16,8 +16,8 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(server: &ApiServer) -> Self {
-        let (client, stop, metrics) =
-            (server.client(), CancellationToken::new(), Metrics::new().expect("one name each"));
+        let (stop, metrics) = (CancellationToken::new(), Metrics::new().expect("one name each"));
+        let client = server.client(&metrics);
         let reporter = Reporter { controller: "test".into(), instance: None };
         let recorder = Recorder::new(client.clone(), reporter);
         let settings = Settings { image: "quorate".into() };
