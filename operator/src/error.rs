@@ -2,6 +2,7 @@
 
 use crate::crd::TextError;
 use crate::member::CallError;
+use crate::stored::Unreadable;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum OperatorError {
     /// A member refused or did not answer.
     #[error("a member: {0}")]
     Member(#[from] CallError),
+    /// The cluster is stored in a shape that this operator does not know.
+    #[error("the stored object does not read: {0}")]
+    Unreadable(#[from] Unreadable),
     /// The spec holds a text that does not read.
     #[error("the spec: {0}")]
     Spec(#[from] TextError),
@@ -47,6 +51,7 @@ impl OperatorError {
         match self {
             Self::Kube(_) => "ApiServer",
             Self::Member(_) => "Member",
+            Self::Unreadable(_) => "Unreadable",
             Self::Spec(_) => "InvalidSpec",
             Self::Secret { .. } => "InvalidSecret",
             Self::Certificate(_) => "Certificate",

@@ -12,6 +12,7 @@
 //! * Status, conditions, events and metrics use the words of the plan.
 
 pub mod act;
+pub mod calls;
 pub mod certificate;
 pub mod children;
 pub mod context;
@@ -25,7 +26,10 @@ pub mod reconcile;
 pub mod run;
 pub mod serve;
 pub mod status;
+pub mod stored;
 pub mod wanted;
 
+#[cfg(test)]
+mod api_server;
 #[cfg(test)]
 mod chart_tests;

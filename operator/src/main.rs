@@ -2,7 +2,9 @@
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use quorate_operator::calls::connect;
 use quorate_operator::crd::crd_yaml;
+use quorate_operator::metrics::Metrics;
 use quorate_operator::run::{Options, run};
 use std::net::SocketAddr;
 use tokio::signal::unix::{SignalKind, signal};
@@ -76,7 +78,8 @@ async fn work(arguments: RunArguments) -> anyhow::Result<()> {
         }
         told.cancel();
     });
-    let client = kube::Client::try_default().await.context("the way to the API server")?;
+    let metrics = Metrics::new()?;
+    let client = connect(&metrics).await?;
     let given = |text: String| (!text.is_empty()).then_some(text);
     let options = Options {
         namespace: given(arguments.watch_namespace),
@@ -85,5 +88,5 @@ async fn work(arguments: RunArguments) -> anyhow::Result<()> {
         listen: arguments.listen,
         image: arguments.member_image,
     };
-    run(client, options, stop).await
+    run(client, options, metrics, stop).await
 }

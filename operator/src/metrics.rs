@@ -1,10 +1,12 @@
 //! What the operator counts.
 
+use crate::calls::Call;
 use plan::{Decision, Plan};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// From a look that finds nothing to one that waits for a transfer of leadership.
@@ -19,8 +21,12 @@ struct Inner {
     passes: HistogramVec,
     failures: IntCounterVec,
     actions: IntCounterVec,
+    calls: IntCounterVec,
     available: IntGaugeVec,
     operation: IntGaugeVec,
+    unreadable: IntGaugeVec,
+    /// The field that does not read, by cluster: its series goes when another one takes its place.
+    fields: Mutex<BTreeMap<String, String>>,
     leading: IntGauge,
 }
 
@@ -42,6 +48,10 @@ impl Metrics {
                 Opts::new("quorate_operator_actions_total", "Steps that were taken."),
                 &["action", "result"],
             )?,
+            calls: IntCounterVec::new(
+                Opts::new("quorate_operator_api_requests_total", "Calls of the Kubernetes API."),
+                &["verb", "group", "resource"],
+            )?,
             available: IntGaugeVec::new(
                 Opts::new("quorate_operator_cluster_available", "1 while a leader hears its quorum."),
                 &["cluster"],
@@ -50,14 +60,24 @@ impl Metrics {
                 Opts::new("quorate_operator_cluster_settled", "1 while a cluster is as asked for."),
                 &["cluster"],
             )?,
+            unreadable: IntGaugeVec::new(
+                Opts::new(
+                    "quorate_operator_cluster_unreadable",
+                    "1 while a stored cluster does not read, by its field.",
+                ),
+                &["cluster", "field"],
+            )?,
+            fields: Mutex::default(),
             leading: IntGauge::new("quorate_operator_leader", "1 while this operator holds the lease.")?,
             registry,
         };
         inner.registry.register(Box::new(inner.passes.clone()))?;
         inner.registry.register(Box::new(inner.failures.clone()))?;
         inner.registry.register(Box::new(inner.actions.clone()))?;
+        inner.registry.register(Box::new(inner.calls.clone()))?;
         inner.registry.register(Box::new(inner.available.clone()))?;
         inner.registry.register(Box::new(inner.operation.clone()))?;
+        inner.registry.register(Box::new(inner.unreadable.clone()))?;
         inner.registry.register(Box::new(inner.leading.clone()))?;
         Ok(Self(Arc::new(inner)))
     }
@@ -76,6 +96,11 @@ impl Metrics {
         self.0.actions.with_label_values(&[action, if done { "ok" } else { "error" }]).inc();
     }
 
+    /// The API server is called.
+    pub fn called(&self, call: &Call) {
+        self.0.calls.with_label_values(&[call.verb, &call.group, &call.resource]).inc();
+    }
+
     /// How a cluster is.
     pub fn planned(&self, cluster: &str, planned: &Plan, available: bool) {
         let settled = matches!(planned.decision, Decision::Settled);
@@ -83,8 +108,27 @@ impl Metrics {
         self.0.operation.with_label_values(&[cluster]).set(settled.into());
     }
 
+    /// A stored cluster does not read. How it is cannot be known then, and is not told.
+    pub fn unreadable(&self, cluster: &str, field: &str) {
+        self.forget(cluster);
+        self.0.unreadable.with_label_values(&[cluster, field]).set(1);
+        self.fields().insert(cluster.to_owned(), field.to_owned());
+    }
+
+    /// A stored cluster reads.
+    pub fn readable(&self, cluster: &str) {
+        if let Some(field) = self.fields().remove(cluster) {
+            let _ = self.0.unreadable.remove_label_values(&[cluster, &field]);
+        }
+    }
+
+    fn fields(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.fields.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A cluster is gone; its series go with it.
     pub fn forget(&self, cluster: &str) {
+        self.readable(cluster);
         // One that was never counted has none.
         let _ = self.0.available.remove_label_values(&[cluster]);
         let _ = self.0.operation.remove_label_values(&[cluster]);

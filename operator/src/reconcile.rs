@@ -7,6 +7,8 @@ use crate::crd::{RaftCluster, RaftClusterStatus};
 use crate::error::OperatorError;
 use crate::look::{Look, look};
 use crate::status::{status, words};
+use crate::stored::{Told, stored};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::PostParams;
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::events::{Event, EventType};
@@ -25,7 +27,7 @@ const FAILED_FIRST: Duration = Duration::from_secs(1);
 const FAILED_MAX: Duration = Duration::from_secs(60);
 
 /// The name under which a cluster is kept.
-fn key(cluster: &RaftCluster) -> String {
+fn key(cluster: &impl ResourceExt) -> String {
     format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any())
 }
 
@@ -33,12 +35,12 @@ fn key(cluster: &RaftCluster) -> String {
 ///
 /// # Errors
 /// Something was not done. It is tried again, later and later.
-pub async fn reconcile(cluster: Arc<RaftCluster>, context: Arc<Context>) -> Result<Requeue, OperatorError> {
+pub async fn reconcile(cluster: Arc<Told>, context: Arc<Context>) -> Result<Requeue, OperatorError> {
     if !context.lease.is_held() {
         return Ok(Requeue::requeue(SOON));
     }
     let began = Instant::now();
-    let key = key(&cluster);
+    let key = key(cluster.as_ref());
     let kept = context.kept(&key);
     let mut kept = kept.lock().await;
     // On the heap: it holds everything of a look.
@@ -58,7 +60,8 @@ pub async fn reconcile(cluster: Arc<RaftCluster>, context: Arc<Context>) -> Resu
             kept.failures = kept.failures.saturating_add(1);
             kept.failed(error);
             tracing::warn!(cluster = key, %error, failures = kept.failures, "not done");
-            say(&context, &cluster, EventType::Warning, error.code(), "Reconcile", &error.to_string()).await;
+            let about = cluster.object_ref(&());
+            say(&context, &about, EventType::Warning, error.code(), "Reconcile", &error.to_string()).await;
         }
     }
     done.map(|passed| match passed {
@@ -70,7 +73,7 @@ pub async fn reconcile(cluster: Arc<RaftCluster>, context: Arc<Context>) -> Resu
 
 /// How long to wait after a failure.
 #[must_use]
-pub fn after_failure(cluster: &RaftCluster, context: &Context) -> Requeue {
+pub fn after_failure(cluster: &Told, context: &Context) -> Requeue {
     let kept = context.kept(&key(cluster));
     let failures = kept.try_lock().map_or(1, |kept| kept.failures);
     Requeue::requeue(backoff(failures))
@@ -87,12 +90,10 @@ enum Passed {
     UnderWay,
 }
 
-async fn pass(context: &Context, kept: &mut Kept, cluster: &RaftCluster) -> Result<Passed, OperatorError> {
-    let names = Names::of(cluster);
+async fn pass(context: &Context, kept: &mut Kept, told: &Told) -> Result<Passed, OperatorError> {
     // What woke us may be old.
-    let Some(cluster) = context.api::<RaftCluster>(&names.namespace).get_opt(&names.cluster).await? else {
-        return Ok(Passed::Gone);
-    };
+    let Some(cluster) = read(context, told).await? else { return Ok(Passed::Gone) };
+    let names = Names::of(&cluster);
     let deleting = cluster.metadata.deletion_timestamp.is_some();
     let held = cluster.finalizers().iter().any(|name| name == FINALIZER);
     if deleting && !held {
@@ -120,6 +121,17 @@ async fn pass(context: &Context, kept: &mut Kept, cluster: &RaftCluster) -> Resu
         Decision::Wait(Reason::Paused | Reason::Hibernated) if !changed => Ok(Passed::AtRest),
         Decision::Settled | Decision::Wait(_) => Ok(Passed::UnderWay),
     }
+}
+
+/// The cluster as it is stored now. One that does not read waits for somebody to change it, and costs the others nothing.
+async fn read(context: &Context, told: &Told) -> Result<Option<RaftCluster>, OperatorError> {
+    let stored = stored(context, &told.namespace().unwrap_or_default(), &told.name_any()).await;
+    match &stored {
+        Err(OperatorError::Unreadable(what)) => context.metrics.unreadable(&key(told), &what.field),
+        Ok(Some(_)) => context.metrics.readable(&key(told)),
+        Ok(None) | Err(_) => {}
+    }
+    stored
 }
 
 /// What was begun is written before it is done, and against the version that was read: whoever has looked at an older
@@ -153,7 +165,7 @@ async fn step(
     let done = act(context, kept, &look, action).await;
     context.metrics.acted(action.name(), done.is_ok());
     if done.is_ok() && *action != Action::Apply && *action != Action::Release {
-        say(context, &look.cluster, EventType::Normal, action.name(), action.name(), &format!("{action:?}")).await;
+        say(context, &about(&look), EventType::Normal, action.name(), action.name(), &format!("{action:?}")).await;
     }
     done
 }
@@ -164,11 +176,11 @@ async fn announce(context: &Context, look: &Look, planned: &Plan) {
     if before != after {
         if let Some(done) = before.as_ref().filter(|_| after.is_none()) {
             let note = format!("{} at place {} is done", done.kind.name(), done.kind.ordinal());
-            say(context, &look.cluster, EventType::Normal, "OperationDone", done.kind.name(), &note).await;
+            say(context, &about(look), EventType::Normal, "OperationDone", done.kind.name(), &note).await;
         }
         if let Some(begun) = after {
             let note = format!("{} at place {} begins", begun.kind.name(), begun.kind.ordinal());
-            say(context, &look.cluster, EventType::Normal, "OperationBegun", begun.kind.name(), &note).await;
+            say(context, &about(look), EventType::Normal, "OperationBegun", begun.kind.name(), &note).await;
         }
     }
     let before = look.cluster.status.as_ref().and_then(reason_of);
@@ -176,7 +188,7 @@ async fn announce(context: &Context, look: &Look, planned: &Plan) {
         && before.as_deref() != Some(reason.name())
         && is_trouble(reason)
     {
-        say(context, &look.cluster, EventType::Warning, reason.name(), "Wait", &words(reason)).await;
+        say(context, &about(look), EventType::Warning, reason.name(), "Wait", &words(reason)).await;
     }
 }
 
@@ -197,8 +209,12 @@ fn is_trouble(reason: &Reason) -> bool {
     )
 }
 
+fn about(look: &Look) -> ObjectReference {
+    look.cluster.object_ref(&())
+}
+
 /// An event that cannot be written is no reason to stop.
-async fn say(context: &Context, cluster: &RaftCluster, type_: EventType, reason: &str, action: &str, note: &str) {
+async fn say(context: &Context, about: &ObjectReference, type_: EventType, reason: &str, action: &str, note: &str) {
     let event = Event {
         type_,
         reason: reason.into(),
@@ -206,10 +222,14 @@ async fn say(context: &Context, cluster: &RaftCluster, type_: EventType, reason:
         action: action.into(),
         secondary: None,
     };
-    if let Err(error) = context.recorder.publish(&event, &cluster.object_ref(&())).await {
+    if let Err(error) = context.recorder.publish(&event, about).await {
         tracing::warn!(%error, reason, "no event");
     }
 }
+
+#[cfg(test)]
+#[path = "rest_tests.rs"]
+mod rest_tests;
 
 #[cfg(test)]
 mod tests {

@@ -2,11 +2,11 @@
 
 use crate::children::{LABEL_CLUSTER, LABEL_MANAGED_BY, MANAGED_BY};
 use crate::context::{Context, Settings};
-use crate::crd::RaftCluster;
 use crate::lease::{Elector, Held};
 use crate::metrics::Metrics;
 use crate::reconcile::{after_failure, reconcile};
 use crate::serve::serve;
+use crate::stored::Told;
 use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -48,9 +48,8 @@ pub struct Options {
 /// Works until it is told to stop, or until it loses the lease.
 ///
 /// # Errors
-/// The address cannot be bound, or metrics clash.
-pub async fn run(client: Client, options: Options, stop: CancellationToken) -> anyhow::Result<()> {
-    let metrics = Metrics::new()?;
+/// The address cannot be bound.
+pub async fn run(client: Client, options: Options, metrics: Metrics, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind(options.listen).await?;
     let pages = tokio::spawn(serve(listener, metrics.clone(), stop.clone()));
     let (held, elected) = elect(&client, &options, &metrics, &stop);
@@ -93,8 +92,7 @@ async fn control(client: &Client, namespace: Option<&str>, context: Arc<Context>
     let members = watcher::Config::default().labels(LABEL_CLUSTER);
     let stopped = stop.clone();
     let config = Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY);
-    // One stored object that does not read disturbs the watch of all: the CRD's schema and rules keep such objects out.
-    Controller::new(api::<RaftCluster>(client, namespace), watcher::Config::default())
+    Controller::new(api::<Told>(client, namespace), watcher::Config::default())
         .with_config(config)
         .owns(api::<StatefulSet>(client, namespace), ours.clone())
         .owns(api::<Service>(client, namespace), ours.clone())
@@ -123,7 +121,14 @@ where
 }
 
 /// Pods belong to a set and claims to nobody: both say by a label whose they are.
-fn cluster_of<K: Resource>(object: &K) -> Option<ObjectRef<RaftCluster>> {
+fn cluster_of<K: Resource>(object: &K) -> Option<ObjectRef<Told>> {
     let cluster = object.labels().get(LABEL_CLUSTER)?;
     Some(ObjectRef::new(cluster).within(&object.namespace()?))
 }
+
+#[cfg(test)]
+#[path = "permission_tests.rs"]
+mod permission_tests;
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ mod files;
 mod member;
 mod monitoring;
 mod operator;
+mod samples;
 mod security;
 
 use anyhow::{Context, Result, ensure};

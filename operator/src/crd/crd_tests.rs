@@ -9,7 +9,7 @@ use std::path::Path;
 /// Clients that apply keep the whole object in an annotation, which holds 256 KiB; ours leaves room.
 const CRD_BYTES_MAX: usize = 100_000;
 
-fn schema<K: CustomResourceExt>() -> Value {
+pub(super) fn schema<K: CustomResourceExt>() -> Value {
     let crd = serde_json::to_value(K::crd()).expect("it serializes");
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
@@ -23,7 +23,7 @@ fn named(name: &str, spec: &Value) -> Value {
 }
 
 /// What the API server's rules say of an object, or of a change from an older one.
-fn said<K: CustomResourceExt>(object: &Value, old: Option<&Value>) -> Vec<String> {
+pub(super) fn said<K: CustomResourceExt>(object: &Value, old: Option<&Value>) -> Vec<String> {
     match Validator::new().validate(&schema::<K>(), object, old) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.as_slice().iter().map(|error| error.message.clone()).collect(),

@@ -37,3 +37,5 @@ pub use tls::{CertificateSource, SelfSigned, Tls};
 
 #[cfg(test)]
 mod crd_tests;
+#[cfg(test)]
+mod sample_tests;

@@ -38,7 +38,7 @@ const REST: Duration = Duration::from_millis(25);
 /// The operator, as long as it is kept.
 #[derive(Debug)]
 pub struct Operator {
-    _private: (),
+    member: String,
 }
 
 impl Operator {
@@ -66,7 +66,13 @@ impl Operator {
         ]);
         set.iter().for_each(|value| arguments.extend(["--set-string", value]));
         run("helm", &arguments)?;
-        Ok(Self { _private: () })
+        Ok(Self { member: member.to_owned() })
+    }
+
+    /// The members' image, without a tag.
+    #[must_use]
+    pub fn member_image(&self) -> &str {
+        &self.member
     }
 
     /// Kills every process of the operator without a word; its deployment starts another.

@@ -1,8 +1,10 @@
 //! Clusters that the operator takes care of: formed, grown, shrunk, upgraded, repaired, deleted, under load.
 
 mod changes;
+mod charted;
 mod life;
 mod repair;
+mod samples;
 mod watched;
 
 use crate::stage;

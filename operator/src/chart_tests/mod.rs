@@ -1,5 +1,8 @@
 //! The charts: rendered by helm, if there is one; and what can be held against the operator without it.
 
+mod monitoring;
+mod served;
+
 use crate::crd::RaftCluster;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -40,7 +43,8 @@ fn render(helm: &Path, name: &str, values: &[&str]) -> Result<Vec<Value>> {
     // A helm that was built as a module takes a cluster of 1.20 for granted, which the charts refuse.
     command.args(["template", "release", "--namespace", "ns", "--kube-version", "1.33"]).arg(chart(name));
     for value in values {
-        command.args(["--set", value]);
+        let how = if value.contains("={") { "--set-json" } else { "--set" };
+        command.args([how, value]);
     }
     let output = command.output().context("run helm")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
