@@ -75,8 +75,9 @@ pub(super) fn write(page: &mut Page, followers: &[FollowerStatus], members: &Mem
     let rejections = followers.iter().map(|follower| (who(follower), as_f64(follower.rejections))).collect();
     page.counters("quorate_follower_rejections_total", "Appends the follower refused.", &WHO, rejections);
     let resets = followers.iter().flat_map(|follower| {
-        let resets = follower.resets.iter();
-        resets.map(move |(why, count)| (with(follower, reason(*why)), as_f64(*count)))
+        // From the first page on: a series that begins with its first reset hides that one from every rate.
+        let count = |why| follower.resets.get(&why).copied().unwrap_or_default();
+        StateReason::RESETS.map(|why| (with(follower, reason(why)), as_f64(count(why))))
     });
     let help = "How often the stream fell back, by reason.";
     page.counters("quorate_stream_resets_total", help, &["member", "name", "reason"], resets.collect());

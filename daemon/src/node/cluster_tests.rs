@@ -281,6 +281,12 @@ async fn the_leader_shows_every_followers_lag_until_it_has_left() {
     let behind: u64 = lag(id).await.expect("a follower that is away is shown").parse().unwrap();
     assert!(behind >= 1, "{behind}");
     assert_eq!(lag(leading.handle().identity().member).await, None, "the leader is no follower");
+    let page = metrics::gather(leading.handle(), &registry).await.unwrap();
+    for reason in ["rejected", "disconnected", "stalled", "log_compacted", "log_unreadable", "regressed"] {
+        let begins = |line: &&str| line.starts_with("quorate_stream_resets_total{");
+        let named = page.lines().filter(begins).filter(|line| line.contains(&format!("reason=\"{reason}\"")));
+        assert_eq!(named.count(), 2, "{reason} has a series for each follower, whether it came about or not:\n{page}");
+    }
 
     leading.handle().change_membership(None, vec![Change::Remove(id)]).await.unwrap();
     assert_eq!(lag(id).await, None, "one page after it has left its series are gone");

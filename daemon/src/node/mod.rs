@@ -17,6 +17,7 @@ mod completion;
 mod ending;
 mod failure;
 mod follow;
+mod foreign;
 mod handle;
 mod inbox;
 mod inspect;

@@ -33,6 +33,7 @@ impl Node {
             let through = last.index();
             self.spans.committed(through, self.now.mono, &self.stages);
             self.waiters.trace_all(|trace| trace.committed(through));
+            self.foreign.committed(through);
             self.applying.apply(&mut out.apply);
         }
         for ask in out.log_reads.drain(..) {
@@ -61,9 +62,7 @@ impl Node {
     fn on_answer(&mut self, answer: Answer) {
         match answer {
             Answer::Proposed(Token(token), result) if token >= PEER_TOKENS => {
-                if let Err(error) = result {
-                    self.refuse_peer_command(token - PEER_TOKENS, error);
-                }
+                self.on_peer_command(token - PEER_TOKENS, result);
             }
             Answer::Proposed(Token(sequence), result) => self.on_proposed(sequence, result),
             Answer::Read(token, result) => {
@@ -95,16 +94,14 @@ impl Node {
         }
     }
 
-    fn refuse_peer_command(&mut self, at: u64, error: ProposeError) {
-        let reason = match error {
-            ProposeError::Busy => NotTakenReason::Busy,
-            ProposeError::DiskFull => NotTakenReason::NoSpace,
-            ProposeError::NotLeader { .. } | ProposeError::Transferring | ProposeError::NoQuorum => {
-                NotTakenReason::NotLeader
+    fn on_peer_command(&mut self, at: u64, result: Result<LogId, ProposeError>) {
+        match result {
+            Ok(id) => self.foreign.appended(at, id.index, self.last_io),
+            Err(ProposeError::Busy) => self.foreign.refused(at, NotTakenReason::Busy),
+            Err(ProposeError::DiskFull) => self.foreign.refused(at, NotTakenReason::NoSpace),
+            Err(ProposeError::NotLeader { .. } | ProposeError::Transferring | ProposeError::NoQuorum) => {
+                self.foreign.refused(at, NotTakenReason::NotLeader);
             }
-        };
-        if let Some(sequence) = usize::try_from(at).ok().and_then(|at| self.peer_batch.get(at)) {
-            self.not_taken.entry(reason).or_default().push(*sequence);
         }
     }
 
@@ -167,6 +164,7 @@ impl Node {
     fn leader_changed(&mut self) {
         self.leader_changes += 1;
         self.waiters.leader_changed();
+        self.foreign.leader_changed();
         self.paused_until = None;
     }
 }

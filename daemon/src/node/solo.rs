@@ -4,18 +4,19 @@
 use super::inbox::Batch;
 use super::request::{CallRequest, Question};
 use super::shared::{Configured, Shared};
-use super::{Applied, ChangeFailure, Handle, Inbox, Inspection, TransferFailure};
+use super::{Applied, ChangeFailure, Handle, Inbox, Inspection, ProposeFailure, TransferFailure};
 use crate::bootstrap::{ClusterId, Identity, NodeInfo, StorageId};
 use mvcc::{Apply, Body, Command, MemoryBackend, PublishedMember, Store};
 use raft::{Brief, Change, Index, LogId, MemberId, Membership, RoleName, SnapshotPoint, Term, TransferError};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The member, and the hand of the test on it.
 #[derive(Clone)]
 pub(crate) struct Solo {
     shared: Arc<Shared>,
     brief: Arc<Mutex<Brief>>,
+    refusals: Arc<Mutex<VecDeque<ProposeFailure>>>,
 }
 
 /// Its id.
@@ -44,7 +45,7 @@ impl Solo {
             commit: Index(1),
             applied: Index(1),
         };
-        let solo = Self { shared, brief: Arc::new(Mutex::new(brief)) };
+        let solo = Self { shared, brief: Arc::new(Mutex::new(brief)), refusals: Arc::default() };
         solo.change(|_| {});
         solo.configure(BTreeMap::from([(MemberId(MEMBER), (info("http://127.0.0.1:2380"), false))]));
         let turns = solo.clone();
@@ -63,6 +64,20 @@ impl Solo {
         self.shared.publish(&brief);
     }
 
+    /// Lets one more command that comes end so, without being applied.
+    pub(crate) fn refuse(&self, failure: ProposeFailure) {
+        self.refusals().push_back(failure);
+    }
+
+    /// Ends the member: nothing is taken any more.
+    pub(crate) fn stop(&self) {
+        self.shared.inbox().close();
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, VecDeque<ProposeFailure>> {
+        self.refusals.lock().expect("tests do not panic here")
+    }
+
     /// Tells the members; this one has published its name.
     fn configure(&self, members: BTreeMap<MemberId, (NodeInfo, bool)>) {
         let configured = Configured { at: Index(1), committed: true, members, ..Configured::default() };
@@ -76,9 +91,9 @@ impl Solo {
         loop {
             inbox.take(&mut batch).await;
             for request in batch.proposals.drain(..) {
+                let refusal = self.refusals().pop_front();
                 let command = Command::decode(&request.payload).expect("encoded by the handle");
-                let applied = self.apply(store, &command);
-                request.reply.send(Ok(applied)).ok();
+                request.reply.send(refusal.map_or_else(|| Ok(self.apply(store, &command)), Err)).ok();
             }
             for read in batch.reads.drain(..) {
                 read.send(Ok(())).ok();

@@ -5,6 +5,7 @@ use super::calls::Calls;
 use super::clock::Clock;
 use super::completion::Completion;
 use super::follow::{Company, known_cluster};
+use super::foreign::Foreign;
 use super::log::{DiskLog, Telling};
 use super::reads::Reads;
 use super::retention::Retention;
@@ -386,8 +387,7 @@ impl Engine {
             waiters: Waiters::default(),
             reads: Reads::default(),
             calls: Calls::default(),
-            peer_batch: Vec::new(),
-            not_taken: std::collections::BTreeMap::new(),
+            foreign: Foreign::default(),
             paused_until: None,
             request_timeout: REQUEST_TIMEOUT + 2 * settings.timing.election,
             membership_changed: false,

@@ -1,8 +1,12 @@
 //! The way of one write as spans, for client requests that are traced: queue, replicate, fsync, commit, apply, reply.
 //!
+//! A write that is forwarded has spans at both members: the leader's begin under the `forward` of the member that was
+//! asked, whose `reply` is the last of the trace.
+//!
 //! The spans have a level and a target that no log takes, so without a collector of traces they are switched off where
 //! they stand, and a write carries an empty pointer. So does one whose request is not among those that are kept.
 
+use crate::telemetry::TraceContext;
 use raft::{Index, IoId};
 use tracing::{Level, Span, span_enabled, trace_span};
 
@@ -32,9 +36,22 @@ impl Trace {
         Some(Box::new(Self { propose, stage: Some(stage), fsync: None, index: None }))
     }
 
-    /// It goes to the leader, which is another member.
-    pub(super) fn forwarded(&mut self) {
-        self.stage = Some(trace_span!(target: TRACE_TARGET, parent: &self.propose, "forward"));
+    /// For a write that another member forwards under this span: nothing unless this member takes traces as well.
+    pub(super) fn received(bytes: usize, caller: TraceContext) -> Option<Box<Self>> {
+        if !span_enabled!(target: TRACE_TARGET, Level::TRACE) {
+            return None;
+        }
+        let propose = trace_span!(target: TRACE_TARGET, parent: None, "propose", bytes);
+        caller.adopt(&propose);
+        Some(Box::new(Self { propose, stage: None, fsync: None, index: None }))
+    }
+
+    /// It goes to the leader, which is another member. What that one is told of the span, if it is kept.
+    pub(super) fn forwarded(&mut self) -> Option<TraceContext> {
+        let forward = trace_span!(target: TRACE_TARGET, parent: &self.propose, "forward");
+        let told = TraceContext::of(&forward);
+        self.stage = Some(forward);
+        told
     }
 
     /// This member has appended it: it is on its way to the followers and, in write `io`, to the disk.
@@ -67,6 +84,7 @@ impl Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::TRACE_CONTEXT_BYTES;
     use std::sync::{Arc, Mutex};
     use tracing::span::{Attributes, Id};
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -94,6 +112,32 @@ mod tests {
             assert!(Trace::begin(1).is_none(), "it belongs to no request that is traced");
         });
         assert_eq!(*seen.0.lock().unwrap(), <[String; 0]>::default(), "no span was made");
+    }
+
+    #[test]
+    fn a_write_that_was_forwarded_has_the_leader_s_stages_and_no_reply() {
+        let seen = Seen::default();
+        tracing::subscriber::with_default(Registry::default().with(seen.clone()), || {
+            let caller = TraceContext::from_bytes([1; TRACE_CONTEXT_BYTES]).expect("it names a span");
+            let mut trace = Trace::received(1, caller).expect("traces are taken");
+            trace.appended(Index(7), IoId(3));
+            trace.persisted(IoId(3));
+            trace.committed(Index(7));
+            drop(trace);
+        });
+        let expected = [
+            "+propose",
+            "+fsync",
+            "+replicate",
+            "-fsync",
+            "+commit",
+            "-commit",
+            "+apply",
+            "-replicate",
+            "-apply",
+            "-propose",
+        ];
+        assert_eq!(*seen.0.lock().unwrap(), expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::calls::{Caller, Calls};
 use super::clock::Clock;
 use super::completion::Completion;
 use super::follow::{Company, Departure};
+use super::foreign::Foreign;
 use super::inbox::Batch;
 use super::log::DiskLog;
 use super::perform::PEER_TOKENS;
@@ -61,9 +62,7 @@ pub(super) struct Node {
     pub(super) waiters: Waiters,
     pub(super) reads: Reads,
     pub(super) calls: Calls,
-    /// The commands of a peer that are being proposed in this step.
-    pub(super) peer_batch: Vec<u64>,
-    pub(super) not_taken: BTreeMap<NotTakenReason, Vec<u64>>,
+    pub(super) foreign: Foreign,
     /// Nothing is offered again before this.
     pub(super) paused_until: Option<Time>,
     pub(super) sweep_at: Time,
@@ -175,6 +174,7 @@ impl Node {
         match completion {
             Completion::Persisted(io) => {
                 self.waiters.trace_all(|trace| trace.persisted(io));
+                self.foreign.persisted(io);
                 self.persisted_io = io;
                 self.step(Input::Persisted(io));
                 self.log.drain();
@@ -184,6 +184,7 @@ impl Node {
                     self.waiters.finish(outcome.sequence, outcome.applied);
                 }
                 self.waiters.applied(term);
+                self.foreign.applied(through);
                 self.reads.applied(through);
                 self.spans.applied(through, self.now.mono, &self.stages);
                 self.step(Input::Applied(through));
@@ -312,13 +313,16 @@ impl Node {
     fn forward_held(&mut self, leader: MemberId, term: Term) {
         while self.waiters.has_held() {
             let taken = self.waiters.take_held(BATCH_BYTES_MAX);
-            let commands: Vec<Forwarded> =
-                taken.into_iter().map(|(sequence, command)| Forwarded { sequence, command }).collect();
+            let waiters = &mut self.waiters;
+            let forwarded = |(sequence, command)| {
+                let trace = waiters.trace(sequence, Trace::forwarded).flatten();
+                Forwarded { sequence, command, trace }
+            };
+            let commands: Vec<Forwarded> = taken.into_iter().map(forwarded).collect();
             let sent = !commands.is_empty() && self.peers.forward(leader, term, &commands);
             let place = if sent { Place::With(leader, term) } else { Place::Held };
             for forwarded in &commands {
                 self.waiters.moved(forwarded.sequence, place);
-                self.waiters.trace(forwarded.sequence, Trace::forwarded);
             }
             if !sent {
                 return self.pause();
@@ -345,18 +349,20 @@ impl Node {
     // What peers ask.
 
     fn on_forwarded(&mut self, peer: MemberId, term: Term, commands: Vec<Forwarded>) {
-        let (sequences, payloads): (Vec<u64>, Vec<Bytes>) =
-            commands.into_iter().map(|forwarded| (forwarded.sequence, forwarded.command)).unzip();
+        let none_taken = |reason| {
+            let sequences = commands.iter().map(|forwarded| forwarded.sequence).collect();
+            BTreeMap::from([(reason, sequences)])
+        };
         if self.is_overloaded() {
-            return self.tell_not_taken(peer, term, BTreeMap::from([(NotTakenReason::Busy, sequences)]));
+            return self.tell_not_taken(peer, term, none_taken(NotTakenReason::Busy));
         }
         // Its origin counts on this: see the waiters.
         if term != self.raft.brief().term {
-            return self.tell_not_taken(peer, term, BTreeMap::from([(NotTakenReason::NotLeader, sequences)]));
+            return self.tell_not_taken(peer, term, none_taken(NotTakenReason::NotLeader));
         }
-        self.peer_batch = sequences;
+        let payloads = self.foreign.begin(commands);
         self.propose((PEER_TOKENS..).zip(payloads));
-        let not_taken = std::mem::take(&mut self.not_taken);
+        let not_taken = self.foreign.not_taken();
         self.tell_not_taken(peer, term, not_taken);
     }
 

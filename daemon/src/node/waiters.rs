@@ -114,11 +114,9 @@ impl Waiters {
         }
     }
 
-    /// Tells the spans of one request what has become of it.
-    pub(super) fn trace(&mut self, sequence: u64, tell: impl FnOnce(&mut Trace)) {
-        if let Some(trace) = self.waiting.get_mut(&sequence).and_then(|waiter| waiter.trace.as_mut()) {
-            tell(trace);
-        }
+    /// Tells the spans of one request, if it is traced, what has become of it.
+    pub(super) fn trace<T>(&mut self, sequence: u64, tell: impl FnOnce(&mut Trace) -> T) -> Option<T> {
+        self.waiting.get_mut(&sequence)?.trace.as_mut().map(|trace| tell(trace))
     }
 
     /// Tells the spans of all requests that are traced.

@@ -4,11 +4,13 @@
 //! * Traces are best effort. A collector that is slow or gone costs lost spans and a warning, and at the end at most
 //!   [`TRACES_FLUSH_TIMEOUT`].
 
+mod context;
 mod line;
 mod log;
 mod otlp;
 mod request;
 
+pub use context::{TRACE_CONTEXT_BYTES, TraceContext};
 pub use request::request;
 
 use crate::config::settings::{Log, Tracing};

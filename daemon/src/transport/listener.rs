@@ -271,7 +271,7 @@ impl Reader<'_> {
                 PeerEvent::Message(envelope)
             }
             FrameKind::Forward => {
-                let (term, commands) = take_forward(frame.head)?;
+                let (term, commands) = take_forward(frame)?;
                 PeerEvent::Forwarded { peer, term, commands }
             }
             FrameKind::ForwardRefused => PeerEvent::NotTaken { peer, not_taken: take_not_taken(frame.head)? },

@@ -89,9 +89,23 @@ impl Outbox {
         })
     }
 
-    /// Queues any other frame, whose head `write` appends.
+    /// Queues any other frame, whose head `write` appends: about so many bytes of it.
     pub(super) fn frame(&self, kind: FrameKind, bytes: usize, write: impl FnOnce(&mut BytesMut)) -> Queued {
-        self.push(bytes, |inner| put_frame(&mut inner.tail, kind, 0, write))
+        self.frame_before(kind, bytes, write, &[])
+    }
+
+    /// The same, with this behind the head.
+    pub(super) fn frame_before(
+        &self,
+        kind: FrameKind,
+        bytes: usize,
+        write: impl FnOnce(&mut BytesMut),
+        records: &[u8],
+    ) -> Queued {
+        self.push(bytes + records.len(), |inner| {
+            put_frame(&mut inner.tail, kind, records.len(), write);
+            inner.tail.extend_from_slice(records);
+        })
     }
 
     /// Waits for something to write and takes all of it. None once a frame has not fitted.

@@ -2,10 +2,10 @@
 
 use super::Local;
 use super::call::{Call, CallReply, put_call, put_reply};
-use super::forward::{FORWARD_HEADER_BYTES, Forwarded, NotTaken, put_forward, put_not_taken};
+use super::forward::{FORWARD_HEADER_BYTES, Forwarded, NotTaken, put_forward, put_not_taken, traces};
 use super::frame::FrameKind;
 use super::link::{self, Link};
-use super::outbox::{Outbox, Queued};
+use super::outbox::Queued;
 use super::stats::Directory;
 use crate::bootstrap::NodeInfo;
 use crate::config::Address;
@@ -97,35 +97,30 @@ impl Peers {
     /// Passes commands to the leader of this term. False when none of them left.
     pub(crate) fn forward(&self, to: MemberId, term: Term, commands: &[Forwarded]) -> bool {
         let bytes = commands.iter().map(|forwarded| FORWARD_HEADER_BYTES + forwarded.command.len()).sum();
-        self.frame(to, |link| &link.append, FrameKind::Forward, bytes, |out| put_forward(out, term, commands))
+        let (traces, write) = (traces(commands), |out: &mut BytesMut| put_forward(out, term, commands));
+        self.queue(to, |link| link.append.frame_before(FrameKind::Forward, bytes, write, &traces))
     }
 
     /// Tells a peer which of its commands are in no log.
     pub(crate) fn not_taken(&self, to: MemberId, not_taken: &NotTaken) -> bool {
         let bytes = 8 * not_taken.sequences.len() + 9;
-        self.frame(to, |link| &link.control, FrameKind::ForwardRefused, bytes, |out| put_not_taken(out, not_taken))
+        let write = |out: &mut BytesMut| put_not_taken(out, not_taken);
+        self.queue(to, |link| link.control.frame(FrameKind::ForwardRefused, bytes, write))
     }
 
     /// Asks the leader something about the cluster. False when it did not leave.
     pub(crate) fn call(&self, to: MemberId, id: u64, call: &Call) -> bool {
-        self.frame(to, |link| &link.control, FrameKind::Call, 0, |out| put_call(out, id, call))
+        self.queue(to, |link| link.control.frame(FrameKind::Call, 0, |out| put_call(out, id, call)))
     }
 
     /// Answers a call.
     pub(crate) fn reply(&self, to: MemberId, id: u64, reply: &CallReply) -> bool {
-        self.frame(to, |link| &link.control, FrameKind::CallReply, 0, |out| put_reply(out, id, reply))
+        self.queue(to, |link| link.control.frame(FrameKind::CallReply, 0, |out| put_reply(out, id, reply)))
     }
 
-    fn frame(
-        &self,
-        to: MemberId,
-        lane: impl FnOnce(&Link) -> &Outbox,
-        kind: FrameKind,
-        bytes: usize,
-        write: impl FnOnce(&mut BytesMut),
-    ) -> bool {
+    fn queue(&self, to: MemberId, queue: impl FnOnce(&Link) -> Queued) -> bool {
         let Some(peer) = self.peers.get(&to) else { return false };
-        let queued = lane(&peer.link).frame(kind, bytes, write);
+        let queued = queue(&peer.link);
         peer.link.stats.note(queued);
         queued == Queued::Yes
     }

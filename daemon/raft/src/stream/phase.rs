@@ -124,17 +124,12 @@ impl Phase {
 }
 
 impl StateReason {
-    /// Whether the stream fell back for it, and so counts it.
+    /// Those for which a stream falls back, and which it counts.
+    pub const RESETS: [Self; 6] =
+        [Self::Rejected, Self::Disconnected, Self::Stalled, Self::LogCompacted, Self::LogUnreadable, Self::Regressed];
+
     pub(super) fn is_reset(self) -> bool {
-        match self {
-            Self::Matched | Self::Connected | Self::SnapshotInstalled => false,
-            Self::Rejected
-            | Self::Disconnected
-            | Self::Stalled
-            | Self::LogCompacted
-            | Self::LogUnreadable
-            | Self::Regressed => true,
-        }
+        Self::RESETS.contains(&self)
     }
 }
 
