@@ -20,6 +20,10 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
 /// Revisions read back at once.
 const READ_BACK_AT_ONCE: usize = 64;
 
+/// Reads of the past are tried again for so long: on a machine that is busy with other tests, some of so many at once come
+/// too late.
+const READ_BACK_WITHIN: Duration = Duration::from_secs(60);
+
 /// A write that a client gave up on takes effect within an election or two, or never.
 const QUIET_FOR: Duration = Duration::from_secs(2);
 
@@ -295,9 +299,16 @@ async fn read_back(client: &Client, last: i64) -> Result<Vec<Change>> {
     Ok(log)
 }
 
+/// The past does not change, so it may be asked for again.
 async fn state_at(mut client: Client, revision: i64) -> Result<BTreeMap<String, (i64, String)>> {
-    let answer =
-        client.everything(revision, true).await.with_context(|| format!("read the state at revision {revision}"))?;
+    let begun = Instant::now();
+    let answer = loop {
+        match client.everything(revision, true).await {
+            Ok(answer) => break answer,
+            Err(late) if late.code() == Code::Cancelled && begun.elapsed() < READ_BACK_WITHIN => {}
+            Err(other) => return Err(other).with_context(|| format!("read the state at revision {revision}")),
+        }
+    };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(answer.kvs.iter().map(|kv| (text(&kv.key), (kv.mod_revision, text(&kv.value)))).collect())
 }
