@@ -1,5 +1,6 @@
+use super::super::flag::Kind;
 use super::super::settings::{ClusterState, KeyPair, TlsIdentity, TlsVersion};
-use super::super::{Mode, Wanted, load};
+use super::super::{Mode, Wanted, load, table};
 use super::*;
 
 fn run(mode: Mode, words: &[&str]) -> Result<Checked, Problem> {
@@ -348,4 +349,49 @@ fn backups_go_where_the_store_is_and_a_wrong_one_is_refused() {
          file:///path or s3://bucket"
     );
     assert!(refused(&["--backup-retention-count=0"]).starts_with("--backup-retention-count: \"0\""));
+}
+
+/// At and beyond the bounds of every type that a number may end in.
+const NUMBERS: [&str; 13] = [
+    "-9223372036854775809",
+    "-9223372036854775808",
+    "-1",
+    "0",
+    "1",
+    "4294967295",
+    "4294967296",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551615",
+    "18446744073709551616",
+    "1e9",
+    "",
+];
+const TIMES: [&str; 10] =
+    ["-1s", "0", "0s", "1ns", "2562047h47m", "2562048h", "9223372036854775807ns", "1e400s", "NaNs", ".s"];
+
+/// A negative or an enormous setting let etcd loop or panic (TOB-ETCD-011, TOB-ETCD-014).
+#[test]
+fn every_number_at_and_beyond_its_bounds_is_taken_or_named() {
+    let (mut taken, mut refused) = (0, 0);
+    for flag in table::flags() {
+        let values = match flag.kind {
+            Kind::Number { .. } => &NUMBERS[..],
+            Kind::Duration { .. } => &TIMES[..],
+            Kind::Text | Kind::Choice(_) | Kind::Bool | Kind::Urls | Kind::List => continue,
+        };
+        let meant = table::find(flag.name).expect("an alias stands for a flag");
+        for value in values {
+            match run(Mode::Quorate, &[&format!("--{}={value}", flag.name)]) {
+                Ok(_) => taken += 1,
+                Err(problem) => {
+                    let said = problem.to_string();
+                    assert!(said.contains(meant.name), "--{}={value}: {said}", flag.name);
+                    assert!(said.contains(value), "--{}={value}: {said}", flag.name);
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(taken > 100 && refused > 100, "{taken} were taken, {refused} refused");
 }
