@@ -141,6 +141,7 @@ impl Solo {
             log_bytes: 0,
             log_cuts: 0,
             log_held_entries: 0,
+            log_held_for_staged_entries: 0,
             snapshots: crate::install::SnapshotsView::default(),
             snapshot_wanted: false,
         }

@@ -400,6 +400,7 @@ impl Engine {
             snapshots,
             ready: None,
             retention: Retention::new(settings.snapshot),
+            uses_object_store: settings.backups.is_some(),
             log_cuts: 0,
             leader_changes: 0,
             refused_messages: 0,
