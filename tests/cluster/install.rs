@@ -10,7 +10,7 @@ use tests::workload::Workload;
 
 /// A log that is cut as soon as the store has flushed, every two seconds, and keeps next to nothing for those who are
 /// away.
-const SHORT_LOG: [&str; 5] = [
+pub(crate) const SHORT_LOG: [&str; 5] = [
     "--log-segment-bytes=65536",
     "--snapshot-count=1",
     "--snapshot-catchup-entries=50",
@@ -18,22 +18,22 @@ const SHORT_LOG: [&str; 5] = [
     "--log-anchor-time=1s",
 ];
 /// As that, with segments that hold some of the large values.
-const LARGE_SEGMENTS: &str = "--log-segment-bytes=1048576";
+pub(crate) const LARGE_SEGMENTS: &str = "--log-segment-bytes=1048576";
 /// A snapshot of [`LOAD_BYTES`] then takes several seconds.
 const SLOW: &str = "--snapshot-send-rate=6291456";
 
 /// Two flushes and what a busy machine makes of them.
 const CUT_WITHIN: Duration = Duration::from_secs(20);
 /// An install, with what it waits for on a busy machine.
-const INSTALL_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const INSTALL_WITHIN: Duration = Duration::from_secs(60);
 
 const VALUE_BYTES: usize = 64 << 10;
-const VALUES: u64 = 640;
+pub(crate) const VALUES: u64 = 640;
 /// What [`fill`] writes: chunks in flight are a small part of it.
-const LOAD_BYTES: u64 = VALUES * VALUE_BYTES as u64;
+pub(crate) const LOAD_BYTES: u64 = VALUES * VALUE_BYTES as u64;
 
 /// One number of a member's page.
-fn number(member: &Member, metric: &str) -> Result<u64> {
+pub(crate) fn number(member: &Member, metric: &str) -> Result<u64> {
     let page = get(&member.metrics, "/metrics")?;
     let line = page.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
     Ok(line.with_context(|| format!("{metric} of {}", member.name))?.parse::<f64>()? as u64)
@@ -56,7 +56,7 @@ fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 /// Writes large values, each once, a few at a time.
-fn fill(member: &Member) -> Result<()> {
+pub(crate) fn fill(member: &Member) -> Result<()> {
     use futures::stream::{self, TryStreamExt};
     block_on(async {
         let client = Client::lazy(&member.client)?;
@@ -81,7 +81,7 @@ async fn put(client: &mut Client, key: &str, value: &str) -> Result<()> {
 }
 
 /// Waits until all show the same history.
-fn same_everywhere(members: &[&Member]) -> Result<()> {
+pub(crate) fn same_everywhere(members: &[&Member]) -> Result<()> {
     let hash = |member: &Member| {
         let address = member.client.clone();
         async move { Ok(Client::lazy(&address)?.hash_kv(0).await?) }
@@ -102,16 +102,22 @@ fn read(member: &Member, number: u64) -> Result<Option<String>> {
 }
 
 /// Waits until the leader's log begins after this entry.
-fn cut_past(leader: &Member, index: u64) -> Result<()> {
+pub(crate) fn cut_past(leader: &Member, index: u64) -> Result<()> {
     eventually(&format!("log of {} that begins after {index}", leader.name), CUT_WITHIN, || {
         (number(leader, "quorate_first_index").ok()? > index).then_some(())
     })
 }
 
-fn installed(member: &Member) -> Result<()> {
+pub(crate) fn installed(member: &Member) -> Result<()> {
     eventually(&format!("snapshot installed by {}", member.name), INSTALL_WITHIN, || {
         (number(member, "quorate_snapshot_installed_total").ok()? > 0).then_some(())
     })
+}
+
+/// Bytes of snapshots that have arrived: from object storage, from members that do not lead, from the leader.
+pub(crate) fn served(member: &Member) -> Result<[u64; 3]> {
+    let from = |source| number(member, &format!("quorate_snapshot_fetched_bytes_total{{source=\"{source}\"}}"));
+    Ok([from("objects")?, from("member")?, from("leader")?])
 }
 
 /// Bytes of the segments of its log.
@@ -181,7 +187,7 @@ fn one_far_behind() -> Result<(Cluster, usize, usize)> {
 }
 
 /// Waits until so many bytes of the snapshot are there, and returns how many it has.
-fn fetched(member: &Member, part: u64) -> Result<u64> {
+pub(crate) fn fetched(member: &Member, part: u64) -> Result<u64> {
     eventually(&format!("{part} bytes of the snapshot at {}", member.name), INSTALL_WITHIN, || {
         let total = number(member, "quorate_snapshot_total_bytes").ok()?;
         (number(member, "quorate_snapshot_have_bytes").ok()? >= part && total > 0).then_some(total)
@@ -227,7 +233,7 @@ fn an_install_whose_source_is_killed_goes_on_from_another() -> Result<()> {
     ensure!(number(&cluster.members[source], "quorate_snapshot_sent_bytes_total")? > 0, "it is the source");
     cluster.members[source].kill()?;
     installed(&cluster.members[away])?;
-    let fetched = number(&cluster.members[away], "quorate_snapshot_fetched_bytes_total")?;
+    let fetched: u64 = served(&cluster.members[away])?.into_iter().sum();
     ensure!(fetched * 2 <= total * 3, "{fetched} bytes arrived for a snapshot of {total}");
     ensure!(number(&cluster.members[away], "quorate_snapshot_resumed_total")? > 0, "it went on");
     cluster.members[source].spawn()?;
@@ -266,12 +272,19 @@ fn a_member_that_joins_after_the_log_was_cut_is_given_a_snapshot() -> Result<()>
     cluster.members[joining].wait_ready()?;
     load.wait_acknowledged(100, Duration::from_secs(20))?;
     drop(load.stop()?);
-    // A learner does not answer for its history; it is promoted only when it has caught up.
-    let id = *crate::membership::members(&cluster)?.get("m4").context("it is a member")?;
-    eventually("promotion of m4", Duration::from_secs(20), || {
+    promoted(&cluster, "m4")?;
+    same_everywhere(&cluster.members.iter().collect::<Vec<_>>())
+}
+
+/// A learner does not answer for its history; it is promoted, as the fourth voter, only when it has caught up.
+pub(crate) fn promoted(cluster: &Cluster, name: &str) -> Result<()> {
+    // A learner that is asked for the list refuses.
+    let id = eventually(&format!("{name} in the list of members"), Duration::from_secs(20), || {
+        crate::membership::members(cluster).ok()?.get(name).copied()
+    })?;
+    eventually(&format!("promotion of {name}"), Duration::from_secs(20), || {
         let promoted = cluster.etcdctl(&["member", "promote", &format!("{id:x}")]).ok()?.status.success();
         // An answer that came too late for etcdctl may have been a yes.
-        (promoted || crate::membership::voters(&cluster).ok()? == 4).then_some(())
-    })?;
-    same_everywhere(&cluster.members.iter().collect::<Vec<_>>())
+        (promoted || crate::membership::voters(cluster).ok()? == 4).then_some(())
+    })
 }

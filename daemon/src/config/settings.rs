@@ -121,7 +121,7 @@ pub struct Backups {
     pub retention_age: Option<Duration>,
     /// How long one that is not kept stays; above 0. An upload may take half of it.
     pub delete_grace: Duration,
-    /// Uploaded per second; 0 for any.
+    /// Uploaded per second, or fetched; 0 for any.
     pub bytes_per_second: u64,
     /// Requests to the store at once, at least one.
     pub parallelism: usize,

@@ -3,32 +3,31 @@
 //!
 //! * It begins with what the spool has, whatever left it there. A snapshot that is whole there needs no source at all.
 //! * A source that fails is left for the next one; when all have failed the task waits, longer each time, and begins
-//!   with the first again.
+//!   with the first again. A snapshot that arrived whole and made no state is not fetched a second time.
 //! * It stops as soon as the log has brought this member further than the snapshot would: then nobody needs it.
-//! * What is on its way at once is bounded: [`LANES`] chunks.
+//! * What is on its way at once is bounded, as `fetching` says.
 
+use super::fetching::{Fetching, Floor};
 use super::progress::{Phase, Progress};
-use super::source::{Source, SourceError, Staged, Way};
+use super::source::{Source, SourceError, Way};
 use super::spool::Spool;
 use super::switch::{Switch, create_next, drop_next, finish_switch};
 use crate::bootstrap::NodeInfo;
 use crate::disk::Disk;
 use crate::node::Handle;
-use crate::snapshot::{Manifest, Restoring, SnapshotError};
+use crate::snapshot::{Manifest, Restoring, SnapshotError, SnapshotId};
+use crate::stage::Stored;
 use crate::transport::Local;
-use bytes::Bytes;
 use mvcc::{Fault, Rebirth, Store};
 use raft::{Index, MemberId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{interval, sleep};
 use tracing::{info, warn};
 
-/// Connections that fetch at once: enough to keep a link busy while chunks are compared and written.
-const LANES: usize = 3;
 /// The first wait after every source has failed; doubled by each further time.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// The longest: a source that comes back is asked within this.
@@ -44,8 +43,8 @@ pub(crate) struct Fetcher {
 
 /// What the engine needs, and whom there is to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Wanted {
-    at_least: Index,
+pub(super) struct Wanted {
+    pub(super) at_least: Index,
     members: Arc<BTreeMap<MemberId, NodeInfo>>,
 }
 
@@ -74,19 +73,24 @@ pub(crate) struct Ground {
     pub(crate) spool: Arc<dyn Disk>,
     pub(crate) node: Handle,
     pub(crate) local: Arc<Local>,
-    pub(crate) staged: Option<Arc<dyn Staged>>,
+    /// Object storage, if there is a place for it.
+    pub(crate) stored: Option<Arc<Stored>>,
+    /// How slow it may be.
+    pub(crate) floor: Floor,
     pub(crate) progress: Arc<Progress>,
 }
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
-enum FetchError {
+pub(super) enum FetchError {
     #[error("no source has a snapshot at or after entry {0}")]
     NoSource(Index),
     #[error("{name}: {error}")]
     Source { name: String, error: SourceError },
-    #[error("a chunk is not what its digest says")]
-    Damaged,
+    #[error("{0} is not what its digest says")]
+    Damaged(String),
+    #[error("the leader's log begins after entry {0} by now")]
+    Overtaken(Index),
     #[error("the disk: {0}")]
     Disk(#[from] io::Error),
     #[error("{0}")]
@@ -101,7 +105,7 @@ impl Fetcher {
     /// Starts the task. `ready` takes what it has made, without waiting.
     pub(crate) fn start(ground: Ground, ready: impl Fn(Ready) + Send + Sync + 'static) -> Self {
         let (wanted, watched) = watch::channel(None);
-        let task = Task { ground, wanted: watched, ready: Box::new(ready) };
+        let task = Task { ground, wanted: watched, ready: Box::new(ready), useless: Mutex::default() };
         Self { wanted, _task: AbortOnDrop(tokio::spawn(task.run())) }
     }
 
@@ -117,10 +121,12 @@ impl Fetcher {
     }
 }
 
-struct Task {
-    ground: Ground,
-    wanted: watch::Receiver<Option<Wanted>>,
+pub(super) struct Task {
+    pub(super) ground: Ground,
+    pub(super) wanted: watch::Receiver<Option<Wanted>>,
     ready: Box<dyn Fn(Ready) + Send + Sync>,
+    /// The last one that arrived whole and made no state.
+    useless: Mutex<Option<SnapshotId>>,
 }
 
 impl Task {
@@ -138,6 +144,7 @@ impl Task {
             };
             match self.attempt(wanted).await {
                 Ok(()) => failures = 0,
+                Err(error @ FetchError::Overtaken(_)) => info!(%error, "fetching a newer snapshot"),
                 Err(error) => {
                     self.ground.progress.count(|totals| totals.failures += 1);
                     warn!(%error, failures, "could not install a snapshot, will try again");
@@ -171,7 +178,8 @@ impl Task {
         };
         let switch = match made.map_err(io::Error::other)? {
             Err(error @ (FetchError::Snapshot(_) | FetchError::Elsewhere { .. })) => {
-                // Whole and wrong: to begin with it again would end the same way.
+                // To begin with it again would end the same way.
+                *self.useless() = Some(manifest.id());
                 blocking(move || spool.clear()).await?;
                 return Err(error);
             }
@@ -203,14 +211,17 @@ impl Task {
             return Ok(whole);
         }
         let mut error = FetchError::NoSource(at_least);
-        for source in way.sources(self.ground.staged.as_ref()) {
+        for source in way.sources(self.ground.stored.as_ref()) {
             match self.fetch_from(way, spool, &source, at_least).await {
                 Ok(manifest) => return Ok(manifest),
-                // Without a disk no source helps.
-                Err(FetchError::Disk(disk)) => return Err(FetchError::Disk(disk)),
-                Err(FetchError::Source { error: SourceError::Nothing, .. }) => {}
+                // Without a disk no source helps; and what is asked of the next one must be what is needed now.
+                Err(failed @ (FetchError::Disk(_) | FetchError::Overtaken(_))) => return Err(failed),
+                Err(FetchError::Source { error: SourceError::Nothing, .. }) => {
+                    info!(%source, %at_least, "no snapshot there that the leader's log goes on from, trying the next");
+                }
                 Err(failed) => {
-                    info!(%source, error = %failed, "a source of a snapshot failed, trying the next");
+                    self.ground.progress.count(|totals| totals.source_failures.add(source.kind(), 1));
+                    warn!(%source, error = %failed, "a source of a snapshot failed, trying the next");
                     error = failed;
                 }
             }
@@ -234,108 +245,21 @@ impl Task {
         if manifest.last.index < at_least {
             return Err(failed(SourceError::Nothing));
         }
+        if Some(manifest.id()) == *self.useless() {
+            return Err(failed(SourceError::Useless));
+        }
         let began = {
             let (spool, manifest) = (Arc::clone(spool), manifest.clone());
             blocking(move || spool.begin(&manifest)).await
         };
         began?;
-        let fetching = Fetching::new(self, way, spool, source, &manifest);
-        fetching.begin();
-        futures::future::try_join_all((0..LANES).map(|_| fetching.lane())).await?;
+        Fetching::new(self, way, spool, source, &manifest).run().await?;
         Ok(manifest)
     }
-}
 
-/// One snapshot from one source.
-struct Fetching<'a> {
-    progress: &'a Progress,
-    way: &'a Way,
-    spool: &'a Arc<Spool>,
-    source: &'a Source,
-    manifest: &'a Manifest,
-    missing: Mutex<VecDeque<u32>>,
-    began: Instant,
-}
-
-impl<'a> Fetching<'a> {
-    fn new(task: &'a Task, way: &'a Way, spool: &'a Arc<Spool>, source: &'a Source, manifest: &'a Manifest) -> Self {
-        let missing = Mutex::new(missing(spool, manifest));
-        Self { progress: &task.ground.progress, way, spool, source, manifest, missing, began: Instant::now() }
+    fn useless(&self) -> MutexGuard<'_, Option<SnapshotId>> {
+        self.useless.lock().expect("nothing panics while it holds the id")
     }
-
-    fn begin(&self) {
-        let missing: u64 = self.missing().iter().map(|number| self.bytes(*number)).sum();
-        let total = self.manifest.stored_bytes();
-        let resumed = u64::from(missing < total);
-        self.progress.count(|totals| totals.resumed += resumed);
-        self.progress.update(|view| {
-            (view.phase, view.index) = (Phase::Fetching, self.manifest.last.index.0);
-            (view.have_bytes, view.total_bytes) = (total - missing, total);
-            view.resumed += resumed;
-        });
-        info!(source = %self.source, last = %self.manifest.last, total, missing, "fetching a snapshot");
-    }
-
-    /// Fetches blocks until none is missing.
-    async fn lane(&self) -> Result<(), FetchError> {
-        let failed = |error| FetchError::Source { name: self.source.to_string(), error };
-        let id = self.manifest.id().to_string();
-        let mut lane = None;
-        while let Some(number) = self.next() {
-            let bytes = match self.source {
-                Source::Objects(staged) => {
-                    let chunk = &self.manifest.chunks[number as usize];
-                    staged.chunk(chunk).await.map_err(|error| failed(error.into()))?
-                }
-                Source::Member(member) => {
-                    let lane = match &mut lane {
-                        Some(lane) => lane,
-                        None => lane.insert(self.way.open(*member).await.map_err(failed)?),
-                    };
-                    lane.chunk(&id, number).await.map_err(failed)?
-                }
-            };
-            self.keep(number, bytes).await?;
-        }
-        Ok(())
-    }
-
-    async fn keep(&self, number: u32, bytes: Bytes) -> Result<(), FetchError> {
-        let chunk = self.manifest.chunks[number as usize];
-        let arrived = bytes.len() as u64;
-        self.progress.count(|totals| totals.fetched_bytes += arrived);
-        let spool = Arc::clone(self.spool);
-        if !blocking(move || spool.keep(&chunk, &bytes)).await? {
-            self.progress.count(|totals| totals.damaged += 1);
-            return Err(FetchError::Damaged);
-        }
-        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
-        self.progress.update(|view| {
-            view.have_bytes += u64::from(chunk.stored_bytes);
-            view.fetched_bytes += arrived;
-            view.bytes_per_second = (view.fetched_bytes as f64 / seconds) as u64;
-        });
-        Ok(())
-    }
-
-    fn next(&self) -> Option<u32> {
-        self.missing().pop_front()
-    }
-
-    fn missing(&self) -> std::sync::MutexGuard<'_, VecDeque<u32>> {
-        self.missing.lock().expect("nothing panics while it holds the list")
-    }
-
-    fn bytes(&self, number: u32) -> u64 {
-        u64::from(self.manifest.chunks[number as usize].stored_bytes)
-    }
-}
-
-/// The chunks that are not here, each once.
-fn missing(spool: &Spool, manifest: &Manifest) -> VecDeque<u32> {
-    let mut seen = BTreeSet::new();
-    let chunks = (0..).zip(&manifest.chunks);
-    chunks.filter(|(_, chunk)| !spool.has(chunk) && seen.insert(chunk.digest)).map(|(number, _)| number).collect()
 }
 
 fn is_whole(spool: &Spool, manifest: &Manifest) -> bool {
@@ -347,7 +271,8 @@ fn restore(disk: &dyn Disk, spool: &Spool, manifest: &Manifest) -> Result<Switch
     let backend = Arc::new(create_next(disk)?);
     let mut restoring = Restoring::new(manifest, &*backend);
     for chunk in &manifest.chunks {
-        let stored = spool.read(chunk)?.ok_or(FetchError::Damaged)?;
+        let stored = spool.read(chunk)?;
+        let stored = stored.ok_or_else(|| FetchError::Damaged(format!("chunk {} on this disk", chunk.digest)))?;
         restoring.chunk(&chunk.digest.to_string(), &stored)?;
     }
     restoring.finish(Rebirth::Same)?;
@@ -379,10 +304,16 @@ impl Drop for AbortOnDrop {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 fn backoff(failures: u32) -> Duration {
     BACKOFF_MIN.saturating_mul(1 << failures.min(10)).min(BACKOFF_MAX)
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   leader ── offer (last) ──▶ node loop ──▶ Fetcher ── asks ──▶ sources: object storage, other members, the leader
-//!                                              │                   (their Server pins an image, names its chunks)
+//!                                              │                   (their Server pins an image, names its chunks,
+//!                                              │                    and knows what is staged)
 //!                                   install/ ◀─┘ chunks by digest
 //!                                     │ all there: restore
 //!                                     ▼
@@ -33,6 +34,7 @@
 //! * The next file is built only after step 5 is durable, so an intent never meets a file that is not its own.
 
 mod fetch;
+mod fetching;
 mod pace;
 mod progress;
 mod serve;
@@ -42,9 +44,9 @@ mod switch;
 mod wire;
 
 pub(crate) use fetch::{Fetcher, Ground, Installed, Ready};
+pub(crate) use fetching::Floor;
 pub(crate) use progress::Progress;
-pub use progress::{Phase, ProgressView, SnapshotsView, Totals};
+pub use progress::{BySource, Phase, ProgressView, SnapshotsView, SourceKind, Totals};
 pub(crate) use serve::{Limits, Server};
-pub use source::Staged;
 pub use switch::{Intent, SwitchError, recover_state};
 pub(crate) use switch::{Switch, finish_switch, recover_log, reset_to};

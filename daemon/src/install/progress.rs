@@ -55,6 +55,52 @@ pub struct ProgressView {
     pub resumed: u64,
 }
 
+/// What chunks come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Object storage.
+    Objects,
+    /// A member that does not lead.
+    Member,
+    /// The leader.
+    Leader,
+}
+
+impl SourceKind {
+    /// The word in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Objects => "objects",
+            Self::Member => "member",
+            Self::Leader => "leader",
+        }
+    }
+}
+
+/// A number for each kind of source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BySource([u64; 3]);
+
+impl BySource {
+    const ALL: [SourceKind; 3] = [SourceKind::Objects, SourceKind::Member, SourceKind::Leader];
+
+    /// The number of one kind.
+    #[must_use]
+    pub fn of(&self, kind: SourceKind) -> u64 {
+        self.0[kind as usize]
+    }
+
+    /// Every kind with its number.
+    pub fn all(&self) -> impl Iterator<Item = (SourceKind, u64)> {
+        Self::ALL.into_iter().zip(self.0)
+    }
+
+    pub(super) fn add(&mut self, kind: SourceKind, more: u64) {
+        self.0[kind as usize] += more;
+    }
+}
+
 /// Everything about snapshots at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotsView {
@@ -86,7 +132,9 @@ pub struct Totals {
     /// Snapshots installed.
     pub installed: u64,
     /// Bytes of chunks that have arrived.
-    pub fetched_bytes: u64,
+    pub fetched_bytes: BySource,
+    /// Sources that did not give what they were asked for.
+    pub source_failures: BySource,
     /// Chunks that were not what their digest says.
     pub damaged: u64,
     /// Attempts that failed.

@@ -13,6 +13,7 @@ use super::progress::ProgressView;
 use super::wire::{Answer, Ask};
 use crate::node::Handle;
 use crate::snapshot::{Chunk, Manifest, SealedChunk, SnapshotId, Take, TakeError, placed};
+use crate::stage;
 use crate::transport::frame::{FrameKind, put_frame};
 use crate::transport::hello::HELLO_BYTES_MAX;
 use crate::transport::{ConnectError, Connection};
@@ -119,6 +120,7 @@ impl Server {
     async fn answer(self: &Arc<Self>, from: MemberId, ask: Ask) -> (Answer, Bytes) {
         match ask {
             Ask::Describe { index } => self.describe(Index(index)),
+            Ask::Staged { index } => self.staged(Index(index)),
             Ask::Chunk { snapshot, number } => match self.chunk(&snapshot, number).await {
                 Some(chunk) => (Answer::Chunk, chunk),
                 None => (Answer::Gone, Bytes::new()),
@@ -149,6 +151,18 @@ impl Server {
                 tokio::spawn(server.prepare());
                 (Answer::Preparing, Bytes::new())
             }
+        }
+    }
+
+    /// What the log says of object storage. Whether it is still there shows when it is fetched.
+    fn staged(&self, at_least: Index) -> (Answer, Bytes) {
+        let staged = self.node.store().staged();
+        match stage::newest(&staged).filter(|newest| newest.index >= at_least.0) {
+            Some(newest) => {
+                let name = stage::name_of(self.node.identity().cluster, newest);
+                (Answer::Staged, name.to_string().into())
+            }
+            None => (Answer::Gone, Bytes::new()),
         }
     }
 

@@ -1,22 +1,27 @@
 //! Where chunks come from: object storage, other members, the leader, in this order. One is used at a time; what it
 //! does not give, the next one does.
+//!
+//! Object storage is not trusted, and not searched: a member says from the log which snapshot is the newest there, and
+//! its name is the digest of its manifest. The leader is asked for it first, for nobody knows a later one, and that is
+//! all that it sends.
 
-use super::progress::ProgressView;
+use super::progress::{ProgressView, SourceKind};
 use super::wire::{Answer, Ask};
 use crate::bootstrap::NodeInfo;
 use crate::node::Handle;
-use crate::snapshot::{ChunkSource, Manifest, SnapshotError};
+use crate::snapshot::{Manifest, SnapshotError, SnapshotName};
+use crate::stage::Stored;
 use crate::transport::frame::{FRAME_BYTES_MAX, FrameKind};
 use crate::transport::{ConnectError, Connection, Local, open_snapshot_lane};
 use admin_api::Id;
 use bytes::Bytes;
+use objects::ObjectName;
 use raft::{Index, MemberId};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
-use tonic::async_trait;
 
 /// How long an answer may take. A chunk waits for its turn at the giver's limit of bytes per second, and a member that
 /// is there answers much sooner.
@@ -26,24 +31,33 @@ const READY_EVERY: Duration = Duration::from_millis(200);
 /// How long it may take: reading a state of several GiB once, at half speed.
 const READY_MAX: Duration = Duration::from_secs(120);
 
-/// Snapshots that lie outside the cluster. Chunks are compared with their digests; the manifest is believed, so whoever
-/// names it must know its id from the cluster itself.
-#[async_trait]
-pub trait Staged: ChunkSource {
-    /// The newest one that covers this entry, if there is one.
-    ///
-    /// # Errors
-    /// [`SnapshotError`].
-    async fn newest(&self, at_least: Index) -> Result<Option<Manifest>, SnapshotError>;
-}
+/// How long object storage may take to give a manifest, tries that failed included: an outage is then left to the
+/// members.
+const MANIFEST_MAX: Duration = Duration::from_secs(30);
 
 /// A place to fetch from.
 #[derive(Clone)]
 pub(super) enum Source {
     /// Object storage.
-    Objects(Arc<dyn Staged>),
+    Objects(Arc<Stored>),
     /// A member.
-    Member(MemberId),
+    Member {
+        /// Which.
+        id: MemberId,
+        /// It led when the sources were ordered.
+        leads: bool,
+    },
+}
+
+impl Source {
+    /// Under what it is counted.
+    pub(super) fn kind(&self) -> SourceKind {
+        match self {
+            Self::Objects(_) => SourceKind::Objects,
+            Self::Member { leads: false, .. } => SourceKind::Member,
+            Self::Member { leads: true, .. } => SourceKind::Leader,
+        }
+    }
 }
 
 /// Why a source did not give what was asked.
@@ -58,6 +72,17 @@ pub(super) enum SourceError {
     /// It did not become ready in time.
     #[error("no snapshot was made ready in time")]
     NotReady,
+    /// It gives too little.
+    #[error("too slow: {arrived} bytes arrived within {within:?}")]
+    Slow {
+        /// What arrived.
+        arrived: u64,
+        /// In this time.
+        within: Duration,
+    },
+    /// What it has was fetched before, and made no state.
+    #[error("its snapshot was whole and could not be used")]
+    Useless,
     /// Its answer makes no sense.
     #[error("an answer that makes no sense")]
     Nonsense,
@@ -73,7 +98,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Objects(_) => f.write_str("objects"),
-            Self::Member(member) => fmt::Display::fmt(&Id(member.0), f),
+            Self::Member { id, .. } => fmt::Display::fmt(&Id(id.0), f),
         }
     }
 }
@@ -89,11 +114,17 @@ pub(super) struct Way {
 
 impl Way {
     /// The sources there are now, best first: members that do not lead before the one that does.
-    pub(super) fn sources(&self, staged: Option<&Arc<dyn Staged>>) -> Vec<Source> {
+    pub(super) fn sources(&self, stored: Option<&Arc<Stored>>) -> Vec<Source> {
+        let objects = stored.cloned().map(Source::Objects);
+        let members = self.others().map(|(id, leads)| Source::Member { id, leads });
+        let (leader, others): (Vec<_>, Vec<_>) = members.partition(|it| it.kind() == SourceKind::Leader);
+        objects.into_iter().chain(others).chain(leader).collect()
+    }
+
+    /// The other members, and whether each of them leads.
+    fn others(&self) -> impl Iterator<Item = (MemberId, bool)> {
         let (me, leader) = (self.node.identity().member, self.node.status().leader);
-        let mut members: Vec<MemberId> = self.members.keys().copied().filter(|member| *member != me).collect();
-        members.sort_by_key(|member| Some(*member) == leader);
-        staged.cloned().map(Source::Objects).into_iter().chain(members.into_iter().map(Source::Member)).collect()
+        self.members.keys().copied().filter(move |id| *id != me).map(move |id| (id, Some(id) == leader))
     }
 
     /// A connection to a member, for questions about snapshots.
@@ -106,9 +137,27 @@ impl Way {
     /// The snapshot a source has that covers this entry.
     pub(super) async fn describe(&self, source: &Source, at_least: Index) -> Result<Manifest, SourceError> {
         match source {
-            Source::Objects(staged) => staged.newest(at_least).await?.ok_or(SourceError::Nothing),
-            Source::Member(member) => self.open(*member).await?.describe(at_least).await,
+            Source::Objects(stored) => {
+                let name = self.name_staged(at_least).await?;
+                let slow = |_| SourceError::Slow { arrived: 0, within: MANIFEST_MAX };
+                Ok(timeout(MANIFEST_MAX, stored.manifest(&name)).await.map_err(slow)??)
+            }
+            Source::Member { id, .. } => self.open(*id).await?.describe(at_least).await,
         }
+    }
+
+    /// The newest snapshot in object storage that covers this entry, as the leader knows it from the log; or another
+    /// member, if the leader does not answer.
+    async fn name_staged(&self, at_least: Index) -> Result<SnapshotName, SourceError> {
+        let (leader, others): (Vec<_>, Vec<_>) = self.others().partition(|(_, leads)| *leads);
+        let mut answer = Err(SourceError::Nothing);
+        for (id, _) in leader.into_iter().chain(others) {
+            answer = async { self.open(id).await?.staged(at_least).await }.await;
+            if matches!(answer, Ok(_) | Err(SourceError::Nothing)) {
+                break;
+            }
+        }
+        answer
     }
 
     /// Tells the leader how far this member has come.
@@ -146,8 +195,21 @@ impl Lane {
                 (Answer::Preparing, _) if Instant::now() < deadline => sleep(READY_EVERY).await,
                 (Answer::Preparing, _) => return Err(SourceError::NotReady),
                 (Answer::Behind | Answer::Gone, _) => return Err(SourceError::Nothing),
-                (Answer::Chunk | Answer::Noted, _) => return Err(SourceError::Nonsense),
+                (Answer::Chunk | Answer::Staged | Answer::Noted, _) => return Err(SourceError::Nonsense),
             }
+        }
+    }
+
+    /// What is said to be the newest snapshot in object storage.
+    async fn staged(&mut self, at_least: Index) -> Result<SnapshotName, SourceError> {
+        match self.ask(&Ask::Staged { index: at_least.0 }).await? {
+            (Answer::Staged, name) => {
+                let text = str::from_utf8(&name).map_err(|_| SourceError::Nonsense)?;
+                let object = ObjectName::new(text).map_err(|_| SourceError::Nonsense)?;
+                SnapshotName::of(&object).ok_or(SourceError::Nonsense)
+            }
+            (Answer::Gone, _) => Err(SourceError::Nothing),
+            _ => Err(SourceError::Nonsense),
         }
     }
 
@@ -156,7 +218,7 @@ impl Lane {
         match self.ask(&Ask::Chunk { snapshot: snapshot.to_owned(), number }).await? {
             (Answer::Chunk, bytes) => Ok(bytes),
             (Answer::Gone | Answer::Behind, _) => Err(SourceError::Nothing),
-            (Answer::Manifest | Answer::Preparing | Answer::Noted, _) => Err(SourceError::Nonsense),
+            (Answer::Manifest | Answer::Staged | Answer::Preparing | Answer::Noted, _) => Err(SourceError::Nonsense),
         }
     }
 }

@@ -5,6 +5,7 @@
 //!   install/*.part        being written; of no use after a crash
 //! ```
 //!
+//! * Chunks are written one after the other: a fetch that was given up may still be writing what the next one writes.
 //! * A chunk is not synced: whatever a power failure makes of it, its digest tells when it is read.
 //! * Chunks of an earlier snapshot stay for the next one as far as they are in it, and go otherwise.
 
@@ -22,6 +23,7 @@ const PART: &str = ".part";
 pub(super) struct Spool {
     disk: Arc<dyn Disk>,
     have: Mutex<BTreeMap<Digest, u64>>,
+    writing: Mutex<()>,
 }
 
 impl Spool {
@@ -37,7 +39,7 @@ impl Spool {
                 Err(DigestError) => {}
             }
         }
-        Ok(Self { disk, have: Mutex::new(have) })
+        Ok(Self { disk, have: Mutex::new(have), writing: Mutex::default() })
     }
 
     /// The snapshot that was being fetched; none if there is none, or it cannot be read.
@@ -96,6 +98,7 @@ impl Spool {
     }
 
     fn write(&self, name: &str, parts: &[&[u8]], sync: bool) -> io::Result<()> {
+        let _alone = self.writing.lock().expect("nothing panics while it writes");
         let part = format!("{name}{PART}");
         let file = match self.disk.create(&part) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -13,6 +13,11 @@ pub(super) enum Ask {
         /// The index of the entry.
         index: u64,
     },
+    /// Which snapshot is the newest in object storage, if it covers at least this entry?
+    Staged {
+        /// The index of the entry.
+        index: u64,
+    },
     /// A chunk of the snapshot.
     Chunk {
         /// The snapshot's id.
@@ -33,6 +38,8 @@ pub(super) enum Ask {
 pub(super) enum Answer {
     /// Its manifest follows.
     Manifest,
+    /// The name of the object with its manifest follows.
+    Staged,
     /// The chunk follows.
     Chunk,
     /// A snapshot is being made ready: ask again.
@@ -53,6 +60,7 @@ mod tests {
     fn questions_and_answers_survive_json() {
         let asks = [
             Ask::Describe { index: 9 },
+            Ask::Staged { index: 9 },
             Ask::Chunk { snapshot: "ab".into(), number: 3 },
             Ask::Progress { view: ProgressView { source: "objects".into(), ..ProgressView::default() } },
         ];

@@ -75,6 +75,11 @@ impl MemberCollector {
             ("quorate_first_index", "The first entry the log still has.", seen.raft.first.0),
             ("quorate_log_bytes", "Bytes of the log's entries on the disk.", seen.log_bytes),
             ("quorate_log_held_entries", "Entries kept only because followers are behind.", seen.log_held_entries),
+            (
+                "quorate_log_held_for_staged_entries",
+                "Entries kept besides, because the newest snapshot in object storage ends before them.",
+                seen.log_held_for_staged_entries,
+            ),
             ("quorate_durable_index", "The last entry that is durable here.", seen.raft.durable.index.0),
             ("quorate_membership_index", "Where the configuration stands.", seen.raft.membership_at.0),
             ("quorate_membership_committed", "Whether it is committed.", seen.raft.membership_committed.into()),

@@ -24,7 +24,6 @@ pub(super) fn write(page: &mut Page, view: &SnapshotsView) {
     let totals = view.totals;
     let counters = [
         ("quorate_snapshot_sent_bytes_total", "Bytes of snapshots sent to members.", view.sent_bytes),
-        ("quorate_snapshot_fetched_bytes_total", "Bytes of snapshots that have arrived.", totals.fetched_bytes),
         ("quorate_snapshot_installed_total", "Snapshots installed.", totals.installed),
         ("quorate_snapshot_damaged_blocks_total", "Blocks that were not what their digest says.", totals.damaged),
         ("quorate_snapshot_failures_total", "Attempts at an install that failed.", totals.failures),
@@ -32,6 +31,18 @@ pub(super) fn write(page: &mut Page, view: &SnapshotsView) {
     ];
     for (name, help, value) in counters {
         page.counter(name, help, value);
+    }
+    let by_source = [
+        ("quorate_snapshot_fetched_bytes_total", "Bytes of snapshots that have arrived.", totals.fetched_bytes),
+        (
+            "quorate_snapshot_source_failures_total",
+            "Sources of snapshots that were left for the next one.",
+            totals.source_failures,
+        ),
+    ];
+    for (name, help, numbers) in by_source {
+        let rows = numbers.all().map(|(kind, number)| (vec![kind.name().to_owned()], as_f64(number)));
+        page.counters(name, help, &["source"], rows.collect());
     }
     for (name, help, number) in GAUGES {
         let value = view.installing.as_ref().map_or(0, number);

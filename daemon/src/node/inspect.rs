@@ -27,6 +27,8 @@ pub struct Inspection {
     pub log_cuts: u64,
     /// Entries the log keeps only because followers are behind.
     pub log_held_entries: u64,
+    /// Entries it keeps besides, because the newest snapshot in object storage ends before them.
+    pub log_held_for_staged_entries: u64,
     /// What moves in snapshots between members.
     pub snapshots: SnapshotsView,
     /// A snapshot is needed and not installed yet.
@@ -56,6 +58,7 @@ impl Node {
             log_bytes: self.log.bytes(),
             log_cuts: self.log_cuts,
             log_held_entries: self.retention.held,
+            log_held_for_staged_entries: self.retention.held_for_staged,
             snapshots: SnapshotsView {
                 installing: self.progress.view(),
                 totals: self.progress.totals(),

@@ -1,10 +1,11 @@
 //! How much of the log is kept: what must be, what should be, and what nobody can ask for any more.
 //!
 //! ```text
-//!   start ──────────────┬──────────────────┬───────────────┬──────────────▶ last
-//!      may go           │ kept for         │ kept in any   │ not flushed
-//!                       │ followers behind │ case: the tail│ by the store yet
-//!                     anchor             tail           flushed
+//!   start ──────────────┬────────────────────┬───────────────┬──────────────▶ last
+//!      may go           │ kept for followers │ kept in any   │ not flushed
+//!                       │ or a staged        │ case: the tail│ by the store yet
+//!                       │ snapshot           │               │
+//!                     anchor               tail           flushed
 //! ```
 //!
 //! * The log is never cut past what the store has flushed: replay after a crash starts there.
@@ -12,6 +13,9 @@
 //! * A leader keeps more for followers that are behind: from what the slowest of them needs next, as far as that takes
 //!   no more than `anchor_bytes` and the follower was heard within `anchor_time`. While a follower fetches a snapshot
 //!   nothing is cut within the same bounds, so that the log still connects to whatever it installs.
+//! * A member with an object store keeps what follows the newest snapshot there, whoever leads: a snapshot that no log
+//!   connects to helps nobody. It keeps no more for it than the snapshot itself is large, or the tail may be, and no more
+//!   than `anchor_bytes`; beyond that another member's snapshot is less to send, and the log is cut as if there were none.
 //! * A cut is asked for when it is worth one: `entries` can go, or the log is over its bounds. The log drops whole
 //!   segments, so somewhat more stays.
 //!
@@ -32,6 +36,17 @@ pub(super) struct View<'a> {
     pub(super) followers: &'a [FollowerStatus],
     /// How long this leader leads: a follower that was never heard has been silent for no longer than that.
     pub(super) leading_for: Duration,
+    /// The newest snapshot in the object store that this member uses; none without either.
+    pub(super) staged: Option<Staged>,
+}
+
+/// A snapshot that the log should connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Staged {
+    /// The last entry in it.
+    pub(super) index: Index,
+    /// What its chunks take, in bytes.
+    pub(super) bytes: u64,
 }
 
 /// The rules, and since when this member leads.
@@ -39,13 +54,15 @@ pub(super) struct View<'a> {
 pub(super) struct Retention {
     rules: Snapshot,
     leading_since: Option<Time>,
-    /// What the last decision held back, for the metrics.
+    /// What the last decision held back for followers, for the metrics.
     pub(super) held: u64,
+    /// And what more for the newest snapshot in object storage.
+    pub(super) held_for_staged: u64,
 }
 
 impl Retention {
     pub(super) fn new(rules: Snapshot) -> Self {
-        Self { rules, leading_since: None, held: 0 }
+        Self { rules, leading_since: None, held: 0, held_for_staged: 0 }
     }
 
     /// How long this member has led, given whether it does.
@@ -62,11 +79,21 @@ impl Retention {
         let tail_from = wanted.max(tail(rules.tail_bytes)).min(after_flushed);
         let anchor_from = view.followers.iter().filter_map(|follower| self.anchor(&view, follower)).min();
         let anchor_from = anchor_from.map_or(tail_from, |from| from.max(tail(rules.anchor_bytes)).min(tail_from));
-        let entries = anchor_from.0.saturating_sub(view.first.0);
+        let staged_from = self.staged(&view, &tail).filter(|from| *from < anchor_from);
+        let from = staged_from.unwrap_or(anchor_from);
+        let entries = from.0.saturating_sub(view.first.0);
         self.held = tail_from.0.saturating_sub(anchor_from.max(view.first).0);
-        let over = tail_from > wanted || (anchor_from < tail_from && anchor_from > view.first);
-        let worth = entries >= rules.entries || (entries > 0 && over);
-        worth.then(|| anchor_from.prev())
+        self.held_for_staged = anchor_from.0.saturating_sub(from.max(view.first).0);
+        let over = tail_from > wanted || (from < tail_from && from > view.first);
+        let worth = entries >= self.rules.entries || (entries > 0 && over);
+        worth.then(|| from.prev())
+    }
+
+    /// The first entry after the staged snapshot; none if the log has lost it, or has too much behind it.
+    fn staged(&self, view: &View<'_>, tail: impl Fn(u64) -> Index) -> Option<Index> {
+        let Staged { index, bytes } = view.staged?;
+        let most = bytes.max(self.rules.tail_bytes).min(self.rules.anchor_bytes);
+        Some(index.next()).filter(|from| *from >= view.first.max(tail(most)))
     }
 
     /// The first entry that is kept for a follower; none if it has been away for too long.

@@ -46,7 +46,7 @@ fn follower(state: StreamState, matched: u64, silent_secs: Option<u64>) -> Follo
 fn decided(flushed: u64, first: u64, followers: &[FollowerStatus], leading_secs: u64) -> (Option<u64>, u64) {
     let mut retention = Retention::new(rules());
     let leading_for = Duration::from_secs(leading_secs);
-    let view = View { flushed: Index(flushed), first: Index(first), followers, leading_for };
+    let view = View { flushed: Index(flushed), first: Index(first), followers, leading_for, staged: None };
     let cut = retention.decide(view, tail);
     (cut.map(|index| index.0), retention.held)
 }
@@ -68,7 +68,8 @@ fn a_cut_of_few_entries_is_not_worth_it() {
 fn a_tail_of_large_entries_is_bounded_in_bytes() {
     let large = |bytes: u64| Index(LAST + 1 - (bytes >> 14));
     let mut retention = Retention::new(rules());
-    let view = View { flushed: Index(LAST), first: Index(9_930), followers: &[], leading_for: Duration::ZERO };
+    let (flushed, first) = (Index(LAST), Index(9_930));
+    let view = View { flushed, first, followers: &[], leading_for: Duration::ZERO, staged: None };
     assert_eq!(retention.decide(view, large), Some(Index(LAST - 64)), "64 entries of 16 KiB, and a small cut");
 }
 
@@ -96,6 +97,38 @@ fn nothing_is_cut_under_a_follower_that_fetches_a_snapshot_within_bounds() {
     let fetching = [follower(StreamState::Snapshot, 10, Some(1))];
     assert_eq!(decided(9_900, 8_000, &fetching, 9), (None, 1_401));
     assert_eq!(decided(9_900, 2_000, &fetching, 9).0, Some(LAST - 4_096), "but for the bound in bytes");
+}
+
+/// The cut, and what is held back for a staged snapshot of so many bytes.
+fn decided_with(index: u64, bytes: u64, first: u64, followers: &[FollowerStatus]) -> (Option<u64>, u64) {
+    let mut retention = Retention::new(rules());
+    let staged = Some(Staged { index: Index(index), bytes });
+    let (flushed, leading_for) = (Index(9_900), Duration::from_secs(9));
+    let view = View { flushed, first: Index(first), followers, leading_for, staged };
+    let cut = retention.decide(view, tail);
+    (cut.map(|index| index.0), retention.held_for_staged)
+}
+
+#[test]
+fn the_log_goes_on_from_the_newest_staged_snapshot() {
+    assert_eq!(decided_with(9_100, 0, 1, &[]), (Some(9_100), 300), "within what the tail may be, however small it is");
+    assert_eq!(decided_with(7_000, 4 << 20, 1, &[]), (Some(7_000), 2_400), "within what it is large");
+    assert_eq!(decided_with(7_000, 4 << 20, 7_001, &[]), (None, 2_400), "nothing is left to cut");
+    assert_eq!(decided_with(9_800, 4 << 20, 1, &[]), (Some(9_400), 0), "the tail reaches it");
+}
+
+#[test]
+fn a_staged_snapshot_that_is_too_far_back_holds_nothing() {
+    assert_eq!(decided_with(7_000, 2 << 20, 1, &[]), (Some(9_400), 0), "more log than snapshot");
+    assert_eq!(decided_with(200, 1 << 30, 1, &[]), (Some(9_400), 0), "more than 4 MiB");
+    assert_eq!(decided_with(7_000, 4 << 20, 7_002, &[]), (Some(9_400), 0), "the log does not connect to it any more");
+}
+
+#[test]
+fn followers_and_a_staged_snapshot_are_both_thought_of() {
+    let behind = [follower(StreamState::Replicate, 7_000, Some(1))];
+    assert_eq!(decided_with(8_000, 4 << 20, 1, &behind), (Some(7_000), 0));
+    assert_eq!(decided_with(6_500, 4 << 20, 1, &behind), (Some(6_500), 500));
 }
 
 #[test]

@@ -27,9 +27,14 @@ pub(crate) const CLUSTER: u64 = 77;
 impl Solo {
     /// Starts it on the runtime of the test; it ends with the runtime.
     pub(crate) fn start() -> Self {
+        Self::start_as(MEMBER)
+    }
+
+    /// With another id: it still believes that [`MEMBER`] leads.
+    pub(crate) fn start_as(member: u64) -> Self {
         let identity = Identity {
             cluster: ClusterId(CLUSTER),
-            member: MemberId(MEMBER),
+            member: MemberId(member),
             storage: StorageId::from_bytes([1; 16]),
             name: "solo".into(),
             boot: 1,
@@ -39,7 +44,7 @@ impl Solo {
         let shared = Arc::new(Shared::new(identity, Arc::clone(&store), Arc::clone(&inbox)));
         let brief = Brief {
             term: Term(3),
-            role: RoleName::Leader,
+            role: if member == MEMBER { RoleName::Leader } else { RoleName::Follower },
             leader: Some(MemberId(MEMBER)),
             last: Index(1),
             commit: Index(1),
@@ -156,6 +161,7 @@ impl Solo {
             log_bytes: 0,
             log_cuts: 0,
             log_held_entries: 0,
+            log_held_for_staged_entries: 0,
             snapshots: crate::install::SnapshotsView::default(),
             snapshot_wanted: false,
         }

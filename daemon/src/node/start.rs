@@ -17,9 +17,9 @@ use super::{Handle, Inbox, StartError, Stop, compactor, quota};
 use crate::bootstrap::{Admitted, BootstrapError, Formatted, Identity, LogStart, heed_restored};
 use crate::config::Settings;
 use crate::disk::{Disk, RealDisk};
-use crate::install::{Fetcher, Ground, Intent, Limits, Progress, Server, Staged, finish_switch, recover_log};
+use crate::install::{Fetcher, Floor, Ground, Intent, Limits, Progress, Server, finish_switch, recover_log};
 use crate::metrics::{BackupCollector, MemberCollector, Stages};
-use crate::stage;
+use crate::stage::{self, Stored};
 use crate::tls::{ClientTls, ServerTls, TlsProblem};
 use crate::transport::gate::Gate;
 use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
@@ -53,8 +53,6 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// The data directory.
     pub disk: Arc<dyn Disk>,
-    /// Snapshots outside the cluster, if there is a place for them.
-    pub staged: Option<Arc<dyn Staged>>,
     /// An install that was begun before the last stop: see [`crate::install`].
     pub intent: Option<Intent>,
 }
@@ -78,7 +76,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`].
 pub async fn start(parts: Parts) -> Result<Running, StartError> {
-    let Parts { mut settings, store, disk, staged, intent } = parts;
+    let Parts { mut settings, store, disk, intent } = parts;
     heed_restored(&mut settings)?;
     let formatted = Formatted::open(&settings)?;
     let gate = Arc::new(formatted.gate());
@@ -126,7 +124,8 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         spool: Arc::new(spool),
         node: Handle::new(shared.clone()),
         local,
-        staged,
+        stored: settings.backups.clone().map(|backups| Arc::new(Stored::new(backups))),
+        floor: Floor::default(),
         progress: progress.clone(),
     };
     let to_loop = inbox.clone();
@@ -400,6 +399,7 @@ impl Engine {
             snapshots,
             ready: None,
             retention: Retention::new(settings.snapshot),
+            uses_object_store: settings.backups.is_some(),
             log_cuts: 0,
             leader_changes: 0,
             refused_messages: 0,

@@ -20,6 +20,7 @@ use super::{ProposeFailure, ReadFailure, Stop};
 use crate::bootstrap::NodeInfo;
 use crate::install::{Fetcher, Progress, Ready, Server};
 use crate::metrics::Stages;
+use crate::stage;
 use crate::transport::gate::Gate;
 use crate::transport::hello::{BindReply, Refusal};
 use crate::transport::{Call, CallReply, Forwarded, NotTaken, NotTakenReason, PeerEvent, Peers};
@@ -81,6 +82,8 @@ pub(super) struct Node {
     /// A snapshot that waits for its moment.
     pub(super) ready: Option<Box<Ready>>,
     pub(super) retention: Retention,
+    /// This member has a place for snapshots outside the cluster.
+    pub(super) uses_object_store: bool,
     pub(super) log_cuts: u64,
     pub(super) leader_changes: u64,
     pub(super) refused_messages: u64,
@@ -208,11 +211,19 @@ impl Node {
     fn cut_log(&mut self, flushed: Index) {
         let status = self.raft.status(self.now.mono);
         let leading_for = self.retention.leading_for(status.role == RoleName::Leader, self.now.mono);
-        let view = retention::View { flushed, first: status.first, followers: &status.followers, leading_for };
+        let (first, followers, staged) = (status.first, &status.followers[..], self.staged());
+        let view = retention::View { flushed, first, followers, leading_for, staged };
         let cut = self.retention.decide(view, |bytes| self.log.tail(bytes));
         if let Some(through) = cut {
             self.log.submit(WalRequest::Compact { through });
         }
+    }
+
+    /// The newest snapshot that a member can fetch from the object store.
+    fn staged(&self) -> Option<retention::Staged> {
+        let known = self.uses_object_store.then(|| self.shared.store().staged())?;
+        let newest = stage::newest(&known)?;
+        Some(retention::Staged { index: Index(newest.index), bytes: newest.bytes })
     }
 
     fn on_peer(&mut self, event: PeerEvent) {

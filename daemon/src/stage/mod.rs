@@ -12,6 +12,7 @@
 //! | `run` | the task that does it, and tries again |
 //! | `work` | taking, uploading, deleting |
 //! | `bounded` | how many requests, how many bytes |
+//! | `stored` | reading what was staged, for an install |
 //! | `report` | what is seen of it |
 //!
 //! * What is in the log decides; the store's listing only says what the log has not heard of yet.
@@ -27,6 +28,7 @@ mod plan;
 mod race_tests;
 mod report;
 mod run;
+mod stored;
 mod work;
 
 pub use report::{Activity, Figures, Report};
@@ -34,8 +36,18 @@ pub(crate) use run::run;
 pub use work::want;
 
 pub(crate) use plan::newest;
+pub(crate) use stored::Stored;
 
+use crate::bootstrap::ClusterId;
+use crate::snapshot::{Digest, SnapshotId, SnapshotName};
+use mvcc::StagedSnapshot;
+use raft::Index;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What a snapshot of the replicated list is called in the object store.
+pub(crate) fn name_of(cluster: ClusterId, snapshot: &StagedSnapshot) -> SnapshotName {
+    SnapshotName { cluster, index: Index(snapshot.index), id: SnapshotId(Digest::from_bytes(snapshot.id)) }
+}
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {

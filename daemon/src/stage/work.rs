@@ -1,10 +1,10 @@
 //! One step of the work: a snapshot from the first byte read to the entry in the log, or a deletion.
 
-use super::now_ms;
 use super::plan::Rules;
 use super::report::Report;
+use super::{name_of, now_ms};
 use crate::node::{Handle, ProposeFailure};
-use crate::snapshot::{Digest, Manifest, Pace, SnapshotError, SnapshotId, SnapshotName, SnapshotStore, TakeError};
+use crate::snapshot::{Manifest, Pace, SnapshotError, SnapshotId, SnapshotName, SnapshotStore, TakeError};
 use crate::snapshot::{Taking, Upload};
 use mvcc::{Body, SnapshotDigest, StagedSnapshot, Staging};
 use raft::Index;
@@ -183,11 +183,7 @@ impl Worker {
     }
 
     fn name(&self, snapshot: &StagedSnapshot) -> SnapshotName {
-        SnapshotName {
-            cluster: self.node.identity().cluster,
-            index: Index(snapshot.index),
-            id: SnapshotId(Digest::from_bytes(snapshot.id)),
-        }
+        name_of(self.node.identity().cluster, snapshot)
     }
 }
 

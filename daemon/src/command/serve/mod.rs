@@ -118,7 +118,7 @@ async fn member(checked: Checked) -> anyhow::Result<Stop> {
     let sockets = Sockets::bind(&settings).await?;
     // Held to the end: a member that is still stopping must not meet its successor.
     let (store, disk, intent) = open_store(&settings).await?;
-    let parts = Parts { settings: settings.clone(), store, disk: disk.clone(), staged: None, intent };
+    let parts = Parts { settings: settings.clone(), store, disk: disk.clone(), intent };
     let starting = async { anyhow::Ok(node::start(parts).await?) };
     let mut running = tokio::select! {
         running = starting => running?,

@@ -35,6 +35,12 @@ pub(super) const FLAGS: &[Flag] = &[
         "24h",
         "How long a snapshot that is not kept stays readable. An upload may take half as long.",
     ),
-    flag(Backups, "backup-bandwidth-limit", U64, "33554432", "Bytes per second that are uploaded. 0 is no limit."),
+    flag(
+        Backups,
+        "backup-bandwidth-limit",
+        U64,
+        "33554432",
+        "Bytes per second that are uploaded, or fetched by a member that installs a snapshot. 0 is no limit.",
+    ),
     flag(Backups, "backup-parallelism", AT_ONCE, "4", "Requests to the object store at once."),
 ];
