@@ -2,13 +2,20 @@
 
 use crate::{CLIENTS, addresses};
 use anyhow::Result;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use tests::cluster::{Cluster, Flavor, Member};
 use tests::workload::Workload;
 
 /// Writes go on this long after a leader was lost at the latest: a few election timeouts of one second, on a machine
 /// that runs other tests too.
 const WRITES_AGAIN_WITHIN: Duration = Duration::from_secs(15);
+
+/// Twice the election timeout: long enough to be replaced, short enough for its clients to be still waiting.
+const STOPPED_FOR: Duration = Duration::from_secs(2);
+
+/// More writes than can have been under way when a leader stopped: another one took them.
+const BY_ANOTHER: u64 = 4 * CLIENTS as u64;
 
 fn three() -> Result<(Cluster, Workload)> {
     let cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
@@ -77,6 +84,25 @@ fn a_leader_paused_past_its_reign_answers_no_stale_read() -> Result<()> {
         cluster.members[leader].resume()?;
         load.wait_acknowledged(100, WRITES_AGAIN_WITHIN)?;
     }
+    load.stop_and_judge(&addresses(&cluster))?;
+    Ok(())
+}
+
+/// Each time it misses its own replacement, and goes on as if no time had passed: with writes under way, reads that
+/// wait to be confirmed, and followers that answer to another. The next one is stopped as soon as it leads.
+#[test]
+fn whoever_leads_is_stopped_for_two_seconds_again_and_again_and_writes_go_on() -> Result<()> {
+    let (cluster, load) = three()?;
+    for _ in 0..10 {
+        let leader = cluster.leader()?;
+        let stopped = Instant::now();
+        cluster.members[leader].pause()?;
+        let by_another = load.wait_acknowledged(BY_ANOTHER, WRITES_AGAIN_WITHIN);
+        thread::sleep(STOPPED_FOR.saturating_sub(stopped.elapsed()));
+        cluster.members[leader].resume()?;
+        by_another?;
+    }
+    load.wait_acknowledged(200, WRITES_AGAIN_WITHIN)?;
     load.stop_and_judge(&addresses(&cluster))?;
     Ok(())
 }

@@ -1,14 +1,17 @@
 //! Links that are cut, both ways and one way, between hosts of their own.
 
 use crate::{CLIENTS, addresses};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::thread;
-use std::time::Duration;
-use tests::cluster::{Cluster, Net};
+use std::time::{Duration, Instant};
+use tests::cluster::{Cluster, Member, Net, eventually, get};
 use tests::workload::Workload;
 
 /// A cut-off leader is replaced within a few election timeouts of one second.
 const WRITES_AGAIN_WITHIN: Duration = Duration::from_secs(15);
+
+/// Five election timeouts: whoever is going to stand against a leader does so within them.
+const CUT_FOR: Duration = Duration::from_secs(5);
 
 /// Runs a scenario on three hosts, if this process may make hosts.
 fn on_three_hosts(scenario: impl FnOnce(&Net, &Cluster, &Workload) -> Result<()> + Send) -> Result<()> {
@@ -93,6 +96,56 @@ fn a_leader_that_nobody_hears_is_replaced() -> Result<()> {
         let leader = host(cluster.leader()?)?;
         (1..=3).filter(|other| *other != leader).try_for_each(|other| net.cut(leader, other))?;
         load.wait_acknowledged(300, WRITES_AGAIN_WITHIN).map(drop)
+    })
+}
+
+/// What a member shows under this name.
+fn shown(member: &Member, name: &str) -> Result<f64> {
+    let page = get(&member.metrics, "/metrics")?;
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(value.with_context(|| format!("no {name} in:\n{page}"))?.parse()?)
+}
+
+/// Cuts a follower off one way for several election timeouts: whoever leads goes on leading, then and once the follower
+/// is back with whatever it has come to believe.
+fn nobody_is_unseated(
+    net: &Net,
+    cluster: &Cluster,
+    load: &Workload,
+    cut: impl Fn(u16, u16) -> Result<()>,
+) -> Result<()> {
+    let leader = cluster.leader()?;
+    let term = shown(&cluster.members[leader], "quorate_term")?;
+    let follower = host((leader + 1) % 3)?;
+    (1..=3).filter(|other| *other != follower).try_for_each(|other| cut(other, follower))?;
+    let until = Instant::now() + CUT_FOR;
+    while Instant::now() < until {
+        load.wait_acknowledged(50, WRITES_AGAIN_WITHIN)?;
+    }
+    net.heal()?;
+    let behind = shown(&cluster.members[leader], "quorate_commit_index")?;
+    let back = &cluster.members[usize::from(follower) - 1];
+    eventually("follower that takes part again", WRITES_AGAIN_WITHIN, || {
+        (shown(back, "quorate_commit_index").ok()? >= behind).then_some(())
+    })?;
+    load.wait_acknowledged(300, WRITES_AGAIN_WITHIN)?;
+    ensure!(cluster.leader()? == leader, "another leads");
+    let now = shown(&cluster.members[leader], "quorate_term")?;
+    ensure!(now == term, "it leads in term {now} after {term}: somebody stood against it");
+    Ok(())
+}
+
+#[test]
+fn a_follower_that_hears_nothing_unseats_nobody() -> Result<()> {
+    on_three_hosts(|net, cluster, load| {
+        nobody_is_unseated(net, cluster, load, |other, follower| net.cut(other, follower))
+    })
+}
+
+#[test]
+fn a_follower_that_nobody_hears_unseats_nobody() -> Result<()> {
+    on_three_hosts(|net, cluster, load| {
+        nobody_is_unseated(net, cluster, load, |other, follower| net.cut(follower, other))
     })
 }
 

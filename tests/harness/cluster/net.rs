@@ -14,13 +14,15 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Namespaces, taken down when dropped.
 #[derive(Debug)]
 pub struct Net {
     prefix: String,
     hosts: u16,
+    /// Packets dropped by rules that are gone.
+    dropped: AtomicU64,
 }
 
 impl Net {
@@ -38,7 +40,7 @@ impl Net {
     pub fn make(hosts: u16) -> Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("qt{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let net = Self { prefix, hosts };
+        let net = Self { prefix, hosts, dropped: AtomicU64::new(0) };
         let hub = net.hub();
         run(&["ip", "netns", "add", &hub])?;
         inside(&hub, &["ip", "link", "set", "lo", "up"])?;
@@ -113,15 +115,16 @@ impl Net {
     /// # Errors
     /// When `nft` refuses.
     pub fn heal(&self) -> Result<()> {
+        self.dropped.store(self.dropped()?, Ordering::Relaxed);
         (1..=self.hosts).try_for_each(|host| inside(&self.namespace(host), &["nft", "flush chain ip cut in"]))
     }
 
-    /// Packets dropped so far since the last [`Net::heal`]: the proof that a cut was felt.
+    /// Packets dropped so far: the proof that a cut was felt.
     ///
     /// # Errors
     /// When `nft` cannot tell.
     pub fn dropped(&self) -> Result<u64> {
-        let mut dropped = 0;
+        let mut dropped = self.dropped.load(Ordering::Relaxed);
         for host in 1..=self.hosts {
             let namespace = format!("--net=/run/netns/{}", self.namespace(host));
             let output =
