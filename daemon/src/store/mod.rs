@@ -11,17 +11,16 @@
 //! rare; what a crash takes away since the last one, the log replays.
 //!
 //! What things cost, in CPU for each (`tests/bin/store_bench.rs`: 100,000 keys of 38 bytes, values of 256 bytes, two
-//! cores of an EPYC under three other builds, so rather too high; the put includes making the command, and its share
-//! of the flush):
+//! quiet cores of an EPYC; the put includes making the command, and its share of the flush):
 //!
 //! | operation | microseconds |
 //! | --- | --- |
-//! | put of a hot key; of any of 100,000 | 5.4; 9 to 13 |
-//! | point read, row not cached | 8.7 |
-//! | range of 100 keys; without their values | 494; 56 |
+//! | put of a hot key; of any of 100,000 | 4.5; 9 to 10 |
+//! | point read, row not cached | 6.9 |
+//! | range of 100 keys; without their values | 412; 56 |
 //! | count of half the keys | 22 |
-//! | hash, for each row | 0.8 |
-//! | sweep, for each row | 10 |
+//! | hash, for each row | 0.5 |
+//! | sweep, for each row | 9 |
 //! | opening, for each key | 0.2 |
 
 mod file;

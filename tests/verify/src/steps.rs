@@ -16,6 +16,13 @@ pub(crate) struct Step {
     pub(crate) work: Work,
 }
 
+impl Step {
+    /// Whether it runs on a Kubernetes, whose first build takes longer than all other steps together.
+    pub(crate) fn needs_kubernetes(&self) -> bool {
+        self.work.target().is_some_and(|target| ["kind", "kubernetes"].contains(&target))
+    }
+}
+
 pub(crate) enum Work {
     /// A cargo command that runs no test, what it takes besides the selection, and variables for it.
     Cargo {
