@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-/// No request of a test waits longer: after this its outcome counts as unknown.
+/// No request of a load waits longer: after this its outcome counts as unknown.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
 
 /// The largest answer a test asks for.
@@ -46,10 +46,10 @@ impl Dial {
         Self { address: address.to_owned(), tls: None }
     }
 
-    fn endpoint(&self) -> Result<Endpoint> {
+    fn endpoint(&self, give_up_after: Duration) -> Result<Endpoint> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let endpoint = Endpoint::from_shared(format!("{scheme}://{}", self.address)).context("an address")?;
-        let endpoint = endpoint.connect_timeout(Duration::from_secs(1)).timeout(GIVE_UP_AFTER);
+        let endpoint = endpoint.connect_timeout(Duration::from_secs(1)).timeout(give_up_after);
         let Some(trust) = &self.tls else { return Ok(endpoint) };
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&trust.authority))
@@ -84,7 +84,15 @@ impl Client {
     /// # Errors
     /// When the address is none, or the certificates cannot be read.
     pub fn dial(dial: &Dial) -> Result<Self> {
-        let channel = dial.endpoint()?.connect_lazy();
+        Self::patient(dial, GIVE_UP_AFTER)
+    }
+
+    /// The same, but it waits for so long for an answer.
+    ///
+    /// # Errors
+    /// As [`Self::dial`].
+    pub fn patient(dial: &Dial, give_up_after: Duration) -> Result<Self> {
+        let channel = dial.endpoint(give_up_after)?.connect_lazy();
         Ok(Self {
             kv: KvClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
             maintenance: MaintenanceClient::new(channel.clone()),

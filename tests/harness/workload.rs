@@ -20,8 +20,8 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
 /// Revisions read back at once.
 const READ_BACK_AT_ONCE: usize = 64;
 
-/// Reads of the past are tried again for so long: on a machine that is busy with other tests, some of so many at once come
-/// too late.
+/// Reads of the past are waited for as long as this: on a machine that is busy with other tests, the last of so many at once
+/// takes more than a client's usual patience.
 const READ_BACK_WITHIN: Duration = Duration::from_secs(60);
 
 /// A write that a client gave up on takes effect within an election or two, or never.
@@ -253,7 +253,7 @@ async fn converged_log(members: &[Dial], quiet_for: Duration) -> Result<Vec<Chan
             members[0].address
         );
     }
-    read_back(&clients.swap_remove(0), last).await
+    read_back(&Client::patient(&members[0], READ_BACK_WITHIN)?, last).await
 }
 
 /// The revision at which every member stands, and stays for so long: what clients gave up on may still be on its way.
@@ -299,16 +299,9 @@ async fn read_back(client: &Client, last: i64) -> Result<Vec<Change>> {
     Ok(log)
 }
 
-/// The past does not change, so it may be asked for again.
 async fn state_at(mut client: Client, revision: i64) -> Result<BTreeMap<String, (i64, String)>> {
-    let begun = Instant::now();
-    let answer = loop {
-        match client.everything(revision, true).await {
-            Ok(answer) => break answer,
-            Err(late) if late.code() == Code::Cancelled && begun.elapsed() < READ_BACK_WITHIN => {}
-            Err(other) => return Err(other).with_context(|| format!("read the state at revision {revision}")),
-        }
-    };
+    let answer =
+        client.everything(revision, true).await.with_context(|| format!("read the state at revision {revision}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(answer.kvs.iter().map(|kv| (text(&kv.key), (kv.mod_revision, text(&kv.value)))).collect())
 }
