@@ -26,8 +26,14 @@ pub(crate) fn run(step: &Step, names: &[String]) -> Result<Outcome> {
             command.args(*verb).args(selection(verb)).args(*rest).envs(variables.iter().copied());
             passed(command).map(|_| Outcome::Passed(0))
         }
-        Work::OtherTests => tested(cargo_test(&other_targets()?, &[], names)),
-        Work::Tests { target, rest } => tested(cargo_test(&["--test".to_owned(), (*target).to_owned()], rest, names)),
+        // Cargo runs examples in documents apart from all other tests. There need not be any.
+        Work::OtherTests => {
+            let examples = passed(cargo_test(&["--doc".to_owned()], &[], names))?;
+            tested(cargo_test(&other_targets()?, &[], names)).map(|tests| Outcome::Passed(examples + tests))
+        }
+        Work::Tests { target, rest } => {
+            tested(cargo_test(&["--test".to_owned(), (*target).to_owned()], rest, names)).map(Outcome::Passed)
+        }
         Work::OnKubernetes { target, rest } => on_kubernetes(target, rest, names),
     }
 }
@@ -70,13 +76,14 @@ fn on_kubernetes(target: &str, rest: &[&str], names: &[String]) -> Result<Outcom
     let cargo = cargo_test(&tests, rest, names);
     let mut command = tree::apart(&kind);
     command.arg("run").arg(cargo.get_program()).args(cargo.get_args());
-    tested(command)
+    tested(command).map(Outcome::Passed)
 }
 
-fn tested(command: Command) -> Result<Outcome> {
+/// The number of tests that passed, of which there must be one.
+fn tested(command: Command) -> Result<u64> {
     let tests = passed(command)?;
     ensure!(tests > 0, "it ran no test");
-    Ok(Outcome::Passed(tests))
+    Ok(tests)
 }
 
 /// Runs a command, shows what it says, and counts the tests that passed.

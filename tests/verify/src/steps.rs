@@ -17,7 +17,7 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// Whether it runs on a Kubernetes, whose first build takes longer than all other steps together.
+    /// Whether it runs on a Kubernetes, whose first build takes ten minutes and more.
     pub(crate) fn needs_kubernetes(&self) -> bool {
         self.work.target().is_some_and(|target| ["kind", "kubernetes"].contains(&target))
     }
@@ -30,7 +30,7 @@ pub(crate) enum Work {
         rest: &'static [&'static str],
         variables: &'static [(&'static str, &'static str)],
     },
-    /// Every test that no other step has: unit tests, and the integration tests of all packages.
+    /// Every test that no other step has: unit tests, the integration tests of all packages, examples in documents.
     OtherTests,
     /// One test target.
     Tests { target: &'static str, rest: &'static [&'static str] },
