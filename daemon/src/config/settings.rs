@@ -127,6 +127,22 @@ pub struct Backups {
     pub parallelism: usize,
 }
 
+#[cfg(test)]
+impl Backups {
+    /// Staged only when asked; the newest two are kept.
+    pub(crate) fn on_demand(store: objects::Location) -> Self {
+        Self {
+            store,
+            interval: None,
+            retention_count: 2,
+            retention_age: None,
+            delete_grace: Duration::from_secs(3_600),
+            bytes_per_second: 0,
+            parallelism: 4,
+        }
+    }
+}
+
 /// How much of the log is kept. See [`crate::node`]'s retention for what the numbers mean together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {

@@ -41,19 +41,7 @@ fn noise(number: u64, bytes: usize) -> Bytes {
 }
 
 fn directory(path: &Path) -> Backups {
-    backups(Location::Directory(path.to_owned()))
-}
-
-fn backups(store: Location) -> Backups {
-    Backups {
-        store,
-        interval: None,
-        retention_count: 2,
-        retention_age: None,
-        delete_grace: Duration::from_secs(3_600),
-        bytes_per_second: 0,
-        parallelism: 4,
-    }
+    Backups::on_demand(Location::Directory(path.to_owned()))
 }
 
 /// A leader with a store of some chunks, and a peer port that answers about snapshots.
@@ -321,7 +309,7 @@ async fn on_server(folder: &Path, leader: &Leader) -> (ObjectServer, Backups, Sn
     let server = ObjectServer::start().await.expect("a server");
     ObjectServer::write_credentials(&folder.join("credentials")).expect("room");
     let location = format!("{}&credentials-file={}", server.location("p"), folder.join("credentials").display());
-    let backups = backups(location.parse().expect("a location"));
+    let backups = Backups::on_demand(location.parse().expect("a location"));
     let name = leader.stage(&backups, |_| ()).await;
     (server, backups, name)
 }

@@ -11,15 +11,7 @@ use std::fs;
 use std::path::Path;
 
 fn settings(store: Location) -> Backups {
-    Backups {
-        store,
-        interval: None,
-        retention_count: 2,
-        retention_age: None,
-        delete_grace: Duration::from_secs(3_600),
-        bytes_per_second: 0,
-        parallelism: 2,
-    }
+    Backups { parallelism: 2, ..Backups::on_demand(store) }
 }
 
 struct Scene {
