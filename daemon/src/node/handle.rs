@@ -127,7 +127,7 @@ impl Handle {
         self.shared.status()
     }
 
-    /// Who leads, and a way to wait for that to change. The sender goes away when the node stops.
+    /// Who leads, and a way to wait for that to change. Every handle keeps the sender, so that a stop is not seen here.
     #[must_use]
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.shared.leadership()
