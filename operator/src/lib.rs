@@ -30,6 +30,6 @@ pub mod stored;
 pub mod wanted;
 
 #[cfg(test)]
-mod api_server;
-#[cfg(test)]
 mod chart_tests;
+#[cfg(test)]
+mod test_api_server;

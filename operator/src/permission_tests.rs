@@ -2,8 +2,8 @@
 //! that it does not need.
 
 use super::tests::Running;
-use crate::api_server::ApiServer;
 use crate::calls::Call;
+use crate::test_api_server::ApiServer;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;

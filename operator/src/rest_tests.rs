@@ -1,10 +1,10 @@
 //! What a cluster at rest costs the API server: counted call by call, against one of this process.
 
 use super::*;
-use crate::api_server::ApiServer;
 use crate::context::Settings;
 use crate::lease::Held;
 use crate::metrics::Metrics;
+use crate::test_api_server::ApiServer;
 use kube::core::{ObjectMeta, PartialObjectMetaExt};
 use kube::runtime::events::{Recorder, Reporter};
 use serde_json::json;

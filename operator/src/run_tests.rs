@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::act::FINALIZER;
-use crate::api_server::ApiServer;
+use crate::test_api_server::ApiServer;
 use serde_json::{Value, json};
 
 const CLUSTERS: &str = "/apis/quorate.io/v1alpha1/namespaces/store/raftclusters";
