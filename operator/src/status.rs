@@ -4,7 +4,8 @@
 use crate::children::{pod_name, selector_text, volume_name};
 use crate::context::Kept;
 use crate::crd::{
-    LeaderStatus, MemberRole, MemberStatus, MemberVolume, Phase, QuorumStatus, RaftClusterStatus, Replication,
+    LeaderStatus, MemberRole, MemberStatus, MemberVolume, Phase, QuorumStatus, RaftCluster, RaftClusterStatus,
+    Replication,
 };
 use crate::look::{Look, is_ready, uid};
 use crate::wanted::remember;
@@ -16,6 +17,9 @@ use std::time::Duration;
 
 /// A follower that was not heard for longer is away. Heartbeats come many times a second.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// Names of settings are of any length; a status has to stay small.
+const NAMES_CHARS_MAX: usize = 1024;
 
 /// The status after a look and a plan.
 #[must_use]
@@ -267,9 +271,23 @@ fn conditions(look: &Look, planned: &Plan, health: Option<Health>, old: &[Condit
             reason: if look.wanted.paused { "AskedFor" } else { "NotAskedFor" },
             message: String::new(),
         },
+        left_out(&look.cluster),
     ];
     let generation = look.cluster.metadata.generation;
     all.into_iter().map(|now| condition(now, generation, old)).collect()
+}
+
+/// Settings of `config.extra` that are not passed on to members.
+fn left_out(cluster: &RaftCluster) -> Now {
+    let names = cluster.spec.config.left_out().collect::<Vec<_>>().join(", ");
+    let holds = !names.is_empty();
+    let names: String = names.chars().take(NAMES_CHARS_MAX).collect();
+    Now {
+        type_: "SettingsLeftOut",
+        holds,
+        reason: if holds { "SetByOperator" } else { "NoneLeftOut" },
+        message: if holds { format!("config.extra: {names}") } else { String::new() },
+    }
 }
 
 /// Its time is that of its last change, not of the last look.
@@ -293,4 +311,28 @@ fn is_stuck(look: &Look, planned: &Plan) -> bool {
     let joins = matches!(operation.kind, plan::OperationKind::Join { .. });
     let patience = if joins { look.wanted.catch_up.timeout } else { look.wanted.progress_deadline };
     look.seen.now.since(operation.started) > patience
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn said(extra: &serde_json::Value) -> (bool, &'static str, String) {
+        let object = json!({
+            "apiVersion": "quorate.io/v1alpha1", "kind": "RaftCluster", "metadata": { "name": "m" },
+            "spec": { "version": "0.1.0", "config": { "extra": extra } },
+        });
+        let now = left_out(&crate::stored::read(object).expect("it reads"));
+        (now.holds, now.reason, now.message)
+    }
+
+    #[test]
+    fn settings_that_members_do_not_get_are_named() {
+        let both = said(&json!({ "name": "mine", "max-txn-ops": "64", "data-dir": "/tmp" }));
+        assert_eq!(both, (true, "SetByOperator", "config.extra: data-dir, name".to_owned()));
+        assert_eq!(said(&json!({ "max-txn-ops": "64" })), (false, "NoneLeftOut", String::new()));
+        let (.., message) = said(&json!({ ("X".repeat(100_000)): "1" }));
+        assert!(message.len() < 2 * NAMES_CHARS_MAX, "{} bytes of a status", message.len());
+    }
 }
