@@ -13,7 +13,6 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::Duration;
 
 /// The namespace of the operator.
@@ -141,10 +140,7 @@ impl Managed {
         let object = json!({
             "apiVersion": "quorate.io/v1alpha1", "kind": "RaftCluster", "metadata": { "name": CLUSTER }, "spec": whole,
         });
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("cluster.json");
-        fs::write(&file, object.to_string())?;
-        self.space.kubectl(&["apply", "-f", &file.display().to_string()]).map(drop)
+        self.space.apply(&object)
     }
 
     /// Its namespace.

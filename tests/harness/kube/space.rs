@@ -5,9 +5,11 @@ use anyhow::{Result, anyhow, bail};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -81,6 +83,17 @@ impl Space {
     /// When it fails; then with what it said.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         run("kubectl", &[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// Applies an object, as `kubectl apply` does.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub fn apply(&self, object: &Value) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("object.json");
+        fs::write(&file, object.to_string())?;
+        self.kubectl(&["apply", "--filename", &file.display().to_string()]).map(drop)
     }
 
     /// When a wait fails, `tells` is asked too, and its answer saved under `name`.

@@ -5,6 +5,7 @@ mod charted;
 mod life;
 mod repair;
 mod samples;
+mod unreadable;
 mod watched;
 
 use crate::stage;
