@@ -57,7 +57,7 @@ async fn taken(server: &ApiServer, name: &str) {
 async fn a_stored_cluster_that_does_not_read_is_told_and_disturbs_no_other() {
     let server = ApiServer::new();
     let readable = cluster(&json!({ "version": "0.1.0" }));
-    let strange = cluster(&json!({ "version": "0.1.0", "replicas": "three" }));
+    let strange = cluster(&json!({ "version": "0.1.0", "storage": { "onDelete": "Shred" } }));
     server.put(&format!("{CLUSTERS}/strange"), strange.clone());
     server.put(&format!("{CLUSTERS}/well"), readable.clone());
     let running = Running::start(&server);
@@ -72,8 +72,11 @@ async fn a_stored_cluster_that_does_not_read_is_told_and_disturbs_no_other() {
         .await;
     assert_eq!((event["reason"].as_str(), event["type"].as_str()), (Some("Unreadable"), Some("Warning")), "{event}");
     assert_eq!(event["regarding"]["kind"], "RaftCluster", "{event}");
-    assert!(event["note"].as_str().is_some_and(|note| note.contains("spec.replicas: invalid type")), "{event}");
-    let series = "quorate_operator_cluster_unreadable{cluster=\"store/strange\",field=\"spec.replicas\"} 1";
+    assert!(
+        event["note"].as_str().is_some_and(|note| note.contains("spec.storage.onDelete: unknown variant")),
+        "{event}"
+    );
+    let series = "quorate_operator_cluster_unreadable{cluster=\"store/strange\",field=\"spec.storage.onDelete\"} 1";
     assert!(running.page().contains(series), "{}", running.page());
 
     // It is in the watch.

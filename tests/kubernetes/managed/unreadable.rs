@@ -49,11 +49,11 @@ fn a_stored_cluster_that_does_not_read_is_told_and_every_other_goes_on() -> Resu
         let (space, loosened) = (managed.space(), Loosened::begin()?);
         let strange = json!({
             "apiVersion": "quorate.io/v1alpha1", "kind": "RaftCluster", "metadata": { "name": STRANGE },
-            "spec": { "version": VERSION, "replicas": "three" },
+            "spec": { "version": VERSION, "storage": { "onDelete": "Shred" } },
         });
         // The API server takes a moment to know the definition anew.
         space.wait("an object of another form stored", WRITES_AGAIN_WITHIN, || space.apply(&strange).map(Some))?;
-        let names = |said: &String| said.contains("spec.replicas");
+        let names = |said: &String| said.contains("spec.storage.onDelete");
         space.wait_for("an event that names the field", WRITES_AGAIN_WITHIN, || unreadable(space), names)?;
 
         // Another operator finds it in its first list.
