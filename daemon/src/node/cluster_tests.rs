@@ -110,9 +110,23 @@ async fn leader(members: &[Running]) -> usize {
 }
 
 async fn eventually<T>(look: impl Fn() -> Option<T>) -> T {
+    eventually_asked(async || look()).await
+}
+
+/// Whoever leads has heard that this member has everything: it may be behind in that after the member itself shows it.
+async fn caught_up(members: &[Running], id: MemberId) {
+    eventually_asked(async || {
+        let leading = members.iter().find(|member| member.handle().status().is_leader())?;
+        let followers = leading.handle().inspect().await?.raft.followers;
+        followers.iter().any(|follower| follower.member == id && follower.lag.entries == 0).then_some(())
+    })
+    .await;
+}
+
+async fn eventually_asked<T>(look: impl AsyncFn() -> Option<T>) -> T {
     let since = Instant::now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = look().await {
             return found;
         }
         assert!(since.elapsed() < PATIENCE, "it did not come about in {PATIENCE:?}");
@@ -218,6 +232,7 @@ async fn a_member_is_added_promoted_and_removed_through_a_follower() {
     assert_eq!(joining.handle().identity().member, id);
     assert_eq!(get(joining.handle(), "before").await.as_deref(), Some("joining"));
     assert!(joining.handle().status().is_learner());
+    caught_up(&members, id).await;
     handle.change_membership(None, vec![Change::Promote(id)]).await.unwrap();
     eventually(|| (!joining.handle().status().is_learner()).then_some(())).await;
     write(joining.handle(), "from", "the new one").await;

@@ -3,6 +3,7 @@
 use crate::steps::{PROFILE, SELECTION, STEPS, Step, Work};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use verify::tree;
@@ -58,7 +59,8 @@ fn other_targets() -> Result<Vec<String>> {
     let named: Vec<&str> = STEPS.iter().filter_map(|step| step.work.target()).collect();
     let targets = said["packages"].as_array().into_iter().flatten().flat_map(|package| package["targets"].as_array());
     let tests = targets.flatten().filter(|target| target["kind"][0] == "test").filter_map(|test| test["name"].as_str());
-    let others = tests.filter(|name| !named.contains(name)).flat_map(|name| ["--test".to_owned(), name.to_owned()]);
+    let others: BTreeSet<&str> = tests.filter(|name| !named.contains(name)).collect();
+    let others = others.into_iter().flat_map(|name| ["--test".to_owned(), name.to_owned()]);
     Ok(["--lib".to_owned(), "--bins".to_owned()].into_iter().chain(others).collect())
 }
 
