@@ -145,6 +145,7 @@ impl Leader {
         if !proposals.is_empty() {
             let entries = core.encode_commands(payloads());
             self.append(core, entries);
+            self.recovery.written(core.now.mono);
         }
         Ok(())
     }

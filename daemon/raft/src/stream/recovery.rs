@@ -2,8 +2,8 @@
 //! The hot quorum keeps the disk, the processor and the network.
 //!
 //! * Each stream says what it holds, as a whole, after every step; nothing is added and subtracted, so nothing leaks.
-//! * While commit itself waits for a follower that is behind, thrift would only prolong the outage: the core says so
-//!   and the pace is off.
+//! * The pace protects clients that write. While none does, or while commit itself waits for a follower that is
+//!   behind, thrift would only prolong the time without redundancy: the pace is off, and nothing is owed for it later.
 
 use crate::types::{MemberId, Time};
 use std::collections::BTreeMap;
@@ -20,6 +20,9 @@ const HELD_BYTES_MAX: u64 = 4 * READ_BYTES;
 const BYTES_PER_SECOND: u64 = 64 << 20;
 /// What may be sent at once after a pause, so that the pace is smooth.
 const BURST_BYTES: u64 = 2 * READ_BYTES;
+/// With no write for so long there is nobody for the pace to protect. A client that waits for each of its writes makes
+/// shorter pauses on any disk that is fit for a quorum.
+const QUIET_AFTER: Duration = Duration::from_millis(100);
 
 /// The budget of one leader.
 #[derive(Debug)]
@@ -28,16 +31,23 @@ pub(crate) struct Recovery {
     /// When everything sent so far has been paid for.
     paid_at: Time,
     urgent: bool,
+    /// The pace is on until then, for the last write of a client.
+    quiet_at: Time,
 }
 
 impl Recovery {
     pub(crate) fn new() -> Self {
-        Self { held: BTreeMap::new(), paid_at: Time::default(), urgent: false }
+        Self { held: BTreeMap::new(), paid_at: Time::default(), urgent: false, quiet_at: Time::default() }
     }
 
     /// Whether commit waits for a follower that is behind.
     pub(crate) fn set_urgent(&mut self, urgent: bool) {
         self.urgent = urgent;
+    }
+
+    /// A client has written.
+    pub(crate) fn written(&mut self, now: Time) {
+        self.quiet_at = now.after(QUIET_AFTER);
     }
 
     /// This stream now holds so many bytes of reads.
@@ -61,12 +71,14 @@ impl Recovery {
 
     /// When the next append of a follower that catches up may leave; the past means at once.
     pub(super) fn open_at(&self) -> Time {
-        if self.urgent { Time::default() } else { self.paid_at.before(cost(BURST_BYTES)) }
+        if self.urgent { Time::default() } else { self.paid_at.before(cost(BURST_BYTES)).min(self.quiet_at) }
     }
 
     /// So many bytes were sent to a follower that catches up.
     pub(super) fn pay(&mut self, now: Time, bytes: u64) {
-        self.paid_at = self.paid_at.max(now).after(cost(bytes));
+        if !self.urgent && now < self.quiet_at {
+            self.paid_at = self.paid_at.max(now).after(cost(bytes));
+        }
     }
 }
 
@@ -102,6 +114,7 @@ mod tests {
         let start = now;
         let mut sent = 0;
         while now.since(start) < Duration::from_secs(10) {
+            recovery.written(now);
             if recovery.open_at() <= now {
                 recovery.pay(now, READ_BYTES);
                 sent += READ_BYTES;
@@ -116,9 +129,23 @@ mod tests {
     #[test]
     fn urgency_lifts_the_pace() {
         let mut recovery = Recovery::new();
+        recovery.written(Time(0));
         recovery.pay(Time(0), 100 * READ_BYTES);
         assert!(recovery.open_at() > Time(0));
         recovery.set_urgent(true);
         assert!(recovery.open_at() <= Time(0));
+    }
+
+    #[test]
+    fn silence_of_clients_lifts_the_pace_and_leaves_no_debt() {
+        let (mut recovery, start) = (Recovery::new(), Time(3_600_000_000));
+        recovery.written(start);
+        recovery.pay(start, 100 * READ_BYTES);
+        let quiet = start.after(QUIET_AFTER);
+        assert_eq!(recovery.open_at(), quiet);
+        recovery.pay(quiet, 10_000 * READ_BYTES);
+        let later = start.after(Duration::from_secs(2));
+        recovery.written(later);
+        assert!(recovery.open_at() <= later, "what was sent in silence is owed");
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   config append=B window=B messages=N cache=B     first of all, where the defaults are too large to tell a story
-//!   append N [bytes=B] [term=T]     the leader appends N entries of B bytes each and makes them durable
+//!   append N [bytes=B] [term=T]     clients write N entries of B bytes each, and the leader has them durable
 //!   commit I · compact I            the commit index moves · the log is cut through I
 //!   link up | link down [N]         a connection comes or goes, the newest or the Nth; each has its own stream id
 //!   ack I@T [credit=B] [on=S]       the follower made this durable; on=S names an earlier stream
@@ -158,6 +158,7 @@ impl Scene {
             .collect::<Vec<_>>();
         self.disk.extend(entries.iter().cloned());
         self.lag.append(self.now, &entries);
+        self.recovery.written(self.now);
         self.log.append(entries);
         self.log.set_durable(self.log.last());
     }
