@@ -3,6 +3,7 @@
 
 use crate::tree;
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
@@ -74,18 +75,20 @@ impl Module {
     }
 }
 
-/// The folder of a module of the Go module cache that `module` requires.
+/// The folder of a module of the Go module cache that `module` requires, downloaded now if it is not there.
 ///
 /// # Errors
 /// When it cannot be downloaded.
 pub fn source_of(module: &Module, path: &str) -> Result<PathBuf> {
     let answer = Command::new("go")
-        .args(["list", "-mod=mod", "-m", "-f", "{{.Dir}}", path])
+        .args(["mod", "download", "-json", path])
         .current_dir(module.source())
         .output()
         .context("run go")?;
-    let folder = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
-    ensure!(answer.status.success() && !folder.is_empty(), "{}", String::from_utf8_lossy(&answer.stderr));
+    let complaint = String::from_utf8_lossy(&answer.stderr);
+    ensure!(answer.status.success(), "go mod download {path} ended with {}: {complaint}", answer.status);
+    let said: Value = serde_json::from_slice(&answer.stdout).context("read what go mod download says")?;
+    let folder = said["Dir"].as_str().with_context(|| format!("go mod download names no folder of {path}: {said}"))?;
     Ok(PathBuf::from(folder))
 }
 

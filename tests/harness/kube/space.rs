@@ -20,6 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub struct Space {
     kube: Kube,
     name: String,
+    begun: Instant,
     /// What else is worth saving when a wait fails: a name, and how to get it.
     witnesses: RefCell<Vec<(String, Witness)>>,
 }
@@ -33,7 +34,8 @@ impl Space {
     /// # Errors
     /// When the API server refuses.
     pub fn make(kube: &Kube, name: &str) -> Result<Self> {
-        let space = Self { kube: kube.clone(), name: name.to_owned(), witnesses: RefCell::default() };
+        let space =
+            Self { kube: kube.clone(), name: name.to_owned(), begun: Instant::now(), witnesses: RefCell::default() };
         let api: Api<Namespace> = kube.cluster();
         if kube.call("look for a namespace", api.get_opt(name))?.is_some() {
             kube.call("delete a namespace", api.delete(name, &DeleteParams::default()))?;
@@ -154,6 +156,7 @@ impl Drop for Space {
         if thread::panicking() {
             eprintln!("what was seen is in {}", self.save_evidence("panic"));
         }
+        eprintln!("{} took {:.0} s", self.name, self.begun.elapsed().as_secs_f64());
         if std::env::var_os("KEEP").is_some() {
             eprintln!("keeping namespace {}", self.name);
             return;

@@ -1,8 +1,8 @@
 //! Everything that keeps the tree honest, in one read-only command; the same here and in CI.
 //!
 //! ```text
-//!   cargo verify                       every step that needs no Kubernetes
-//!   cargo verify all                   every step
+//!   cargo verify                       every step; of what runs on Kubernetes what every change is tried on
+//!   cargo verify all                   every step, whole
 //!   cargo verify sim cluster           these steps
 //!   cargo verify cluster -- leader     the tests of a step whose names contain a word
 //!   cargo verify --list                what there is
@@ -11,10 +11,11 @@
 //! * Steps run one after the other, each in a process of its own; the first failure ends the run with its exit code.
 //! * A test suite that ran no test has failed, whatever its exit code says.
 
+mod builds;
 mod run;
 mod steps;
 
-use run::{Outcome, run};
+use run::{Outcome, Runner};
 use std::env;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -38,16 +39,21 @@ fn main() -> ExitCode {
         eprintln!("there is no step {unknown:?}: cargo verify --list");
         return ExitCode::from(2);
     }
+    let target = match builds::target() {
+        Ok(target) => target,
+        Err(error) => {
+            eprintln!("verify: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     verify::packages::provide();
     let (mut passed, all) = (0, Instant::now());
-    let chosen = |step: &&Step| match wanted.is_empty() {
-        true => !step.needs_kubernetes(),
-        false => wanted.iter().any(|word| word == ALL || word == step.name),
-    };
+    let runner = Runner { target, names, everyday: wanted.is_empty() };
+    let chosen = |step: &&Step| wanted.is_empty() || wanted.iter().any(|word| word == ALL || word == step.name);
     for step in STEPS.iter().filter(chosen) {
         println!("\n== {}: {}", step.name, step.what);
         let begun = Instant::now();
-        match run(step, &names) {
+        match runner.run(step) {
             Ok(Outcome::Passed(tests)) => passed += tests,
             Ok(Outcome::Skipped(why)) => println!("skipped, as this machine has {why}"),
             Err(error) => {

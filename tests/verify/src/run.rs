@@ -4,7 +4,9 @@ use crate::steps::{PROFILE, SELECTION, STEPS, Step, Work};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use verify::tree;
 
@@ -16,38 +18,82 @@ pub(crate) enum Outcome {
     Skipped(String),
 }
 
-/// Runs one step; of its tests those whose names contain one of `names`, or all.
-///
-/// # Errors
-/// When it fails, or a suite ran no test.
-pub(crate) fn run(step: &Step, names: &[String]) -> Result<Outcome> {
-    match &step.work {
-        Work::Cargo { verb, rest, variables } => {
-            let mut command = tree::cargo();
-            command.args(*verb).args(selection(verb)).args(*rest).envs(variables.iter().copied());
-            passed(command).map(|_| Outcome::Passed(0))
+/// How steps are run.
+pub(crate) struct Runner {
+    /// Where cargo builds.
+    pub(crate) target: PathBuf,
+    /// Of each step's tests those whose names contain one of these; all of them if there are none.
+    pub(crate) names: Vec<String>,
+    /// On Kubernetes only what every change is tried on.
+    pub(crate) everyday: bool,
+}
+
+impl Runner {
+    /// Runs one step.
+    ///
+    /// # Errors
+    /// When it fails, or a suite ran no test.
+    pub(crate) fn run(&self, step: &Step) -> Result<Outcome> {
+        match &step.work {
+            Work::Cargo { verb, rest, variables } => {
+                let mut command = self.cargo();
+                command.args(*verb).args(selection(verb)).args(*rest).envs(variables.iter().copied());
+                passed(command).map(|_| Outcome::Passed(0))
+            }
+            // Cargo runs examples in documents apart from all other tests. There need not be any.
+            Work::OtherTests => {
+                let examples = passed(self.test(&["--doc".to_owned()], &[]))?;
+                tested(self.test(&other_targets()?, &[])).map(|tests| Outcome::Passed(examples + tests))
+            }
+            Work::Tests { target, rest } => tested(self.test(&named(target), rest)).map(Outcome::Passed),
+            Work::OnKubernetes { target, rest, everyday } => {
+                let everyday = if self.everyday { *everyday } else { &[] };
+                self.on_kubernetes(target, &[*rest, everyday].concat())
+            }
         }
-        // Cargo runs examples in documents apart from all other tests. There need not be any.
-        Work::OtherTests => {
-            let examples = passed(cargo_test(&["--doc".to_owned()], &[], names))?;
-            tested(cargo_test(&other_targets()?, &[], names)).map(|tests| Outcome::Passed(examples + tests))
-        }
-        Work::Tests { target, rest } => {
-            tested(cargo_test(&["--test".to_owned(), (*target).to_owned()], rest, names)).map(Outcome::Passed)
-        }
-        Work::OnKubernetes { target, rest } => on_kubernetes(target, rest, names),
     }
+
+    /// Cargo, or a program that runs it in its turn.
+    fn apart(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = tree::apart(program);
+        command.env("CARGO_TARGET_DIR", &self.target);
+        command
+    }
+
+    fn cargo(&self) -> Command {
+        self.apart(tree::cargo().get_program())
+    }
+
+    fn test(&self, targets: &[String], rest: &[&str]) -> Command {
+        let mut command = self.cargo();
+        command.arg("test").args(SELECTION).args(targets).arg("--").args(rest).args(&self.names);
+        command
+    }
+
+    /// Builds the tests and the program that makes clusters, and has it run them.
+    fn on_kubernetes(&self, target: &str, rest: &[&str]) -> Result<Outcome> {
+        let mut build = self.cargo();
+        build.arg("test").args(SELECTION).args(named(target)).arg("--no-run");
+        passed(build)?;
+        let kind = self.target.join(PROFILE).join("kind");
+        let possible = self.apart(&kind).arg("possible").output().with_context(|| format!("run {}", kind.display()))?;
+        if !possible.status.success() {
+            return Ok(Outcome::Skipped(String::from_utf8_lossy(&possible.stdout).trim().to_owned()));
+        }
+        let cargo = self.test(&named(target), rest);
+        let mut command = self.apart(&kind);
+        command.arg("run").arg(cargo.get_program()).args(cargo.get_args());
+        tested(command).map(Outcome::Passed)
+    }
+}
+
+fn named(target: &str) -> [String; 2] {
+    ["--test".to_owned(), target.to_owned()]
 }
 
 /// rustfmt knows neither features nor profiles.
 fn selection(verb: &[&str]) -> &'static [&'static str] {
     if verb.contains(&"fmt") { &[] } else { SELECTION }
-}
-
-fn cargo_test(targets: &[String], rest: &[&str], names: &[String]) -> Command {
-    let mut command = tree::cargo();
-    command.arg("test").args(SELECTION).args(targets).arg("--").args(rest).args(names);
-    command
 }
 
 /// Every unit test, and the integration tests that no step runs by name: a new one cannot be forgotten.
@@ -62,23 +108,6 @@ fn other_targets() -> Result<Vec<String>> {
     let others: BTreeSet<&str> = tests.filter(|name| !named.contains(name)).collect();
     let others = others.into_iter().flat_map(|name| ["--test".to_owned(), name.to_owned()]);
     Ok(["--lib".to_owned(), "--bins".to_owned()].into_iter().chain(others).collect())
-}
-
-/// Builds the tests and the program that makes clusters, and has it run them.
-fn on_kubernetes(target: &str, rest: &[&str], names: &[String]) -> Result<Outcome> {
-    let tests = ["--test".to_owned(), target.to_owned()];
-    let mut build = tree::cargo();
-    build.arg("test").args(SELECTION).args(&tests).arg("--no-run");
-    passed(build)?;
-    let kind = tree::target().join(PROFILE).join("kind");
-    let possible = tree::apart(&kind).arg("possible").output().with_context(|| format!("run {}", kind.display()))?;
-    if !possible.status.success() {
-        return Ok(Outcome::Skipped(String::from_utf8_lossy(&possible.stdout).trim().to_owned()));
-    }
-    let cargo = cargo_test(&tests, rest, names);
-    let mut command = tree::apart(&kind);
-    command.arg("run").arg(cargo.get_program()).args(cargo.get_args());
-    tested(command).map(Outcome::Passed)
 }
 
 /// The number of tests that passed, of which there must be one.

@@ -16,13 +16,6 @@ pub(crate) struct Step {
     pub(crate) work: Work,
 }
 
-impl Step {
-    /// Whether it runs on a Kubernetes, whose first build takes ten minutes and more.
-    pub(crate) fn needs_kubernetes(&self) -> bool {
-        self.work.target().is_some_and(|target| ["kind", "kubernetes"].contains(&target))
-    }
-}
-
 pub(crate) enum Work {
     /// A cargo command that runs no test, what it takes besides the selection, and variables for it.
     Cargo {
@@ -35,7 +28,12 @@ pub(crate) enum Work {
     /// One test target.
     Tests { target: &'static str, rest: &'static [&'static str] },
     /// The same, while there is a Kubernetes cluster; skipped where none can be made.
-    OnKubernetes { target: &'static str, rest: &'static [&'static str] },
+    OnKubernetes {
+        target: &'static str,
+        rest: &'static [&'static str],
+        /// Words of the names of those that every change is tried on.
+        everyday: &'static [&'static str],
+    },
 }
 
 impl Work {
@@ -47,6 +45,19 @@ impl Work {
         }
     }
 }
+
+/// What every change is tried on, on Kubernetes: what a user's cluster goes through first, and each fault that costs a
+/// leader, a node or a volume. The other scenarios try the harness itself, or what seldom changes.
+const EVERYDAY: &[&str] = &[
+    "forms::",
+    "leader_killed::",
+    "node_lost::",
+    "restart::",
+    "claim_lost::",
+    "life::a_cluster_forms",
+    "changes::",
+    "repair::",
+];
 
 /// In the order of a run: what fails soonest comes first.
 pub(crate) const STEPS: &[Step] = &[
@@ -102,6 +113,10 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "kubernetes",
         what: "members and the operator on it: pods and nodes killed, paused, cut off, under load; changes and repairs",
-        work: Work::OnKubernetes { target: "kubernetes", rest: &["--test-threads=1", "--nocapture"] },
+        work: Work::OnKubernetes {
+            target: "kubernetes",
+            rest: &["--test-threads=1", "--nocapture"],
+            everyday: EVERYDAY,
+        },
     },
 ];
