@@ -1,20 +1,31 @@
 //! What a node changes on the machine although it has namespaces of its own, written down before and put back after:
-//! the kubelet sets global sysctls, the engine makes folders.
+//! its systemd and its kubelet set global sysctls, the engine makes folders, the first network namespace a mount.
 
+use crate::kind::command::{command, output};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The kubelet writes the first six; nodes with many pods need more of the last two than most machines give.
+/// What is written, by whom.
 const SYSCTLS: &[&str] = &[
+    // The kubelet.
     "vm/overcommit_memory",
     "vm/panic_on_oom",
     "kernel/panic",
     "kernel/panic_on_oops",
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
+    // A node's systemd, by itself and from Debian's `sysctl.d`.
+    "fs/file-max",
+    "fs/nr_open",
+    "fs/protected_fifos",
+    "fs/protected_hardlinks",
+    "fs/protected_regular",
+    "fs/protected_symlinks",
+    "kernel/pid_max",
+    // We: nodes with many pods need more than most machines give.
     "fs/inotify/max_user_instances",
     "fs/inotify/max_user_watches",
 ];
@@ -25,11 +36,15 @@ const INOTIFY_INSTANCES_MIN: u64 = 1024;
 /// Folders that the engine makes where they are missing, outermost last.
 const FOLDERS: &[&str] = &["/lib/modules", "/var/run/docker", "/etc/docker"];
 
+/// Where `ip netns` keeps the names of namespaces. The first one mounts the folder over itself, and it stays.
+const NAMESPACES: &str = "/run/netns";
+
 /// The machine before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Before {
     sysctls: BTreeMap<String, String>,
     missing_folders: Vec<PathBuf>,
+    namespaces_are_mounted: bool,
 }
 
 impl Before {
@@ -43,6 +58,7 @@ impl Before {
         Ok(Self {
             sysctls: sysctls.collect::<Result<_>>()?,
             missing_folders: FOLDERS.iter().map(PathBuf::from).filter(|folder| !folder.exists()).collect(),
+            namespaces_are_mounted: is_mounted(NAMESPACES)?,
         })
     }
 
@@ -75,8 +91,16 @@ impl Before {
             // Only if empty: what somebody else put there since is not ours.
             let _ = fs::remove_dir(folder);
         }
+        if !self.namespaces_are_mounted && is_mounted(NAMESPACES)? && fs::read_dir(NAMESPACES)?.next().is_none() {
+            outcome = outcome.and(output(command(&["umount", NAMESPACES])).map(drop));
+        }
         outcome
     }
+}
+
+fn is_mounted(folder: &str) -> Result<bool> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("read the mounts")?;
+    Ok(mounts.lines().any(|mount| mount.split(' ').nth(1) == Some(folder)))
 }
 
 fn path(name: &str) -> PathBuf {
