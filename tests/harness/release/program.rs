@@ -12,6 +12,7 @@ use std::time::Instant;
 /// When cargo fails.
 pub fn static_program(package: &str, binary: &str) -> Result<PathBuf> {
     let (target, begun) = (tree::cache()?.join("static"), Instant::now());
+    tree::take_over(&target)?;
     eprintln!("building {binary} statically (minutes when the cache is empty, seconds when nothing has changed)");
     let built = tree::cargo()
         .args(["rustc", "--quiet", "--locked", "--release", "--package", package, "--bin", binary, "--target-dir"])

@@ -5,7 +5,8 @@
 //!   ~/.cache/quorate/target-KEY     KEY: the lock file and the compiler, so that nothing of another set of them is kept
 //! ```
 //!
-//! * The folder is never needed: cargo itself decides what of it still holds, and builds the rest.
+//! * The folder is never needed: cargo itself decides what of it still holds, and builds the rest. What another
+//!   checkout has built of our own packages is not left to it.
 //! * It stays bounded: sets that nobody asked for in a while go, and one that has grown too large is begun anew.
 
 use anyhow::{Context, Result, ensure};
@@ -36,7 +37,7 @@ pub(crate) fn target() -> Result<PathBuf> {
     fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
     tidy(&cache, &name, SystemTime::now())?;
     let folder = cache.join(name);
-    fs::create_dir_all(&folder)?;
+    tree::take_over(&folder)?;
     fs::write(folder.join("used"), "")?;
     Ok(folder)
 }

@@ -2,7 +2,6 @@
 
 use crate::steps::{PROFILE, SELECTION, STEPS, Step, Work};
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
@@ -98,10 +97,7 @@ fn selection(verb: &[&str]) -> &'static [&'static str] {
 
 /// Every unit test, and the integration tests that no step runs by name: a new one cannot be forgotten.
 fn other_targets() -> Result<Vec<String>> {
-    let output =
-        tree::cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output().context("run cargo")?;
-    ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
-    let said: Value = serde_json::from_slice(&output.stdout).context("read cargo metadata")?;
+    let said = tree::metadata()?;
     let named: Vec<&str> = STEPS.iter().filter_map(|step| step.work.target()).collect();
     let targets = said["packages"].as_array().into_iter().flatten().flat_map(|package| package["targets"].as_array());
     let tests = targets.flatten().filter(|target| target["kind"][0] == "test").filter_map(|test| test["name"].as_str());
