@@ -238,7 +238,7 @@ impl Task {
     ) -> Result<Manifest, FetchError> {
         let failed = |error| FetchError::Source { name: source.to_string(), error };
         self.ground.progress.update(|view| (view.phase, view.source) = (Phase::Locating, source.to_string()));
-        let manifest = way.describe(source, at_least).await.map_err(failed)?;
+        let (manifest, holder) = way.describe(source, at_least).await.map_err(failed)?;
         if manifest.cluster != self.ground.node.identity().cluster {
             return Err(failed(SourceError::Nonsense));
         }
@@ -253,7 +253,7 @@ impl Task {
             blocking(move || spool.begin(&manifest)).await
         };
         began?;
-        Fetching::new(self, way, spool, source, &manifest).run().await?;
+        Fetching::new(self, way, spool, (source, &holder), &manifest).run().await?;
         Ok(manifest)
     }
 

@@ -40,7 +40,7 @@ fn name(key: u64) -> Bytes {
     format!("/registry/things/{:016x}", key.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into()
 }
 
-fn noise(seed: u64, bytes: usize) -> Bytes {
+pub(super) fn noise(seed: u64, bytes: usize) -> Bytes {
     let mut state = seed;
     let mut next = || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -204,7 +204,7 @@ async fn the_next_snapshot_uploads_what_changed() {
     let backend = RedbBackend::open(&disk, Options::default()).expect("new");
     let store = filled(Arc::new(backend), KEYS, VALUE_BYTES);
     let objects: Arc<dyn ObjectStore> = Arc::new(Directory::open(objects.path()).await.expect("ours"));
-    let snapshots = SnapshotStore::new(objects);
+    let snapshots = SnapshotStore::new(objects, None);
 
     let first = uploaded(&snapshots, &store).await;
     write(&store, (0..KEYS).step_by(100), VALUE_BYTES);
@@ -214,8 +214,8 @@ async fn the_next_snapshot_uploads_what_changed() {
     assert!(first.0 > 100_000_000 && first.1 == 0, "{first:?}");
     assert!(share < 5.0 && second.1 > first.0 * 95 / 100, "{second:?}");
     for name in snapshots.list(Some(CLUSTER)).await.expect("readable") {
-        let manifest = snapshots.manifest(&name).await.expect("sound");
-        verify(&manifest, &snapshots.chunks(CLUSTER), |_| ()).await.expect("sound");
+        let opened = snapshots.open(&name).await.expect("sound");
+        verify(&opened.manifest, &opened.chunks, |_| ()).await.expect("sound");
     }
 }
 
