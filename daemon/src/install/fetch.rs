@@ -101,6 +101,17 @@ pub(super) enum FetchError {
     Elsewhere { said: Index, found: Index },
 }
 
+impl FetchError {
+    /// Whether it is the snapshot that is wrong. A disk of this member's that fails says nothing about what is on it.
+    fn condemns(&self) -> bool {
+        match self {
+            Self::Snapshot(error) => error.is_damage(),
+            Self::Elsewhere { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl Fetcher {
     /// Starts the task. `ready` takes what it has made, without waiting.
     pub(crate) fn start(ground: Ground, ready: impl Fn(Ready) + Send + Sync + 'static) -> Self {
@@ -177,7 +188,7 @@ impl Task {
             tokio::task::spawn_blocking(move || restore(&*disk, &spool, &manifest)).await
         };
         let switch = match made.map_err(io::Error::other)? {
-            Err(error @ (FetchError::Snapshot(_) | FetchError::Elsewhere { .. })) => {
+            Err(error) if error.condemns() => {
                 // To begin with it again would end the same way.
                 *self.useless() = Some(manifest.id());
                 blocking(move || spool.clear()).await?;

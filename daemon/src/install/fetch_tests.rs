@@ -220,6 +220,9 @@ fn chunks(store: &Path, name: &SnapshotName) -> Vec<PathBuf> {
     manifest.chunks.iter().map(|chunk| file(chunk.digest.to_string())).collect()
 }
 
+#[path = "sweep_tests.rs"]
+mod sweep;
+
 /// Bytes by objects, and by the leader.
 fn served(totals: &Totals) -> (u64, u64) {
     (totals.fetched_bytes.of(SourceKind::Objects), totals.fetched_bytes.of(SourceKind::Leader))
