@@ -36,6 +36,8 @@ mod stream;
 mod take;
 
 #[cfg(test)]
+mod s3_tests;
+#[cfg(test)]
 mod tests;
 
 pub use check::{Checker, verify};
