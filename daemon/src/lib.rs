@@ -40,6 +40,7 @@ pub mod install;
 pub mod listener;
 pub mod metrics;
 pub mod node;
+mod reload;
 pub mod snapshot;
 pub mod stage;
 pub mod store;

@@ -58,11 +58,11 @@ impl Scene {
         self.cluster.members.iter_mut().try_for_each(Member::kill)?;
         self.runtime.block_on(async {
             let location: Location = self.location.parse()?;
-            let snapshots = SnapshotStore::new(objects::open(&location).await?);
+            let snapshots = SnapshotStore::new(objects::open(&location).await?, None);
             let names = snapshots.list(None).await?;
             for name in &names {
-                let manifest = snapshots.manifest(name).await?;
-                verify(&manifest, &snapshots.chunks(name.cluster), |_| ()).await?;
+                let opened = snapshots.open(name).await?;
+                verify(&opened.manifest, &opened.chunks, |_| ()).await?;
             }
             Ok(names.len())
         })

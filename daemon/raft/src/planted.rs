@@ -1,9 +1,9 @@
-//! Bugs that are planted on purpose, one at a time, to prove that the simulation finds them. Most were real in other
-//! systems.
+//! Bugs that are planted on purpose, one at a time, to prove that the simulation, or the tests of what the simulation
+//! does not run, find them. Most were real in other systems.
 //!
 //! * They exist in builds with debug assertions only, which is what the simulation is built with. In any other build
 //!   [`is_planted`] is a constant, and nothing is left of a bug.
-//! * Nothing but the simulation plants one, for its own thread.
+//! * Nothing but the simulation and such tests plant one, for their own thread.
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +25,10 @@ pub enum Bug {
     EarlierRound,
     /// A leader reads without asking anybody (Consul, 2014).
     UnboundedLease,
-    /// Segments are handed on before the mark that they are not needed is durable.
+    /// Segments are handed on before the mark that they are not needed is durable; the log is reset before the record of
+    /// the snapshot that it then begins with is.
     PurgeBeforeMark,
-    /// A new segment's name is not made durable.
+    /// A new segment's name is not made durable; nor is that of a record of an install, or of an installed state.
     NameNotSynced,
     /// The membership changes before the leader has committed an entry of its term (Ongaro, raft-dev 2015).
     ChangeTooEarly,
@@ -37,10 +38,14 @@ pub enum Bug {
     SyncRetried,
     /// Lag is taken from what was sent.
     LagFromSent,
+    /// A snapshot is installed that the log has overtaken, so that readers see the state go back (etcd #15271).
+    GoesBack,
+    /// A snapshot is restored without a look at the digests of its chunks.
+    Unverified,
 }
 
 impl Bug {
-    /// All of them.
+    /// Those that the simulation hunts.
     pub const ALL: [Self; 14] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
@@ -74,8 +79,10 @@ impl Bug {
             Self::NameNotSynced => "m10-name-not-synced",
             Self::ChangeTooEarly => "m11-change-too-early",
             Self::CampaignAlways => "m12-campaign-always",
+            Self::GoesBack => "m15-goes-back",
             Self::SyncRetried => "m28-sync-retried",
             Self::LagFromSent => "m30-lag-from-sent",
+            Self::Unverified => "unverified-restore",
         }
     }
 }

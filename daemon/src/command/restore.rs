@@ -9,7 +9,7 @@
 //! * A restore that was cut short leaves a directory that does not start as a member, and can be restored into again.
 
 use super::print;
-use super::snapshot::{Found, Place, describe};
+use super::snapshot::{EncryptionKey, Found, Place, describe};
 use crate::bootstrap::{IDENTITY_FILE, Restored, format_restored};
 use crate::config::Address;
 use crate::disk::claim::LOCK_FILE;
@@ -37,6 +37,8 @@ pub(super) struct Options {
     place: String,
     /// Which snapshot: the beginning of its id; the newest one without it.
     id: Option<String>,
+    #[command(flatten)]
+    key: EncryptionKey,
     /// The new member's name.
     #[arg(long, default_value = "default")]
     name: String,
@@ -69,7 +71,13 @@ async fn restore(options: &Options) -> anyhow::Result<ExitCode> {
     let members = members(options)?;
     let directory = options.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("{}.etcd", options.name)));
     refuse_used(&directory)?;
-    let found = Place::open(&options.place).await?.find(options.id.as_deref()).await?;
+    let found = Place::open(&options.place, &options.key).await?.find(options.id.as_deref()).await?;
+    ensure!(
+        !found.lacks_encryption(&options.key),
+        "{}: is not encrypted, so whoever can write to the store may have made it: name no --encryption-key-file to \
+         restore it all the same",
+        found.id()
+    );
     print(&describe(&found, false));
     verify(found.manifest(), found.source(), |_| ()).await.context("the snapshot cannot be restored")?;
     let claim = DirectoryClaim::take(&directory)?;
@@ -88,7 +96,8 @@ fn rebirth(options: &Options) -> Rebirth {
 
 fn restored(options: &Options, found: &Found, members: BTreeMap<String, Vec<String>>) -> Restored {
     Restored {
-        snapshot: found.id().to_string(),
+        // The same one, in whatever store or file.
+        snapshot: found.manifest().id().to_string(),
         variant: format!("+{}{}", options.bump_revision, if options.mark_compacted { " compacted" } else { "" }),
         index: found.manifest().last.index.0,
         term: found.manifest().last.term.0,

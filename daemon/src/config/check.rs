@@ -8,6 +8,7 @@ use super::settings::{
     Snapshot, Timing, Tracing,
 };
 use super::{Mode, check_cluster, check_features, check_tls, value};
+use crate::snapshot::KeyFile;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -162,11 +163,14 @@ fn timing(raw: &Raw) -> Result<Timing, Problem> {
 
 fn backups(raw: &Raw) -> Result<Option<Backups>, Problem> {
     const STORE: &str = "backup-store";
+    const KEYS: &str = "backup-encryption-key-file";
     if raw.text(STORE).is_empty() {
         return Ok(None);
     }
     let store = raw.text(STORE).parse();
     let store = store.map_err(|error: objects::Error| raw.refuse(STORE, format!("cannot be used: {error}")))?;
+    let keys = raw.path(KEYS).map(|path| KeyFile::open(&path)).transpose();
+    let keys = keys.map_err(|error| raw.refuse(KEYS, format!("cannot be used: {error}")))?;
     Ok(Some(Backups {
         store,
         interval: raw.duration_unless_zero("backup-interval"),
@@ -175,6 +179,7 @@ fn backups(raw: &Raw) -> Result<Option<Backups>, Problem> {
         delete_grace: raw.duration("backup-delete-grace"),
         bytes_per_second: raw.number("backup-bandwidth-limit"),
         parallelism: raw.number("backup-parallelism"),
+        keys,
     }))
 }
 

@@ -351,6 +351,23 @@ fn backups_go_where_the_store_is_and_a_wrong_one_is_refused() {
     assert!(refused(&["--backup-retention-count=0"]).starts_with("--backup-retention-count: \"0\""));
 }
 
+#[test]
+fn keys_for_backups_are_read_at_once_and_what_is_none_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    let store = "--backup-store=dir:/backups";
+    let flag = format!("--backup-encryption-key-file={}", path.display());
+    let absent = refused(&[store, &flag]);
+    assert!(absent.starts_with("--backup-encryption-key-file: ") && absent.contains("No such file"), "{absent}");
+    std::fs::write(&path, "too short").unwrap();
+    let bad = refused(&[store, &flag]);
+    assert!(bad.contains("line 1 is no key: 32 bytes in hexadecimal or base64"), "{bad}");
+    std::fs::write(&path, "5a".repeat(32)).unwrap();
+    let keys = settings(&[store, &flag]).backups.expect("a store").keys.expect("keys");
+    assert_eq!(keys.current().to_string().len(), 16, "one id");
+    assert_eq!(settings(&[store]).backups.expect("a store").keys, None);
+}
+
 /// At and beyond the bounds of every type that a number may end in.
 const NUMBERS: [&str; 13] = [
     "-9223372036854775809",

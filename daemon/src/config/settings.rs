@@ -2,6 +2,7 @@
 //! nothing else; how it was written (flag, environment, file) ends in [`super`].
 
 use super::address::Address;
+use crate::snapshot::KeyFile;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -125,6 +126,8 @@ pub struct Backups {
     pub bytes_per_second: u64,
     /// Requests to the store at once, at least one.
     pub parallelism: usize,
+    /// What encrypts what is put there; none leaves that to the store.
+    pub keys: Option<KeyFile>,
 }
 
 #[cfg(test)]
@@ -139,6 +142,7 @@ impl Backups {
             delete_grace: Duration::from_secs(3_600),
             bytes_per_second: 0,
             parallelism: 4,
+            keys: None,
         }
     }
 }

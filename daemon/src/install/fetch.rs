@@ -101,6 +101,17 @@ pub(super) enum FetchError {
     Elsewhere { said: Index, found: Index },
 }
 
+impl FetchError {
+    /// Whether it is the snapshot that is wrong. A disk of this member's that fails says nothing about what is on it.
+    fn condemns(&self) -> bool {
+        match self {
+            Self::Snapshot(error) => error.is_damage(),
+            Self::Elsewhere { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl Fetcher {
     /// Starts the task. `ready` takes what it has made, without waiting.
     pub(crate) fn start(ground: Ground, ready: impl Fn(Ready) + Send + Sync + 'static) -> Self {
@@ -177,7 +188,7 @@ impl Task {
             tokio::task::spawn_blocking(move || restore(&*disk, &spool, &manifest)).await
         };
         let switch = match made.map_err(io::Error::other)? {
-            Err(error @ (FetchError::Snapshot(_) | FetchError::Elsewhere { .. })) => {
+            Err(error) if error.condemns() => {
                 // To begin with it again would end the same way.
                 *self.useless() = Some(manifest.id());
                 blocking(move || spool.clear()).await?;
@@ -238,7 +249,7 @@ impl Task {
     ) -> Result<Manifest, FetchError> {
         let failed = |error| FetchError::Source { name: source.to_string(), error };
         self.ground.progress.update(|view| (view.phase, view.source) = (Phase::Locating, source.to_string()));
-        let manifest = way.describe(source, at_least).await.map_err(failed)?;
+        let (manifest, holder) = way.describe(source, at_least).await.map_err(failed)?;
         if manifest.cluster != self.ground.node.identity().cluster {
             return Err(failed(SourceError::Nonsense));
         }
@@ -253,7 +264,7 @@ impl Task {
             blocking(move || spool.begin(&manifest)).await
         };
         began?;
-        Fetching::new(self, way, spool, source, &manifest).run().await?;
+        Fetching::new(self, way, spool, (source, &holder), &manifest).run().await?;
         Ok(manifest)
     }
 

@@ -7,7 +7,7 @@ use crate::disk::SimDisk;
 use crate::install::{Limits, Server, SourceKind, Totals};
 use crate::node::Inbox;
 use crate::node::solo::{CLUSTER, MEMBER, Solo};
-use crate::snapshot::{Pace, SnapshotName, SnapshotStore, Taking};
+use crate::snapshot::{ChunkSource, KeyFile, Pace, SnapshotName, SnapshotStore, Taking};
 use crate::transport::gate::Gate;
 use crate::transport::hello::{Introduction, KnownCluster, PROTOCOL_VERSION};
 use crate::transport::{Listener, PeerSockets};
@@ -77,11 +77,22 @@ fn gate(member: u64, info: &NodeInfo, members: &BTreeMap<MemberId, NodeInfo>) ->
 
 impl Leader {
     async fn start() -> Self {
+        Self::sending(0).await
+    }
+
+    /// One that sends so many bytes per second, 0 for any.
+    async fn sending(bytes_per_second: u64) -> Self {
+        let leader = Self::empty(bytes_per_second).await;
+        leader.write(0..60).await;
+        leader
+    }
+
+    async fn empty(bytes_per_second: u64) -> Self {
         let solo = Solo::start();
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
         let url = format!("http://127.0.0.1:{free}");
         let info = NodeInfo { name: "leader".into(), peer_urls: vec![url.clone()], storage: None };
-        let server = Server::new(solo.handle(), Limits { bytes_per_second: 0 });
+        let server = Server::new(solo.handle(), Limits { bytes_per_second });
         let snapshots = Arc::new(OnceLock::from(server.clone()));
         let listener = Arc::new(Listener {
             gate: gate(MEMBER, &info, &members(&info)),
@@ -93,9 +104,7 @@ impl Leader {
         });
         let sockets = PeerSockets::bind(&[url.parse().expect("an address")]).await.expect("a free port");
         let serving = tokio::spawn(listener.run(sockets));
-        let leader = Self { solo, server, info, serving };
-        leader.write(0..60).await;
-        leader
+        Self { solo, server, info, serving }
     }
 
     /// A megabyte is a chunk, more or less.
@@ -113,7 +122,8 @@ impl Leader {
     /// Takes a snapshot, changes what its manifest says, puts it into the store and tells the log.
     async fn stage(&self, backups: &Backups, change: impl FnOnce(&mut Manifest)) -> SnapshotName {
         let node = self.solo.handle();
-        let snapshots = SnapshotStore::new(objects::open(&backups.store).await.expect("it opens"));
+        let snapshots =
+            SnapshotStore::new(objects::open(&backups.store).await.expect("it opens"), backups.keys.clone());
         let mut upload = snapshots.upload(node.identity().cluster).await.expect("a store that is well");
         let mut taking = Taking::start(&node, Pace { bytes_per_second: None }).await.expect("a snapshot");
         let mut manifest = loop {
@@ -146,6 +156,7 @@ fn members(leader: &NodeInfo) -> BTreeMap<MemberId, NodeInfo> {
 struct Away {
     solo: Solo,
     disk: Arc<SimDisk>,
+    spool: Arc<SimDisk>,
     progress: Arc<Progress>,
     fetcher: Fetcher,
     ready: mpsc::Receiver<Ready>,
@@ -154,12 +165,18 @@ struct Away {
 
 impl Away {
     fn start(leader: &Leader, backups: Option<Backups>, window: Duration) -> Self {
-        let (solo, disk, progress) = (Solo::start_as(AWAY), Arc::new(SimDisk::new()), Arc::new(Progress::default()));
+        Self::on([SimDisk::new(), SimDisk::new()], leader, backups, window)
+    }
+
+    /// On a data directory and a spool that an earlier run has left.
+    fn on(disks: [SimDisk; 2], leader: &Leader, backups: Option<Backups>, window: Duration) -> Self {
+        let [disk, spool] = disks.map(Arc::new);
+        let (solo, progress) = (Solo::start_as(AWAY), Arc::new(Progress::default()));
         let members = members(&leader.info);
         let gate = gate(AWAY, &NodeInfo::default(), &members);
         let ground = Ground {
             disk: disk.clone(),
-            spool: Arc::new(SimDisk::new()),
+            spool: spool.clone(),
             node: solo.handle(),
             local: Arc::new(Local::new(solo.handle().identity().clone(), NodeInfo::default(), gate, None)),
             stored: backups.map(|backups| Arc::new(Stored::new(backups))),
@@ -168,7 +185,7 @@ impl Away {
         };
         let (sender, ready) = mpsc::channel(1);
         let fetcher = Fetcher::start(ground, move |made| sender.try_send(made).expect("one at a time"));
-        Self { solo, disk, progress, fetcher, ready, members }
+        Self { solo, disk, spool, progress, fetcher, ready, members }
     }
 
     fn want(&self, at_least: u64) {
@@ -202,6 +219,9 @@ fn chunks(store: &Path, name: &SnapshotName) -> Vec<PathBuf> {
     let file = |digest: String| folder.join(&digest[..2]).join(digest);
     manifest.chunks.iter().map(|chunk| file(chunk.digest.to_string())).collect()
 }
+
+#[path = "sweep_tests.rs"]
+mod sweep;
 
 /// Bytes by objects, and by the leader.
 fn served(totals: &Totals) -> (u64, u64) {
@@ -328,6 +348,93 @@ async fn a_store_that_forbids_or_hangs_in_the_middle_is_left_and_what_it_gave_st
         assert_eq!(totals.source_failures.of(SourceKind::Objects), 1, "{totals:?}");
         assert!(objects > 0 && by_leader > 0 && totals.resumed == 1, "{totals:?}");
     }
+}
+
+/// A file with this key.
+fn key(folder: &Path, key: u8) -> KeyFile {
+    let path = folder.join(format!("key-{key}"));
+    fs::write(&path, format!("{key:064x}")).expect("room");
+    KeyFile::open(&path).expect("a key")
+}
+
+/// An S3 server with an encrypted snapshot of the leader in it, and where a member with that key finds it.
+async fn encrypted_on_server(folder: &Path, leader: &Leader) -> (ObjectServer, Backups, SnapshotName) {
+    let server = ObjectServer::start().await.expect("a server");
+    ObjectServer::write_credentials(&folder.join("credentials")).expect("room");
+    let location = format!("{}&credentials-file={}", server.location("p"), folder.join("credentials").display());
+    let plain = Backups::on_demand(location.parse().expect("a location"));
+    let backups = Backups { keys: Some(key(folder, 1)), ..plain };
+    let name = leader.stage(&backups, |_| ()).await;
+    (server, backups, name)
+}
+
+#[tokio::test]
+async fn an_encrypted_snapshot_is_installed_by_whoever_has_its_key() {
+    let (folder, leader) = (tempfile::tempdir().expect("room"), Leader::start().await);
+    let (_server, backups, name) = encrypted_on_server(folder.path(), &leader).await;
+    let mut away = Away::start(&leader, Some(backups), PATIENCE);
+    away.want(name.index.0);
+    assert_eq!(away.installed(&leader).await, name.index.0);
+    let totals = away.totals();
+    assert!(served(&totals).0 > 5_000_000 && served(&totals).1 == 0, "{totals:?}");
+    assert_eq!((leader.server.sent_bytes(), totals.failures, totals.source_failures), (0, 0, Default::default()));
+}
+
+#[tokio::test]
+async fn a_member_with_no_key_or_another_one_installs_from_members() {
+    let (folder, leader) = (tempfile::tempdir().expect("room"), Leader::start().await);
+    let (server, backups, name) = encrypted_on_server(folder.path(), &leader).await;
+    for keys in [None, Some(key(folder.path(), 2))] {
+        let mut away = Away::start(&leader, Some(Backups { keys, ..backups.clone() }), PATIENCE);
+        away.want(name.index.0);
+        assert!(away.installed(&leader).await >= name.index.0);
+        let totals = away.totals();
+        assert_eq!(totals.source_failures.of(SourceKind::Objects), 1, "{totals:?}");
+        assert_eq!((totals.failures, served(&totals).0), (0, 0), "the next source was asked at once: {totals:?}");
+    }
+    assert_eq!(server.faults().seen(&http::Method::GET, "/chunks/"), 0, "nothing that cannot be read is fetched");
+}
+
+/// What the store gave before serves with what members give: both are the same chunks.
+#[tokio::test]
+async fn encrypted_chunks_that_are_damaged_cut_or_swapped_are_seen_and_members_give_the_rest() {
+    let trouble: [fn(&[PathBuf]); 3] = [
+        |chunks| {
+            let mut bytes = fs::read(&chunks[0]).expect("it is there");
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(&chunks[0], bytes).expect("room");
+        },
+        |chunks| {
+            let bytes = fs::read(&chunks[0]).expect("it is there");
+            fs::write(&chunks[0], &bytes[..bytes.len() / 2]).expect("room");
+        },
+        |chunks| {
+            fs::copy(&chunks[1], &chunks[0]).expect("room");
+        },
+    ];
+    for spoil in trouble {
+        let (folder, leader) = (tempfile::tempdir().expect("room"), Leader::start().await);
+        let backups = Backups { keys: Some(key(folder.path(), 1)), ..directory(&folder.path().join("store")) };
+        let name = leader.stage(&backups, |_| ()).await;
+        let chunks = encrypted_chunks(&folder.path().join("store"), &backups, &name).await;
+        spoil(&chunks);
+        let mut away = Away::start(&leader, Some(backups), PATIENCE);
+        away.want(name.index.0);
+        assert!(away.installed(&leader).await >= name.index.0);
+        let totals = away.totals();
+        let (objects, by_leader) = served(&totals);
+        assert_eq!((totals.damaged, totals.source_failures.of(SourceKind::Objects)), (1, 1), "{totals:?}");
+        assert!(objects > 0 && by_leader > 0 && by_leader < 6_000_000, "what the store gave was of use: {totals:?}");
+    }
+}
+
+/// The files of a snapshot's chunks, the last one that is fetched first.
+async fn encrypted_chunks(store: &Path, backups: &Backups, name: &SnapshotName) -> Vec<PathBuf> {
+    let objects = objects::open(&backups.store).await.expect("it opens");
+    let opened = SnapshotStore::new(objects, backups.keys.clone()).open(name).await.expect("ours");
+    let file = |chunk: &crate::snapshot::Chunk| store.join(opened.chunks.name_of(chunk));
+    opened.manifest.chunks.iter().rev().map(file).collect()
 }
 
 #[tokio::test]

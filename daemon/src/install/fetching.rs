@@ -7,9 +7,9 @@
 
 use super::fetch::{FetchError, Task, Wanted, blocking};
 use super::progress::{Phase, Progress};
-use super::source::{Source, SourceError, Way};
+use super::source::{Holder, Source, SourceError, Way};
 use super::spool::Spool;
-use crate::snapshot::Manifest;
+use crate::snapshot::{ChunkSource, Manifest, SnapshotError};
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,6 +57,7 @@ pub(super) struct Fetching<'a> {
     way: &'a Way,
     spool: &'a Arc<Spool>,
     source: &'a Source,
+    holder: &'a Holder,
     manifest: &'a Manifest,
     missing: Mutex<VecDeque<u32>>,
     arrived: AtomicU64,
@@ -68,7 +69,7 @@ impl<'a> Fetching<'a> {
         task: &'a Task,
         way: &'a Way,
         spool: &'a Arc<Spool>,
-        source: &'a Source,
+        (source, holder): (&'a Source, &'a Holder),
         manifest: &'a Manifest,
     ) -> Self {
         Self {
@@ -78,6 +79,7 @@ impl<'a> Fetching<'a> {
             way,
             spool,
             source,
+            holder,
             manifest,
             missing: Mutex::new(missing(spool, manifest)),
             arrived: AtomicU64::new(0),
@@ -113,13 +115,12 @@ impl<'a> Fetching<'a> {
         let id = self.manifest.id().to_string();
         let mut lane = None;
         while let Some(number) = self.next() {
-            let bytes = match self.source {
-                Source::Objects(stored) => {
-                    let chunk = &self.manifest.chunks[number as usize];
-                    let got = stored.chunk(self.manifest.cluster, chunk).await;
-                    got.map_err(|error| self.failed(error.into()))?
+            let bytes = match self.holder {
+                Holder::Objects(chunks) => {
+                    let got = chunks.chunk(&self.manifest.chunks[number as usize]).await;
+                    got.map_err(|error| self.refused(error))?
                 }
-                Source::Member { id: member, .. } => {
+                Holder::Member(member) => {
                     let lane = match &mut lane {
                         Some(lane) => lane,
                         None => lane.insert(self.way.open(*member).await.map_err(|error| self.failed(error))?),
@@ -177,6 +178,14 @@ impl<'a> Fetching<'a> {
             view.bytes_per_second = (view.fetched_bytes as f64 / seconds) as u64;
         });
         Ok(())
+    }
+
+    /// What is encrypted, or too long, is found to be damaged before its digest is looked at.
+    fn refused(&self, error: SnapshotError) -> FetchError {
+        if error.is_damage() {
+            self.progress.count(|totals| totals.damaged += 1);
+        }
+        self.failed(error.into())
     }
 
     fn failed(&self, error: SourceError) -> FetchError {

@@ -9,7 +9,7 @@ use super::progress::{ProgressView, SourceKind};
 use super::wire::{Answer, Ask};
 use crate::bootstrap::NodeInfo;
 use crate::node::Handle;
-use crate::snapshot::{Manifest, SnapshotError, SnapshotName};
+use crate::snapshot::{Manifest, SnapshotError, SnapshotName, StoredChunks};
 use crate::stage::Stored;
 use crate::transport::frame::{FRAME_BYTES_MAX, FrameKind};
 use crate::transport::{ConnectError, Connection, Local, open_snapshot_lane};
@@ -58,6 +58,14 @@ impl Source {
             Self::Member { leads: true, .. } => SourceKind::Leader,
         }
     }
+}
+
+/// Who gives the chunks of a snapshot that was found.
+pub(super) enum Holder {
+    /// Object storage.
+    Objects(StoredChunks),
+    /// A member.
+    Member(MemberId),
 }
 
 /// Why a source did not give what was asked.
@@ -134,15 +142,19 @@ impl Way {
         connection.map(|connection| Lane { connection }).ok_or(SourceError::NoAddress(Id(member.0)))
     }
 
-    /// The snapshot a source has that covers this entry.
-    pub(super) async fn describe(&self, source: &Source, at_least: Index) -> Result<Manifest, SourceError> {
+    /// The snapshot a source has that covers this entry, and who gives its chunks.
+    pub(super) async fn describe(&self, source: &Source, at_least: Index) -> Result<(Manifest, Holder), SourceError> {
         match source {
             Source::Objects(stored) => {
                 let name = self.name_staged(at_least).await?;
                 let slow = |_| SourceError::Slow { arrived: 0, within: MANIFEST_MAX };
-                Ok(timeout(MANIFEST_MAX, stored.manifest(&name)).await.map_err(slow)??)
+                let opened = timeout(MANIFEST_MAX, stored.open(&name)).await.map_err(slow)??;
+                Ok((opened.manifest, Holder::Objects(opened.chunks)))
             }
-            Source::Member { id, .. } => self.open(*id).await?.describe(at_least).await,
+            Source::Member { id, .. } => {
+                let manifest = self.open(*id).await?.describe(at_least).await?;
+                Ok((manifest, Holder::Member(*id)))
+            }
         }
     }
 

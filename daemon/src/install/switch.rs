@@ -11,7 +11,8 @@ use crate::snapshot::Manifest;
 use crate::store::{self, RedbBackend, STATE_FILE};
 use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use mvcc::{Fault, Replacement, Store};
-use raft::LogId;
+use raft::planted::{Bug, is_planted};
+use raft::{Index, LogId};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
@@ -105,11 +106,16 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
+    /// Whether the log has brought this member as far by itself: its state would go back.
+    pub(crate) fn is_overtaken(&self, commit: Index) -> bool {
+        self.manifest.last.index <= commit && !is_planted(Bug::GoesBack)
+    }
+
     /// Steps 2 and 3, and the state in memory. Blocks; to be called where nothing is applied meanwhile.
     pub(crate) fn run(self, disk: &dyn Disk, store: &Store) -> io::Result<()> {
         write_intent(disk, &self.manifest)?;
         disk.rename(NEXT_FILE, STATE_FILE)?;
-        disk.sync_dir()?;
+        sync_names(disk)?;
         store.replace(self.replacement);
         Ok(())
     }
@@ -128,9 +134,15 @@ fn write_intent(disk: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
     let bytes = manifest.encode();
     let file = disk.create(INTENT_PART)?;
     file.write_at(0, &[IoSlice::new(&crc32c::crc32c(&bytes).to_le_bytes()), IoSlice::new(&bytes)])?;
-    file.sync()?;
+    if !is_planted(Bug::PurgeBeforeMark) {
+        file.sync()?;
+    }
     disk.rename(INTENT_PART, INTENT_FILE)?;
-    disk.sync_dir()
+    sync_names(disk)
+}
+
+fn sync_names(disk: &dyn Disk) -> io::Result<()> {
+    if is_planted(Bug::NameNotSynced) { Ok(()) } else { disk.sync_dir() }
 }
 
 fn read_intent(disk: &dyn Disk) -> Result<Intent, SwitchError> {

@@ -6,6 +6,7 @@ use crate::disk::{Fate, SimDisk};
 use crate::snapshot::{Chunk, Digest};
 use bytes::Bytes;
 use mvcc::{Apply, Body, Command, Put, RequestId};
+use raft::planted::{Bug, plant};
 use raft::{Entry, EntryKind, HardState, Index, IoId, MemberId, Membership, Persist, Term};
 
 /// Where the old state stands, and where the old log ends.
@@ -30,6 +31,8 @@ fn options() -> Options {
 struct Member {
     state: SimDisk,
     log: SimDisk,
+    /// What is wrong with its switch.
+    bug: Option<Bug>,
 }
 
 fn commands(through: u64) -> Vec<Command> {
@@ -66,7 +69,7 @@ fn old() -> Member {
     let persist = Persist { io: IoId::default(), hard_state, truncate_from: None, append };
     let first = WalRequest::Reset { start: LogId::ZERO, membership: Some((Index::ZERO, Bytes::from_static(b"old"))) };
     wal.perform([first, WalRequest::Persist(persist)], &mut Nobody).expect("no fault");
-    Member { state, log }
+    Member { state, log, bug: None }
 }
 
 /// A manifest with these chunks.
@@ -108,7 +111,11 @@ fn install(member: &Member, index: u64) -> Result<(), Box<dyn std::error::Error>
     let backend = RedbBackend::open(&member.state, store::Options { cache_bytes: 1 << 20 })?;
     let store = Store::open(Arc::new(backend))?;
     let mut log = Wal::open(Arc::new(member.log.clone()), WHO, &options())?;
-    build(&member.state, index)?.run(&member.state, &store)?;
+    let switch = build(&member.state, index)?;
+    plant(member.bug);
+    let ran = switch.run(&member.state, &store);
+    plant(None);
+    ran?;
     assert_eq!(store.applied(), index);
     log.wal.perform([reset_to(&one_chunk(index))], &mut Nobody)?;
     Ok(finish_switch(&member.state)?)
@@ -142,7 +149,7 @@ fn start(member: &Member) -> Found {
 }
 
 fn crashed(member: &Member, fate: Fate) -> Member {
-    Member { state: member.state.crash(fate), log: member.log.crash(fate) }
+    Member { state: member.state.crash(fate), log: member.log.crash(fate), bug: member.bug }
 }
 
 fn is_old(found: &Found) -> bool {
@@ -169,7 +176,11 @@ fn an_install_that_nothing_disturbs_leaves_the_new_state() {
 /// The power fails after each effect on one of the disks; the start that follows finds old or new, and so does the
 /// next one. Says how often it found which.
 fn fail_everywhere(index: u64, fates: &[Fate], pick: impl Fn(&Member) -> SimDisk) -> [usize; 2] {
-    let prepared = old();
+    fail_everywhere_with(None, index, fates, pick)
+}
+
+fn fail_everywhere_with(bug: Option<Bug>, index: u64, fates: &[Fate], pick: impl Fn(&Member) -> SimDisk) -> [usize; 2] {
+    let prepared = Member { bug, ..old() };
     let fresh = || crashed(&prepared, Fate::Lost);
     let whole = fresh();
     install(&whole, index).expect("no fault");
@@ -205,6 +216,51 @@ fn whenever_the_power_fails_a_start_finds_the_old_state_or_the_new_one() {
 fn once_the_intent_is_there_a_start_ends_with_the_new_state_whatever_becomes_of_the_log() {
     let [old, new] = fail_everywhere(BEYOND, &[Fate::Lost, Fate::Chance(8)], |member| member.log.clone());
     assert!(new > 2, "{old} and {new}");
+}
+
+/// Whether it panics, whatever it says.
+fn is_found(work: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err()
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_record_that_is_not_synced_before_the_log_is_reset_is_found_and_so_is_its_name() {
+    for bug in [Bug::PurgeBeforeMark, Bug::NameNotSynced] {
+        let found = is_found(|| {
+            fail_everywhere_with(Some(bug), BEYOND, &[Fate::Lost], |member| member.state.clone());
+            fail_everywhere_with(Some(bug), BEYOND, &[Fate::Lost], |member| member.log.clone());
+        });
+        plant(None);
+        assert!(found, "{} lives", bug.name());
+    }
+}
+
+/// A member that has a snapshot ready, and then applies all of its log, which goes further; where it stands at last.
+fn overtaken(bug: Option<Bug>) -> u64 {
+    let member = old();
+    let store = store_on(&member.state);
+    let switch = build(&member.state, WITHIN).expect("no fault");
+    apply(&store, OLD.1);
+    plant(bug);
+    if !switch.is_overtaken(Index(OLD.1)) {
+        switch.run(&member.state, &store).expect("no fault");
+    }
+    plant(None);
+    store.applied()
+}
+
+#[test]
+fn a_snapshot_that_the_log_has_overtaken_is_not_switched_to() {
+    assert_eq!(overtaken(None), OLD.1);
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_state_that_would_go_back_is_found() {
+    let found = is_found(|| assert_eq!(overtaken(Some(Bug::GoesBack)), OLD.1));
+    plant(None);
+    assert!(found, "{} lives", Bug::GoesBack.name());
 }
 
 #[test]

@@ -16,7 +16,7 @@ impl Node {
     /// The snapshot to switch to now, if there is one. One that the log has overtaken is dropped.
     pub(super) fn ready_to_switch(&mut self) -> Option<Box<Ready>> {
         let brief = self.raft.brief();
-        if let Some(ready) = self.ready.take_if(|ready| ready.switch.manifest.last.index <= brief.commit) {
+        if let Some(ready) = self.ready.take_if(|ready| ready.switch.is_overtaken(brief.commit)) {
             let Ready { switch, done } = *ready;
             drop(switch); // its file is to be removed
             let _ = done.send(Installed::NotNeeded);

@@ -2,6 +2,7 @@
 
 use super::chunk::ChunkError;
 use super::manifest::ManifestError;
+use super::seal::{KeyId, SealError};
 use mvcc::{Fault, ImageError};
 use std::io;
 use std::path::PathBuf;
@@ -39,6 +40,27 @@ pub enum SnapshotError {
     /// This member's state storage failed.
     #[error(transparent)]
     Storage(#[from] Fault),
+    /// An object is encrypted, and its key is not at hand.
+    #[error("{object}: is encrypted with key {key}, and {at_hand}")]
+    Locked {
+        /// The object.
+        object: String,
+        /// The key it is under.
+        key: KeyId,
+        /// What there is instead, for people.
+        at_hand: String,
+    },
+    /// The snapshots so far are encrypted, and the next one would not be.
+    #[error(
+        "{object}: is encrypted with key {key}, and without a key the next snapshot would not be: give the file with \
+         the key, or begin under another prefix"
+    )]
+    Unencrypted {
+        /// The manifest of the newest one.
+        object: String,
+        /// The key it is under.
+        key: KeyId,
+    },
     /// Something that deletes chunks is at work in the store, or was cut short there: try again later.
     #[error("{0} is deleting what is not needed: try again when it has ended")]
     Collecting(String),
@@ -69,6 +91,9 @@ pub enum Damage {
         /// What the image says.
         image: u64,
     },
+    /// It should be encrypted.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// It should be a snapshot in one file.
     #[error("{0}")]
     File(&'static str),

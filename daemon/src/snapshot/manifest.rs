@@ -12,7 +12,7 @@
 //! store relies on.
 //!
 //! * Another format, a length beyond its bound, or a byte too many or too few is refused.
-//! * A later format gets another number; a reader keeps the old ones.
+//! * A later format gets another number; a reader keeps the old ones. Format 2 is this one, encrypted: `seal` says how.
 
 use super::chunk::{CHUNK_RAW_BYTES_MAX, CHUNK_STORED_BYTES_MAX, Chunk};
 use super::digest::{Digest, SnapshotId};
@@ -21,7 +21,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use raft::{Index, LogId, Membership, Term};
 
 const MAGIC: &[u8; 4] = b"QSNP";
-/// The format that this program writes, and the only one there has been.
+/// The format that this program writes.
 const FORMAT: u16 = 1;
 
 /// `CARGO_PKG_VERSION` of whoever took it is shorter.
@@ -130,18 +130,6 @@ impl Manifest {
         Ok((id, manifest))
     }
 
-    /// The manifest in `bytes`, which must be the one with this id.
-    ///
-    /// # Errors
-    /// [`ManifestError`] if they are another, or none.
-    pub fn decode_as(expected: SnapshotId, bytes: &[u8]) -> Result<Self, ManifestError> {
-        let found = SnapshotId(Digest::of(bytes));
-        if found != expected {
-            return Err(ManifestError::Digest { expected, found });
-        }
-        Self::decode(bytes).map(|(_, manifest)| manifest)
-    }
-
     fn take(rest: &mut &[u8]) -> Result<Self, ManifestError> {
         let mut numbers = [0; 7];
         for number in &mut numbers {
@@ -175,7 +163,7 @@ impl Manifest {
         }
     }
 
-    /// Its id.
+    /// Its id, where it is kept as it is.
     #[must_use]
     pub fn id(&self) -> SnapshotId {
         SnapshotId(Digest::of(&self.encode()))

@@ -14,6 +14,7 @@
 //! | [`Checker`], [`verify`] | whether it is whole, sound and what its manifest says |
 //! | [`Restoring`], [`restore_into`] | writing it to an empty disk |
 //! | [`SnapshotStore`] | the layout of a prefix in an object store |
+//! | [`KeyFile`], [`Key`] | encrypting what goes there |
 //! | [`Streams`] | sending one to whoever asks, as that file |
 //! | [`SnapshotWriter`], [`SnapshotFile`] | the layout of a single file, which is what `etcdctl snapshot save` keeps |
 //!
@@ -28,11 +29,14 @@ mod error;
 mod file;
 mod manifest;
 mod restore;
+mod seal;
 mod source;
 mod store;
 mod stream;
 mod take;
 
+#[cfg(test)]
+mod s3_tests;
 #[cfg(test)]
 mod tests;
 
@@ -43,8 +47,9 @@ pub use error::{Damage, SnapshotError};
 pub use file::{SnapshotFile, SnapshotWriter};
 pub use manifest::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
 pub use restore::{Restoring, restore_into};
+pub use seal::{Key, KeyFile, KeyFileError, KeyId, Keys, Kind, SEAL_BYTES, SealError, Sealing};
 pub use source::ChunkSource;
-pub use store::{Collected, SnapshotName, SnapshotStore, StoredChunks, Upload};
+pub use store::{Collected, Deferred, Opened, SnapshotName, SnapshotStore, StoredChunks, Upload};
 pub use stream::{Sending, Streams};
 pub(crate) use take::placed;
 pub use take::{Pace, Piece, Take, TakeError, Taking};

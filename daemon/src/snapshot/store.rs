@@ -7,6 +7,9 @@
 //!   collections/CLUSTER/RANDOM      somebody is collecting     /
 //! ```
 //!
+//! With a key, DIGEST is a keyed digest and what is stored is encrypted, as `seal` says; ID is in any case the SHA-256 of
+//! the manifest as it is stored.
+//!
 //! * A snapshot is there when its manifest is: that is written last, and only if there is none of that name.
 //! * Chunks belong to a cluster and are shared by its snapshots. One that is there already is not uploaded again.
 //! * Uploading and collecting exclude each other: each raises its flag first and then looks for the other's, so that
@@ -16,13 +19,15 @@ mod collect;
 mod name;
 mod upload;
 
-pub use collect::Collected;
+pub use collect::{Collected, Deferred};
 pub use name::SnapshotName;
 pub use upload::Upload;
 
 use super::chunk::Chunk;
+use super::digest::{Digest, SnapshotId};
 use super::error::{Damage, SnapshotError};
-use super::manifest::{MANIFEST_BYTES_MAX, Manifest};
+use super::manifest::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
+use super::seal::{KEY_OF_BYTES, Key, KeyFile, KeyId, Kind, SEAL_BYTES, key_of};
 use super::source::ChunkSource;
 use crate::bootstrap::ClusterId;
 use bytes::Bytes;
@@ -44,20 +49,38 @@ const COLLECTION_FLAG_AGE_MAX: Duration = COLLECTION_MAX.saturating_mul(3);
 #[derive(Clone, Debug)]
 pub struct SnapshotStore {
     objects: Arc<dyn ObjectStore>,
+    keys: Option<KeyFile>,
 }
 
-/// The chunks of one cluster in an object store.
+/// The chunks of one cluster in an object store, under one key or none.
 #[derive(Clone, Debug)]
 pub struct StoredChunks {
     objects: Arc<dyn ObjectStore>,
     cluster: ClusterId,
+    key: Option<Arc<Key>>,
+}
+
+/// A snapshot whose manifest was read.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Its chunks.
+    pub chunks: StoredChunks,
 }
 
 impl SnapshotStore {
-    /// Snapshots in `objects`.
+    /// Snapshots in `objects`: encrypted with the first of the keys, if there are any, and those that are encrypted can
+    /// be read with each of them.
     #[must_use]
-    pub fn new(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects }
+    pub fn new(objects: Arc<dyn ObjectStore>, keys: Option<KeyFile>) -> Self {
+        Self { objects, keys }
+    }
+
+    /// Whether what is uploaded is encrypted.
+    #[must_use]
+    pub fn encrypts(&self) -> bool {
+        self.keys.is_some()
     }
 
     /// The snapshots of one cluster, or of all, those of a cluster from the oldest to the newest.
@@ -71,26 +94,56 @@ impl SnapshotStore {
         Ok(listed.iter().filter_map(|object| SnapshotName::of(&object.name)).collect())
     }
 
-    /// The manifest of a snapshot, if it is the one that the name says.
+    /// Reads the manifest of a snapshot, if it is the one that the name says.
     ///
     /// # Errors
     /// [`SnapshotError`], with the name of the object.
-    pub async fn manifest(&self, name: &SnapshotName) -> Result<Manifest, SnapshotError> {
+    pub async fn open(&self, name: &SnapshotName) -> Result<Opened, SnapshotError> {
         let object = name.object();
-        let bytes = self.objects.get(&object, MANIFEST_BYTES_MAX).await?;
+        let bytes = self.objects.get(&object, MANIFEST_BYTES_MAX + SEAL_BYTES).await?;
         let wrong = |damage: Damage| SnapshotError::damaged(object.as_str(), damage);
-        let manifest = Manifest::decode_as(name.id, &bytes).map_err(|error| wrong(error.into()))?;
+        let found = SnapshotId(Digest::of(&bytes));
+        if found != name.id {
+            return Err(wrong(ManifestError::Digest { expected: name.id, found }.into()));
+        }
+        let key = key_of(&bytes).map_err(|error| wrong(error.into()))?;
+        let key = key.map(|id| self.key(&object, id)).transpose()?;
+        let bytes = match &key {
+            Some(key) => key.open(name.cluster, Kind::Manifest(name.index), None, &bytes),
+            None => Ok(bytes),
+        };
+        let bytes = bytes.map_err(|error| wrong(error.into()))?;
+        let (_, manifest) = Manifest::decode(&bytes).map_err(|error| wrong(error.into()))?;
+        let chunks = StoredChunks { objects: self.objects.clone(), cluster: name.cluster, key };
         match (manifest.cluster == name.cluster, manifest.last.index == name.index) {
-            (true, true) => Ok(manifest),
+            (true, true) => Ok(Opened { manifest, chunks }),
             (false, _) => Err(wrong(Damage::Name("it is of another cluster"))),
             (_, false) => Err(wrong(Damage::Name("it is of another index"))),
         }
     }
 
-    /// The chunks of a cluster, to be read.
-    #[must_use]
-    pub fn chunks(&self, cluster: ClusterId) -> StoredChunks {
-        StoredChunks { objects: self.objects.clone(), cluster }
+    /// The key that an object is under.
+    fn key(&self, object: &ObjectName, id: KeyId) -> Result<Arc<Key>, SnapshotError> {
+        let keys = self.keys.as_ref().map(KeyFile::current);
+        let found = keys.as_ref().and_then(|keys| keys.find(id)).map(Arc::clone);
+        found.ok_or_else(|| SnapshotError::Locked {
+            object: object.to_string(),
+            key: id,
+            at_hand: keys.map_or_else(|| "no key was given".to_owned(), |keys| format!("at hand are {keys}")),
+        })
+    }
+
+    /// The key that the newest snapshot of a cluster is under.
+    async fn newest_key(&self, cluster: ClusterId) -> Result<Option<(ObjectName, KeyId)>, SnapshotError> {
+        let Some(newest) = self.list(Some(cluster)).await?.pop() else { return Ok(None) };
+        let object = newest.object();
+        let begins = match self.objects.get_range(&object, 0..KEY_OF_BYTES).await {
+            // It was the newest.
+            Err(objects::Error::NotFound { .. }) => return Ok(None),
+            begins => begins?,
+        };
+        let key = key_of(&begins).map_err(|error| SnapshotError::damaged(object.as_str(), error))?;
+        Ok(key.map(|key| (object, key)))
     }
 
     /// Removes a snapshot. Its chunks stay until [`SnapshotStore::collect`].
@@ -138,14 +191,45 @@ impl SnapshotStore {
     }
 }
 
+impl StoredChunks {
+    /// The key that they are under.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyId> {
+        self.key.as_ref().map(|key| key.id())
+    }
+
+    /// The name of a chunk's object, without its folder.
+    fn name(&self, chunk: &Digest) -> Digest {
+        chunk_name(self.key.as_deref(), self.cluster, chunk)
+    }
+}
+
+fn chunk_name(key: Option<&Key>, cluster: ClusterId, chunk: &Digest) -> Digest {
+    key.map_or(*chunk, |key| key.chunk_name(cluster, chunk))
+}
+
+/// The length of a chunk's object.
+fn chunk_bytes(key: Option<&Key>, chunk: &Chunk) -> u64 {
+    u64::from(chunk.stored_bytes) + key.map_or(0, |_| SEAL_BYTES)
+}
+
 #[async_trait]
 impl ChunkSource for StoredChunks {
     async fn chunk(&self, chunk: &Chunk) -> Result<Bytes, SnapshotError> {
-        Ok(self.objects.get(&name::chunk(self.cluster, &chunk.digest), u64::from(chunk.stored_bytes)).await?)
+        let (name, bytes_max) = (self.name(&chunk.digest), chunk_bytes(self.key.as_deref(), chunk));
+        let object = name::chunk(self.cluster, &name);
+        let bytes = self.objects.get(&object, bytes_max).await?;
+        match &self.key {
+            Some(key) => {
+                let opened = key.open(self.cluster, Kind::Chunk, Some(&name), &bytes);
+                opened.map_err(|error| SnapshotError::damaged(object.as_str(), error))
+            }
+            None => Ok(bytes),
+        }
     }
 
     fn name_of(&self, chunk: &Chunk) -> String {
-        name::chunk(self.cluster, &chunk.digest).to_string()
+        name::chunk(self.cluster, &self.name(&chunk.digest)).to_string()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::store::{Options, RedbBackend};
 use bytes::Bytes;
 use mvcc::{Apply, Backend, Body, Command, MemoryBackend, Put, Rebirth, RequestId, Revision, Store};
 use objects::{Directory, ObjectStore};
+use raft::planted::{Bug, plant};
 use raft::{Index, LogId, MemberId, Membership, SnapshotPoint, Term};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ fn name(key: u64) -> Bytes {
     format!("/registry/things/{:016x}", key.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into()
 }
 
-fn noise(seed: u64, bytes: usize) -> Bytes {
+pub(super) fn noise(seed: u64, bytes: usize) -> Bytes {
     let mut state = seed;
     let mut next = || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -194,6 +195,50 @@ async fn a_new_cluster_begins_with_the_keys_and_leaves_the_members_behind() {
     assert_eq!(restored.revision().0, 4002);
 }
 
+/// Makes a store of a snapshot whose first chunk is that of another store: sound by itself, with the same rows, and
+/// other values in them. Whether the keys and values are those of the snapshot, if one was made.
+fn restored_with_anothers_chunk(bug: Option<Bug>) -> Result<bool, SnapshotError> {
+    let stores = [0, 1].map(|seed| {
+        let store = Store::open(Arc::new(MemoryBackend::new())).expect("new");
+        for index in 1..=3000 {
+            let put = Put { key: name(index), value: noise(index << 1 | seed, 1000), ..Put::default() };
+            let command = Command { id: RequestId::default(), body: Body::Put(put) };
+            store.apply(&[Apply { index, command: &command, answered: false }]).expect("no fault");
+        }
+        store.flush(0).expect("no fault");
+        store
+    });
+    let [(manifest, mut chunks), (other, theirs)] = stores.each_ref().map(taken);
+    assert!(manifest.chunks.len() > 1 && manifest.chunks[0].raw_bytes == other.chunks[0].raw_bytes);
+    chunks.0.insert(manifest.chunks[0].digest, theirs.0[&other.chunks[0].digest].clone());
+    let backend = Arc::new(MemoryBackend::new());
+    let mut restoring = Restoring::new(&manifest, &*backend);
+    plant(bug);
+    let given = manifest
+        .chunks
+        .iter()
+        .try_for_each(|chunk| restoring.chunk(&chunk.digest.to_string(), &chunks.0[&chunk.digest]));
+    plant(None);
+    given?;
+    restoring.finish(Rebirth::Same)?;
+    let restored = Store::open(backend).expect("it was finished");
+    let [restored, taken] = [&restored, &stores[0]].map(|store| store.hash_kv(Revision::ZERO).expect("readable"));
+    Ok(restored == taken)
+}
+
+#[test]
+fn a_sound_chunk_of_another_store_is_refused() {
+    let refused = restored_with_anothers_chunk(None).expect_err("it is another's");
+    assert!(refused.is_damage(), "{refused}");
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_restore_that_skips_the_digests_is_found() {
+    let same = restored_with_anothers_chunk(Some(Bug::Unverified)).expect("nothing else tells them apart");
+    assert!(!same, "{} lives", Bug::Unverified.name());
+}
+
 /// One per cent of the keys of a store of a hundred megabytes change; the next snapshot shares the rest.
 #[tokio::test]
 async fn the_next_snapshot_uploads_what_changed() {
@@ -204,7 +249,7 @@ async fn the_next_snapshot_uploads_what_changed() {
     let backend = RedbBackend::open(&disk, Options::default()).expect("new");
     let store = filled(Arc::new(backend), KEYS, VALUE_BYTES);
     let objects: Arc<dyn ObjectStore> = Arc::new(Directory::open(objects.path()).await.expect("ours"));
-    let snapshots = SnapshotStore::new(objects);
+    let snapshots = SnapshotStore::new(objects, None);
 
     let first = uploaded(&snapshots, &store).await;
     write(&store, (0..KEYS).step_by(100), VALUE_BYTES);
@@ -214,8 +259,8 @@ async fn the_next_snapshot_uploads_what_changed() {
     assert!(first.0 > 100_000_000 && first.1 == 0, "{first:?}");
     assert!(share < 5.0 && second.1 > first.0 * 95 / 100, "{second:?}");
     for name in snapshots.list(Some(CLUSTER)).await.expect("readable") {
-        let manifest = snapshots.manifest(&name).await.expect("sound");
-        verify(&manifest, &snapshots.chunks(CLUSTER), |_| ()).await.expect("sound");
+        let opened = snapshots.open(&name).await.expect("sound");
+        verify(&opened.manifest, &opened.chunks, |_| ()).await.expect("sound");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The object store as the settings allow it to be used: so many requests at once, so many bytes per second.
 
 use crate::config::settings::Backups;
+use crate::snapshot::SnapshotStore;
 use bytes::Bytes;
 use objects::{Attributes, Cursor, Error, ObjectName, ObjectStore, Paced, Page, Prefix, Throttle};
 use std::ops::Range;
@@ -8,11 +9,12 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::async_trait;
 
-/// Opens the store of the settings within their bounds.
-pub(super) async fn open(settings: &Backups) -> Result<Arc<dyn ObjectStore>, Error> {
+/// Opens the store of the settings within their bounds, and with their keys.
+pub(super) async fn open(settings: &Backups) -> Result<SnapshotStore, Error> {
     let store = objects::open(&settings.store).await?;
     let at_once = Gated { inner: store, places: Semaphore::new(settings.parallelism) };
-    Ok(Arc::new(Paced::new(Arc::new(at_once), Arc::new(Throttle::new(settings.bytes_per_second)))))
+    let paced = Paced::new(Arc::new(at_once), Arc::new(Throttle::new(settings.bytes_per_second)));
+    Ok(SnapshotStore::new(Arc::new(paced), settings.keys.clone()))
 }
 
 /// A store that is asked so many things at once, and no more.

@@ -172,7 +172,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let memory = Arc::new(Memory::default());
-        let snapshots = SnapshotStore::new(memory.clone());
+        let snapshots = SnapshotStore::new(memory.clone(), None);
         runtime.block_on(async {
             let mut members: [Option<LocalBoxFuture<'_, ()>>; 2] =
                 [Some(Box::pin(perform(&snapshots, 1, one))), Some(Box::pin(perform(&snapshots, 2, other)))];

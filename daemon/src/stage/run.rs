@@ -30,7 +30,8 @@ const FAILURES_MAX: u32 = 8;
 
 /// Stages for as long as the member runs.
 pub(crate) async fn run(node: Handle, settings: Backups, report: Arc<Report>) {
-    info!(store = %settings.store, "snapshots go to object storage");
+    let keys = settings.keys.as_ref().map_or_else(|| "none".to_owned(), |keys| keys.current().to_string());
+    info!(store = %settings.store, keys, "snapshots go to object storage");
     let mut stager = Stager::new(node, settings, report);
     loop {
         sleep(LOOK_EVERY).await;
@@ -173,10 +174,7 @@ impl Stager {
     async fn worker(&mut self) -> Result<Worker, WorkError> {
         let snapshots = match &self.snapshots {
             Some(open) => open.clone(),
-            None => {
-                let opened = SnapshotStore::new(bounded::open(&self.settings).await?);
-                self.snapshots.insert(opened).clone()
-            }
+            None => self.snapshots.insert(bounded::open(&self.settings).await?).clone(),
         };
         Ok(Worker {
             node: self.node.clone(),

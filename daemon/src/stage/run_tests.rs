@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::node::solo::Solo;
-use crate::snapshot::{SnapshotName, verify};
+use crate::snapshot::{KeyFile, SnapshotName, verify};
 use crate::stage::{Figures, want};
 use mvcc::{Body, Put};
 use object_server::{Effect, Fault, ObjectServer};
@@ -66,8 +66,8 @@ impl Scene {
         let snapshots = self.stager.worker().await.expect("it opens").snapshots;
         let names = snapshots.list(None).await.expect("the store is well");
         for name in &names {
-            let manifest = snapshots.manifest(name).await.expect("a manifest");
-            verify(&manifest, &snapshots.chunks(name.cluster), |_| ()).await.expect("a whole snapshot");
+            let opened = snapshots.open(name).await.expect("a manifest");
+            verify(&opened.manifest, &opened.chunks, |_| ()).await.expect("a whole snapshot");
         }
         names
     }
@@ -158,6 +158,88 @@ async fn each_trouble_of_the_store_is_counted_under_its_name_and_passes() {
         let working = scene.settle().await;
         assert_eq!((working.staged, working.problem), (at as u64 + 1, None), "{reason}");
     }
+}
+
+/// A file with these keys, under this name.
+fn keys(folder: &Path, name: &str, keys: &[u8]) -> KeyFile {
+    let path = folder.join(name);
+    fs::write(&path, keys.iter().map(|key| format!("{key:064x}\n")).collect::<String>()).expect("room");
+    KeyFile::open(&path).expect("keys")
+}
+
+/// With a key that changes while the member runs, what was staged before stays readable, and goes in its time.
+#[tokio::test]
+async fn snapshots_are_encrypted_with_the_key_that_the_file_has_and_deleted_whatever_it_was() {
+    let (folder, config) = (tempfile::tempdir().expect("room"), tempfile::tempdir().expect("room"));
+    let (server, _) = on_server(folder.path()).await;
+    let location = format!("{}&credentials-file={}", server.location("q"), folder.path().join("credentials").display());
+    let file = keys(config.path(), "keys", &[1]);
+    let mut backups = settings(location.parse().expect("a location"));
+    backups.keys = Some(file.clone());
+    let mut scene = Scene::new(backups);
+    scene.put("a").await;
+    scene.settle().await;
+    let first = scene.staged_now().await;
+    assert_eq!((first.staged, first.problem), (1, None));
+    keys(config.path(), "keys", &[2, 1]);
+    for key in ["b", "c", "d"] {
+        scene.put(key).await;
+        assert_eq!(scene.staged_now().await.problem, None);
+    }
+    assert_eq!(scene.names().await.len(), 4, "all can be read");
+    scene.stager.rules.grace = Duration::ZERO;
+    let done = scene.settle().await;
+    assert!(done.deleted == 2 && done.deleted_bytes > 0, "{done:?}");
+    let (names, snapshots) = (scene.names().await, scene.stager.worker().await.expect("it opens").snapshots);
+    for name in names {
+        let opened = snapshots.open(&name).await.expect("a manifest");
+        assert_eq!(opened.chunks.key(), Some(file.current().sealing().id()));
+    }
+}
+
+/// Nothing of it holds the next snapshot up, and none of it is told to the log.
+#[tokio::test]
+async fn manifests_that_are_damaged_under_another_key_or_not_encrypted_are_left_alone() {
+    let folder = tempfile::tempdir().expect("room");
+    let store = folder.path().join("store");
+    let backups = |file: Option<KeyFile>| Backups { keys: file, ..settings(Location::Directory(store.clone())) };
+    // What others have left in the same place: no key, and another key.
+    for (file, keys) in [("plain", None), ("other", Some(keys(folder.path(), "other", &[9])))] {
+        let mut other = Scene::new(backups(keys));
+        other.put("a").await;
+        other.settle().await;
+        assert_eq!(other.staged_now().await.staged, 1, "{file}");
+    }
+    let mut scene = Scene::new(backups(Some(keys(folder.path(), "ours", &[1]))));
+    let theirs = scene.stager.worker().await.expect("it opens").snapshots.list(None).await.expect("readable");
+    assert_eq!(theirs.len(), 2);
+    let damaged = SnapshotName { index: raft::Index(1), ..theirs[0] };
+    fs::write(store.join(damaged.object().as_str()), b"no manifest").expect("room");
+    scene.put("b").await;
+    scene.put("c").await;
+    scene.settle().await;
+    let done = scene.staged_now().await;
+    assert_eq!((done.staged, done.problem), (1, None));
+    let known: Vec<_> = scene.stager.node.store().staged().iter().map(|staged| staged.index).collect();
+    assert!(known.len() == 1 && theirs.iter().all(|name| !known.contains(&name.index.0)), "{known:?} {theirs:?}");
+}
+
+#[tokio::test]
+async fn who_has_no_key_does_not_go_on_where_snapshots_are_encrypted() {
+    let folder = tempfile::tempdir().expect("room");
+    let store = Location::Directory(folder.path().join("store"));
+    let file = keys(folder.path(), "keys", &[1]);
+    let mut first = Scene::new(Backups { keys: Some(file.clone()), ..settings(store.clone()) });
+    first.put("a").await;
+    first.settle().await;
+    assert_eq!(first.staged_now().await.staged, 1);
+    let mut second = Scene::new(settings(store));
+    second.stager.node = first.stager.node.clone();
+    let failing = second.staged_now().await;
+    assert_eq!((failing.activity, failing.failures.get("key")), (Activity::Failing, Some(&1)), "{failing:?}");
+    let problem = failing.problem.expect("it failed");
+    let id = file.current().sealing().id().to_string();
+    assert!(problem.contains("manifests/") && problem.contains(&id), "{problem}");
 }
 
 #[tokio::test]

@@ -5,10 +5,8 @@
 //! * Requests and bytes are bounded as those of an upload are, and apart from them: who installs does not stage.
 
 use super::bounded;
-use crate::bootstrap::ClusterId;
 use crate::config::settings::Backups;
-use crate::snapshot::{Chunk, ChunkSource, Manifest, SnapshotError, SnapshotName, SnapshotStore};
-use bytes::Bytes;
+use crate::snapshot::{Opened, SnapshotError, SnapshotName, SnapshotStore};
 use tokio::sync::OnceCell;
 
 /// The staged snapshots of the store in the settings.
@@ -28,24 +26,12 @@ impl Stored {
         Some(self.settings.bytes_per_second).filter(|limit| *limit > 0)
     }
 
-    /// The manifest of a snapshot, which is the one that its name says.
+    /// Reads the manifest of a snapshot, which is the one that its name says. Whoever reads the chunks compares them
+    /// with their digests.
     ///
     /// # Errors
     /// [`SnapshotError`].
-    pub(crate) async fn manifest(&self, name: &SnapshotName) -> Result<Manifest, SnapshotError> {
-        self.store().await?.manifest(name).await
-    }
-
-    /// The stored bytes of a chunk. Whoever reads compares them with the digest.
-    ///
-    /// # Errors
-    /// [`SnapshotError`].
-    pub(crate) async fn chunk(&self, cluster: ClusterId, chunk: &Chunk) -> Result<Bytes, SnapshotError> {
-        self.store().await?.chunks(cluster).chunk(chunk).await
-    }
-
-    async fn store(&self) -> Result<&SnapshotStore, SnapshotError> {
-        let open = || async { Ok::<_, objects::Error>(SnapshotStore::new(bounded::open(&self.settings).await?)) };
-        Ok(self.open.get_or_try_init(open).await?)
+    pub(crate) async fn open(&self, name: &SnapshotName) -> Result<Opened, SnapshotError> {
+        self.open.get_or_try_init(|| bounded::open(&self.settings)).await?.open(name).await
     }
 }

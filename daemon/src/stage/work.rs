@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
+use tracing::warn;
 
 /// What is to be told to the log is told again after this, as long as there is no leader.
 const TELL_PAUSE: Duration = Duration::from_millis(500);
@@ -52,6 +53,7 @@ impl WorkError {
             Self::Take(_) => "take",
             Self::Snapshot(SnapshotError::Store(error)) => error.reason(),
             Self::Snapshot(SnapshotError::Collecting(_)) => "collecting",
+            Self::Snapshot(SnapshotError::Locked { .. } | SnapshotError::Unencrypted { .. }) => "key",
             Self::Snapshot(error) if error.is_damage() => "corrupt",
             Self::Snapshot(_) => "snapshot",
             Self::TooSlow(_) => "too_slow",
@@ -98,7 +100,8 @@ impl Worker {
             figures.shared_bytes += upload.shared_bytes;
         });
         upload.end().await;
-        let snapshot = staged(&uploaded?, now_ms());
+        let (name, manifest) = uploaded?;
+        let snapshot = staged(&name, &manifest, now_ms());
         self.tell_staged(snapshot).await?;
         self.report.with(|figures| {
             figures.staged += 1;
@@ -107,7 +110,7 @@ impl Worker {
         Ok(snapshot)
     }
 
-    async fn upload(&self, upload: &mut Upload) -> Result<Manifest, WorkError> {
+    async fn upload(&self, upload: &mut Upload) -> Result<(SnapshotName, Manifest), WorkError> {
         let mut taking = Taking::start(&self.node, Pace::default()).await?;
         let longest = self.rules.upload_max();
         tokio::select! {
@@ -133,28 +136,46 @@ impl Worker {
     }
 
     /// Brings the log and the store together: a manifest that the log has not heard of, because whoever wrote it ended
-    /// before telling, is told; a snapshot whose manifest is gone is no longer kept.
+    /// before telling, is told; a snapshot whose manifest is gone is no longer kept. What cannot be read, or was not
+    /// encrypted by this cluster where it should be, is none of ours: it is left alone, and holds nothing up.
     pub(super) async fn reconcile(&self) -> Result<(), WorkError> {
         let there = self.snapshots.list(Some(self.node.identity().cluster)).await?;
         let known: BTreeSet<SnapshotDigest> = self.node.store().staged().iter().map(|it| it.id).collect();
         for name in there.iter().filter(|name| !known.contains(&digest(name.id))) {
-            let manifest = self.snapshots.manifest(name).await?;
-            tell(&self.node, Staging::Staged(staged(&manifest, manifest.created_us / 1_000))).await?;
+            if let Some(manifest) = self.found(name).await? {
+                tell(&self.node, Staging::Staged(staged(name, &manifest, manifest.created_us / 1_000))).await?;
+            }
         }
         let there: BTreeSet<SnapshotDigest> = there.iter().map(|name| digest(name.id)).collect();
         for lost in self.node.store().staged() {
             if lost.retired_ms.is_none() && !there.contains(&lost.id) && self.is_gone(&lost).await? {
-                tracing::warn!(snapshot = %self.name(&lost), "a snapshot is gone from the object store");
+                warn!(snapshot = %self.name(&lost), "a snapshot is gone from the object store");
                 self.retire(lost.id).await?;
             }
         }
         Ok(())
     }
 
+    /// The manifest of a snapshot that the log has not heard of, if it can be told.
+    async fn found(&self, name: &SnapshotName) -> Result<Option<Manifest>, WorkError> {
+        match self.snapshots.open(name).await {
+            Ok(opened) if opened.chunks.key().is_none() && self.snapshots.encrypts() => {
+                warn!(object = %name, "left alone: a snapshot that is not encrypted, and was not staged by this cluster");
+                Ok(None)
+            }
+            Ok(opened) => Ok(Some(opened.manifest)),
+            Err(error) if error.is_damage() || matches!(error, SnapshotError::Locked { .. }) => {
+                warn!(%error, "left alone: a manifest that this cluster has not told its log of");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// A listing alone is not believed.
     async fn is_gone(&self, snapshot: &StagedSnapshot) -> Result<bool, WorkError> {
-        match self.snapshots.manifest(&self.name(snapshot)).await {
-            Ok(_) => Ok(false),
+        match self.snapshots.open(&self.name(snapshot)).await {
+            Ok(_) | Err(SnapshotError::Locked { .. }) => Ok(false),
             Err(SnapshotError::Store(objects::Error::NotFound { .. })) => Ok(true),
             Err(error) => Err(error.into()),
         }
@@ -172,6 +193,9 @@ impl Worker {
             self.snapshots.delete(&self.name(snapshot)).await?;
         }
         let collected = self.snapshots.collect(self.node.identity().cluster).await?;
+        if let Some(why) = &collected.deferred {
+            warn!(%why, "chunks that nobody needs are left for the next deletion");
+        }
         self.report.with(|figures| {
             figures.deleted += doomed.len() as u64;
             figures.deleted_bytes += collected.bytes;
@@ -210,9 +234,9 @@ fn digest(id: SnapshotId) -> SnapshotDigest {
     *id.0.as_bytes()
 }
 
-fn staged(manifest: &Manifest, staged_ms: u64) -> StagedSnapshot {
+fn staged(name: &SnapshotName, manifest: &Manifest, staged_ms: u64) -> StagedSnapshot {
     StagedSnapshot {
-        id: digest(manifest.id()),
+        id: digest(name.id),
         index: manifest.last.index.0,
         revision: mvcc::Revision(manifest.revision),
         bytes: manifest.stored_bytes(),

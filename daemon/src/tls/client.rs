@@ -1,10 +1,10 @@
 //! The side that calls: a member connecting to a member.
 
 use super::protocol::{provider, unusable, versions};
-use super::reload::Reloading;
 use super::signatures::verify_signatures;
 use super::{HANDSHAKE_TIMEOUT, TlsProblem, load, self_signed};
 use crate::config::settings::{KeyPair, Tls, TlsIdentity};
+use crate::reload::Reloading;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 /// TLS for calls to other members; a cheap clone.
 #[derive(Clone)]
 pub struct ClientTls {
-    config: Arc<Reloading<ClientConfig>>,
+    config: Arc<Reloading<ClientConfig, TlsProblem>>,
 }
 
 impl ClientTls {

@@ -14,7 +14,6 @@ mod certificate;
 mod client;
 mod load;
 mod protocol;
-mod reload;
 mod self_signed;
 mod server;
 mod signatures;

@@ -1,10 +1,10 @@
 //! The side that listens.
 
 use super::protocol::{provider, unusable, versions};
-use super::reload::Reloading;
 use super::verify::client_verifier;
 use super::{HANDSHAKE_TIMEOUT, TlsProblem, load, self_signed};
 use crate::config::settings::{KeyPair, Tls};
+use crate::reload::Reloading;
 use rustls::ServerConfig;
 use std::io;
 use std::path::Path;
@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 /// TLS for a listener; a cheap clone.
 #[derive(Clone)]
 pub struct ServerTls {
-    config: Arc<Reloading<ServerConfig>>,
+    config: Arc<Reloading<ServerConfig, TlsProblem>>,
 }
 
 impl ServerTls {

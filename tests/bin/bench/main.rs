@@ -5,12 +5,14 @@
 //!   cargo run --release -p tests --bin bench            every load, both
 //!   cargo run --release -p tests --bin bench -- put     the loads whose name contains "put"
 //!   cargo run --release -p tests --bin bench -- --catch-up   a follower that was away comes back
+//!   cargo run --release -p tests --bin bench -- --snapshots  it comes back through a snapshot of a gibibyte; backups
 //! ```
 //!
 //! The figures are ratios within one run: machines differ, and so do two runs on a shared one.
 
 mod catch_up;
 mod load;
+mod snapshots;
 mod table;
 
 use anyhow::Result;
@@ -36,6 +38,12 @@ struct Arguments {
     /// Measure how fast a follower that was away catches up, instead of the loads.
     #[arg(long)]
     catch_up: bool,
+    /// Measure snapshots: of what is staged, installed, restored.
+    #[arg(long)]
+    snapshots: bool,
+    /// How much data snapshots are measured with.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=65_536))]
+    mib: u64,
     /// Further flags for our members.
     #[arg(long)]
     flag: Vec<String>,
@@ -48,6 +56,10 @@ fn main() -> Result<()> {
     let flags: Vec<&str> = arguments.flag.iter().map(String::as_str).collect();
     if arguments.catch_up {
         return catch_up(&flags, arguments.ours, arguments.percent);
+    }
+    if arguments.snapshots {
+        println!("{}", table::machine());
+        return snapshots::run(arguments.mib, &flags, arguments.ours);
     }
     let ours = run_all(Flavor::Quorate, &flags, &loads, arguments.percent)?;
     let theirs = if arguments.ours { Vec::new() } else { run_all(Flavor::Etcd, &[], &loads, arguments.percent)? };

@@ -1,4 +1,4 @@
-//! A GET over plain HTTP/1.1, enough for pages of our own on loopback.
+//! A GET or a POST over plain HTTP/1.1, enough for pages of our own on loopback.
 
 use anyhow::{Context, Result, ensure};
 use std::io::{Read, Write};
@@ -13,15 +13,27 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the page cannot be had or its status is not 200; the error has the status line and the body.
 pub fn get(address: &str, path: &str) -> Result<String> {
+    ask("GET", address, path)
+}
+
+/// What `http://address/path` answers to a POST without a body.
+///
+/// # Errors
+/// As [`get`].
+pub fn post(address: &str, path: &str) -> Result<String> {
+    ask("POST", address, path)
+}
+
+fn ask(method: &str, address: &str, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").context("an HTTP answer has a head")?;
     let status = head.lines().next().unwrap_or_default();
-    ensure!(status.split(' ').nth(1) == Some("200"), "GET {address}{path}: {status}\n{body}");
+    ensure!(status.split(' ').nth(1) == Some("200"), "{method} {address}{path}: {status}\n{body}");
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     Ok(if chunked { unchunked(body)? } else { body.to_owned() })
 }

@@ -98,6 +98,7 @@ pub struct Faults(Arc<Mutex<Script>>);
 struct Script {
     lines: Vec<Fault>,
     seen: Vec<(Method, String)>,
+    sent_bytes: u64,
 }
 
 impl Faults {
@@ -115,6 +116,22 @@ impl Faults {
     #[must_use]
     pub fn seen(&self, method: &Method, part: &str) -> usize {
         self.with(|script| script.seen.iter().filter(|(seen, path)| seen == method && path.contains(part)).count())
+    }
+
+    /// How often what is still in the script is to happen, of lines that have an end.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        let ends = |fault: &&Fault| fault.times < u32::MAX;
+        self.with(|script| script.lines.iter().filter(ends).map(|fault| fault.times as usize).sum())
+    }
+
+    /// Bytes of the bodies of all answers so far.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.with(|script| script.sent_bytes)
+    }
+
+    pub(crate) fn count_sent(&self, bytes: u64) {
+        self.with(|script| script.sent_bytes += bytes);
     }
 
     /// What happens to this request.

@@ -12,6 +12,7 @@ mod fault;
 mod proxy;
 
 pub use fault::{Effect, Fault, Faults};
+pub use http::Method;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -83,6 +84,12 @@ impl ObjectServer {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// Bytes of the bodies of all answers so far, those that broke off in the middle counted as far as they went.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        self.faults.sent_bytes()
     }
 
     /// The file of an object.

@@ -25,6 +25,19 @@ impl Proxy {
         Self { server, faults }
     }
 
+    /// Answers, and counts what the body brings.
+    async fn count(self, request: Request<Incoming>) -> io::Result<Answer> {
+        let faults = self.faults.clone();
+        let answer = self.answer(request).await?;
+        Ok(answer.map(|body| {
+            let counted = body.map_frame(move |frame| {
+                faults.count_sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+                frame
+            });
+            counted.boxed_unsync()
+        }))
+    }
+
     async fn answer(self, request: Request<Incoming>) -> io::Result<Answer> {
         let effect = self.faults.strike(request.method(), request.uri().path());
         match effect {
@@ -72,7 +85,7 @@ impl Service<Request<Incoming>> for Proxy {
     type Future = BoxFuture<'static, io::Result<Answer>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        Box::pin(self.clone().answer(request))
+        Box::pin(self.clone().count(request))
     }
 }
 

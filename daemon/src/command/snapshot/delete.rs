@@ -5,8 +5,7 @@ use crate::command::print;
 use anyhow::ensure;
 use std::process::ExitCode;
 
-pub(super) async fn run(place: &str, id: &str, newest: bool) -> anyhow::Result<ExitCode> {
-    let place = Place::open(place).await?;
+pub(super) async fn run(place: &Place, id: &str, newest: bool) -> anyhow::Result<ExitCode> {
     let store = place.store()?;
     let all = store.list(None).await?;
     let name = choose(&all, Some(id))?;
@@ -18,10 +17,9 @@ pub(super) async fn run(place: &str, id: &str, newest: bool) -> anyhow::Result<E
     );
     store.delete(&name).await?;
     let collected = store.collect(name.cluster).await?;
-    print(&if collected.deferred {
-        format!("{} is deleted; its chunks are, with the next one, when no snapshot is being uploaded\n", name.id)
-    } else {
-        format!("{} is deleted, with {} chunks of {} bytes\n", name.id, collected.chunks, collected.bytes)
+    print(&match &collected.deferred {
+        Some(why) => format!("{} is deleted; its chunks are left for the next deletion: {why}\n", name.id),
+        None => format!("{} is deleted, with {} chunks of {} bytes\n", name.id, collected.chunks, collected.bytes),
     });
     Ok(ExitCode::SUCCESS)
 }

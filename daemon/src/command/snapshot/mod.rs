@@ -9,7 +9,8 @@ pub(super) use place::{Found, Place};
 pub(super) use show::describe;
 
 use super::print;
-use crate::snapshot::verify;
+use crate::snapshot::{KeyFile, verify};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +64,37 @@ enum Action {
 pub(super) struct At {
     /// A store (dir:/path, or s3://bucket/prefix with options), a directory with one in it, or a single file.
     place: String,
+    #[command(flatten)]
+    key: EncryptionKey,
+}
+
+/// What opens, and encrypts, the snapshots of a store.
+#[derive(Debug, Args)]
+pub(super) struct EncryptionKey {
+    /// The file with the keys that the store is encrypted with: --backup-encryption-key-file of its members.
+    #[arg(long)]
+    encryption_key_file: Option<PathBuf>,
+}
+
+impl EncryptionKey {
+    /// The keys, if they are named.
+    fn open(&self) -> anyhow::Result<Option<KeyFile>> {
+        let open = |path: &PathBuf| KeyFile::open(path).context("--encryption-key-file cannot be used");
+        self.encryption_key_file.as_ref().map(open).transpose()
+    }
+}
+
+impl EncryptionKey {
+    /// Whether there is to be one.
+    pub(super) fn is_named(&self) -> bool {
+        self.encryption_key_file.is_some()
+    }
+}
+
+impl At {
+    pub(super) async fn open(&self) -> anyhow::Result<Place> {
+        Place::open(&self.place, &self.key).await
+    }
 }
 
 /// Which snapshot.
@@ -76,7 +108,7 @@ pub(super) struct Which {
 
 impl Which {
     pub(super) async fn find(&self) -> anyhow::Result<Found> {
-        Place::open(&self.at.place).await?.find(self.id.as_deref()).await
+        self.at.open().await?.find(self.id.as_deref()).await
     }
 }
 
@@ -84,7 +116,7 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match options.action {
-            Action::Ls { at } => show::list(&Place::open(&at.place).await?).await,
+            Action::Ls { at } => show::list(&at.open().await?).await,
             Action::Inspect { which, chunks } => {
                 let found = which.find().await?;
                 print(&describe(&found, chunks));
@@ -92,7 +124,7 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
             }
             Action::Verify { which, all } => verify_some(&which, all).await,
             Action::Take(options) => take::run(&options).await,
-            Action::Delete { at, id, newest } => delete::run(&at.place, &id, newest).await,
+            Action::Delete { at, id, newest } => delete::run(&at.open().await?, &id, newest).await,
         }
     })
 }
@@ -103,7 +135,7 @@ async fn verify_some(which: &Which, all: bool) -> anyhow::Result<ExitCode> {
         verify_one(&which.find().await?).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let place = Place::open(&which.at.place).await?;
+    let place = which.at.open().await?;
     let mut code = ExitCode::SUCCESS;
     for name in place.list().await? {
         let verified = match place.open_one(&name).await {

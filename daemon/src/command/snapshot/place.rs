@@ -1,6 +1,8 @@
 //! Where snapshots are: a store, or a single file.
 
-use crate::snapshot::{ChunkSource, Manifest, SnapshotFile, SnapshotId, SnapshotName, SnapshotStore, StoredChunks};
+use super::EncryptionKey;
+use crate::snapshot::{ChunkSource, KeyFile, Manifest, Opened, Sealing};
+use crate::snapshot::{SnapshotFile, SnapshotId, SnapshotName, SnapshotStore};
 use anyhow::{Context, bail, ensure};
 use objects::{Directory, Limits, Location, ObjectStore, Patience, Retrying, S3};
 use std::path::{Path, PathBuf};
@@ -20,16 +22,16 @@ pub(in crate::command) enum Place {
 /// A snapshot that was found.
 pub(in crate::command) enum Found {
     /// In an object store.
-    Stored { name: SnapshotName, manifest: Manifest, chunks: StoredChunks },
+    Stored { name: SnapshotName, opened: Opened },
     /// In a file.
     File(SnapshotFile),
 }
 
 impl Place {
-    pub(in crate::command) async fn open(place: &str) -> anyhow::Result<Self> {
-        let path = Path::new(place);
+    pub(in crate::command) async fn open(place: &str, key: &EncryptionKey) -> anyhow::Result<Self> {
+        let (path, keys) = (Path::new(place), key.open()?);
         if !place.contains(':') && path.is_dir() {
-            return Ok(Self::Store(directory(path).await?));
+            return Ok(Self::Store(directory(path, keys).await?));
         }
         if path.is_file() {
             return Ok(Self::File(path.to_owned()));
@@ -38,9 +40,9 @@ impl Place {
         match place.parse()? {
             Location::Directory(path) => {
                 ensure!(path.is_dir(), "{} is no directory", path.display());
-                Ok(Self::Store(directory(&path).await?))
+                Ok(Self::Store(directory(&path, keys).await?))
             }
-            Location::S3(bucket) => Ok(Self::Store(patient(S3::open(&bucket, Limits::default()).await?))),
+            Location::S3(bucket) => Ok(Self::Store(patient(S3::open(&bucket, Limits::default()).await?, keys))),
         }
     }
 
@@ -56,9 +58,7 @@ impl Place {
     }
 
     pub(super) async fn open_one(&self, name: &SnapshotName) -> anyhow::Result<Found> {
-        let store = self.store()?;
-        let manifest = store.manifest(name).await?;
-        Ok(Found::Stored { name: *name, manifest, chunks: store.chunks(name.cluster) })
+        Ok(Found::Stored { name: *name, opened: self.store()?.open(name).await? })
     }
 
     /// The one snapshot whose id begins so, or the newest.
@@ -96,13 +96,13 @@ pub(super) fn choose(all: &[SnapshotName], id: Option<&str>) -> anyhow::Result<S
     Ok(*first)
 }
 
-async fn directory(path: &Path) -> anyhow::Result<SnapshotStore> {
+async fn directory(path: &Path, keys: Option<KeyFile>) -> anyhow::Result<SnapshotStore> {
     let path = path.canonicalize().with_context(|| path.display().to_string())?;
-    Ok(patient(Directory::open(&path).await?))
+    Ok(patient(Directory::open(&path).await?, keys))
 }
 
-fn patient(objects: impl ObjectStore + 'static) -> SnapshotStore {
-    SnapshotStore::new(Arc::new(Retrying::new(objects, Patience::default())))
+fn patient(objects: impl ObjectStore + 'static, keys: Option<KeyFile>) -> SnapshotStore {
+    SnapshotStore::new(Arc::new(Retrying::new(objects, Patience::default())), keys)
 }
 
 impl Found {
@@ -115,16 +115,29 @@ impl Found {
 
     pub(in crate::command) fn manifest(&self) -> &Manifest {
         match self {
-            Self::Stored { manifest, .. } => manifest,
+            Self::Stored { opened, .. } => &opened.manifest,
             Self::File(file) => file.manifest(),
         }
     }
 
     pub(in crate::command) fn source(&self) -> &dyn ChunkSource {
         match self {
-            Self::Stored { chunks, .. } => chunks,
+            Self::Stored { opened, .. } => &opened.chunks,
             Self::File(file) => file,
         }
+    }
+
+    /// How it is kept.
+    pub(super) fn sealing(&self) -> Sealing {
+        match self {
+            Self::Stored { opened, .. } => Sealing(opened.chunks.key()),
+            Self::File(_) => Sealing(None),
+        }
+    }
+
+    /// Whether it lies in a store that the keys are for, and none of them is needed.
+    pub(in crate::command) fn lacks_encryption(&self, key: &EncryptionKey) -> bool {
+        key.is_named() && matches!(self, Self::Stored { .. }) && self.sealing() == Sealing(None)
     }
 }
 

@@ -71,6 +71,7 @@ pub(in crate::command) fn describe(found: &Found, chunks: bool) -> String {
     field("revision", &manifest.revision);
     field("state hash", &format_args!("{:016x}", manifest.state_hash));
     field("stored", &format_args!("{} bytes in {} chunks", manifest.stored_bytes(), manifest.chunks.len()));
+    field("encrypted", &found.sealing());
     field("unpacked", &format_args!("{} bytes", manifest.raw_bytes()));
     for (id, info) in &manifest.membership.nodes {
         let kind = if manifest.membership.is_voter(*id) { "voter" } else { "learner" };

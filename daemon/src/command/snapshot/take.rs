@@ -4,7 +4,7 @@
 //! needs no right to it.
 
 use super::place::Place;
-use super::{Found, Unfinished, describe};
+use super::{EncryptionKey, Found, Unfinished, describe};
 use crate::command::admin_client::AdminClient;
 use crate::command::{Endpoints, print};
 use crate::snapshot::{ChunkSource, SealedChunk, SnapshotFile, SnapshotStore};
@@ -26,18 +26,21 @@ pub(super) struct Options {
     /// A store (dir:/path or s3://bucket/prefix), a directory with one in it, or the name of a file to write.
     #[arg(long)]
     to: String,
+    #[command(flatten)]
+    key: EncryptionKey,
 }
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let to_store = options.to.contains(':') || Path::new(&options.to).is_dir();
     if to_store {
-        let place = Place::open(&options.to).await?;
+        let place = Place::open(&options.to, &options.key).await?;
         let spool = std::env::temp_dir().join(format!("quorate-snapshot-{}.unfinished", std::process::id()));
         let spooled = Unfinished::at(spool.clone());
         let file = download(options, &spool).await?;
         put(place.store()?, &file).await?;
         drop(spooled);
     } else {
+        ensure!(!options.key.is_named(), "--encryption-key-file is for stores, and {} is a file", options.to);
         let path = PathBuf::from(&options.to);
         ensure!(!path.exists(), "{} exists already", path.display());
         let unfinished = PathBuf::from(format!("{}.unfinished", options.to));

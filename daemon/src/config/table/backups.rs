@@ -42,5 +42,12 @@ pub(super) const FLAGS: &[Flag] = &[
         "33554432",
         "Bytes per second that are uploaded, or fetched by a member that installs a snapshot. 0 is no limit.",
     ),
+    flag(
+        Backups,
+        "backup-encryption-key-file",
+        Text,
+        "",
+        "Keys that encrypt what goes to the object store, one on a line in hexadecimal or base64; the first one encrypts.",
+    ),
     flag(Backups, "backup-parallelism", AT_ONCE, "4", "Requests to the object store at once."),
 ];

@@ -14,15 +14,15 @@ pub struct SnapshotName {
     pub cluster: ClusterId,
     /// The last log entry in it.
     pub index: Index,
-    /// Its id.
+    /// Its id: the digest of its manifest as it is stored.
     pub id: SnapshotId,
 }
 
 impl SnapshotName {
-    /// The name of the snapshot with this manifest.
+    /// The name of the snapshot with this manifest, which is stored as these bytes.
     #[must_use]
-    pub fn new(manifest: &Manifest) -> Self {
-        Self { cluster: manifest.cluster, index: manifest.last.index, id: manifest.id() }
+    pub fn new(manifest: &Manifest, stored: &[u8]) -> Self {
+        Self { cluster: manifest.cluster, index: manifest.last.index, id: SnapshotId(Digest::of(stored)) }
     }
 
     /// The snapshot whose manifest is in this object.
@@ -65,11 +65,12 @@ pub(super) fn chunks_of(cluster: ClusterId) -> ObjectName {
     known(format!("chunks/{:016x}", cluster.0))
 }
 
-pub(super) fn chunk(cluster: ClusterId, digest: &Digest) -> ObjectName {
-    known(format!("chunks/{:016x}/{:02x}/{digest}", cluster.0, digest.as_bytes()[0]))
+/// The object of the chunk with this name.
+pub(super) fn chunk(cluster: ClusterId, name: &Digest) -> ObjectName {
+    known(format!("chunks/{:016x}/{:02x}/{name}", cluster.0, name.as_bytes()[0]))
 }
 
-/// The digest of the chunk in an object.
+/// The name of the chunk in an object.
 pub(super) fn digest_of(object: &ObjectName) -> Option<Digest> {
     object.as_str().rsplit('/').next()?.parse().ok()
 }

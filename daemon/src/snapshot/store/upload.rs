@@ -4,11 +4,14 @@ use super::super::chunk::SealedChunk;
 use super::super::digest::Digest;
 use super::super::error::SnapshotError;
 use super::super::manifest::Manifest;
+use super::super::seal::{Key, Kind};
 use super::super::take::{Piece, Taking};
-use super::{COLLECTION_FLAG_AGE_MAX, SnapshotName, SnapshotStore, name};
+use super::{COLLECTION_FLAG_AGE_MAX, SnapshotName, SnapshotStore, chunk_bytes, chunk_name, name};
 use crate::bootstrap::ClusterId;
+use bytes::Bytes;
 use objects::ObjectName;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio::task::JoinSet;
 
 /// Chunks that are on their way at once, unless it is said otherwise: enough to hide the way to the store, and a few
@@ -21,9 +24,11 @@ pub struct Upload {
     store: SnapshotStore,
     cluster: ClusterId,
     flag: ObjectName,
-    /// The chunks that are in the store, or on their way, with their lengths.
+    /// What all of it is encrypted with.
+    key: Option<Arc<Key>>,
+    /// The names of the chunks that are in the store, or on their way, with their lengths.
     there: BTreeMap<Digest, u64>,
-    on_their_way: JoinSet<Result<(), objects::Error>>,
+    on_their_way: JoinSet<Result<(), SnapshotError>>,
     /// How many may be on their way at once; at least one.
     pub at_once: usize,
     /// Chunks that were not in the store yet.
@@ -40,14 +45,22 @@ impl SnapshotStore {
     /// Begins to upload a snapshot of a cluster.
     ///
     /// # Errors
-    /// [`SnapshotError::Collecting`] while chunks are being deleted, or the object store's.
+    /// [`SnapshotError::Collecting`] while chunks are being deleted, [`SnapshotError::Unencrypted`] if there is no key
+    /// and the newest snapshot has one, or the object store's.
     pub async fn upload(&self, cluster: ClusterId) -> Result<Upload, SnapshotError> {
+        let key = self.keys.as_ref().map(|keys| Arc::clone(keys.current().sealing()));
+        if key.is_none()
+            && let Some((object, key)) = self.newest_key(cluster).await?
+        {
+            return Err(SnapshotError::Unencrypted { object: object.to_string(), key });
+        }
         let flag = self.raise(&name::uploads_of(cluster)).await?;
         match self.chunks_there(cluster).await {
             Ok(there) => Ok(Upload {
                 store: self.clone(),
                 cluster,
                 flag,
+                key,
                 there,
                 on_their_way: JoinSet::new(),
                 at_once: UPLOADS_MAX,
@@ -73,17 +86,16 @@ impl SnapshotStore {
 }
 
 impl Upload {
-    /// Uploads all of a snapshot that is being taken, and makes it one of the store's.
+    /// Uploads all of a snapshot that is being taken, and makes it one of the store's: its name, and what it says.
     ///
     /// # Errors
     /// [`SnapshotError`]; the store then has no such snapshot.
-    pub async fn all(&mut self, taking: &mut Taking) -> Result<Manifest, SnapshotError> {
+    pub async fn all(&mut self, taking: &mut Taking) -> Result<(SnapshotName, Manifest), SnapshotError> {
         loop {
             match taking.next().await.ok_or(SnapshotError::GivenUp)?? {
                 Piece::Chunk(sealed) => self.chunk(sealed).await?,
                 Piece::Manifest(manifest) => {
-                    self.publish(&manifest).await?;
-                    return Ok(manifest);
+                    return Ok((self.publish(&manifest).await?, manifest));
                 }
             }
         }
@@ -95,9 +107,10 @@ impl Upload {
     /// The object store's, of this chunk or one before.
     pub async fn chunk(&mut self, sealed: SealedChunk) -> Result<(), SnapshotError> {
         let SealedChunk { chunk, bytes } = sealed;
-        let length = u64::from(chunk.stored_bytes);
+        let (name, length) =
+            (chunk_name(self.key.as_deref(), self.cluster, &chunk.digest), chunk_bytes(self.key.as_deref(), &chunk));
         // One of another length was damaged after it was written: it is written again.
-        if self.there.insert(chunk.digest, length) == Some(length) {
+        if self.there.insert(name, length) == Some(length) {
             self.shared_chunks += 1;
             self.shared_bytes += length;
             return Ok(());
@@ -105,8 +118,15 @@ impl Upload {
         while self.on_their_way.len() >= self.at_once.max(1) {
             self.wait_for_one().await?;
         }
-        let (objects, object) = (self.store.objects.clone(), name::chunk(self.cluster, &chunk.digest));
-        self.on_their_way.spawn(async move { objects.put(&object, bytes).await });
+        let (objects, object) = (self.store.objects.clone(), name::chunk(self.cluster, &name));
+        let (key, cluster) = (self.key.clone(), self.cluster);
+        self.on_their_way.spawn(async move {
+            let bytes = match key {
+                Some(key) => encrypted(key, cluster, name, bytes).await?,
+                None => bytes,
+            };
+            Ok(objects.put(&object, bytes).await?)
+        });
         self.uploaded_chunks += 1;
         self.uploaded_bytes += length;
         Ok(())
@@ -120,8 +140,15 @@ impl Upload {
         while !self.on_their_way.is_empty() {
             self.wait_for_one().await?;
         }
-        let name = SnapshotName::new(manifest);
-        match self.store.objects.put_if_absent(&name.object(), manifest.encode()).await {
+        let mut stored = manifest.encode();
+        if let Some(key) = &self.key {
+            let mut salt = [0; Digest::BYTES];
+            getrandom::fill(&mut salt).map_err(|_| SnapshotError::GivenUp)?;
+            let kind = Kind::Manifest(manifest.last.index);
+            stored = key.seal(manifest.cluster, kind, &Digest::from_bytes(salt), &stored);
+        }
+        let name = SnapshotName::new(manifest, &stored);
+        match self.store.objects.put_if_absent(&name.object(), stored).await {
             // Its name is the digest of its content: a try of ours that was thought lost.
             Ok(()) | Err(objects::Error::Exists { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -137,9 +164,15 @@ impl Upload {
 
     async fn wait_for_one(&mut self) -> Result<(), SnapshotError> {
         match self.on_their_way.join_next().await {
-            Some(Ok(put)) => Ok(put?),
+            Some(Ok(put)) => put,
             Some(Err(_)) => Err(SnapshotError::GivenUp),
             None => Ok(()),
         }
     }
+}
+
+/// Encrypts a chunk where nobody waits for a turn.
+async fn encrypted(key: Arc<Key>, cluster: ClusterId, name: Digest, bytes: Bytes) -> Result<Bytes, SnapshotError> {
+    let seal = move || key.seal(cluster, Kind::Chunk, &name, &bytes);
+    tokio::task::spawn_blocking(seal).await.map_err(|_| SnapshotError::GivenUp)
 }

@@ -3,18 +3,18 @@
 //! The stamps are taken before the files are read, so a change during the reading is seen the next time. A stamp names
 //! the file behind links (inode), its size and its times: a mounted Secret is swapped by moving a link.
 
-use super::TlsProblem;
+use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{info, warn};
 
-type Build<T> = Box<dyn Fn() -> Result<T, TlsProblem> + Send + Sync>;
+type Build<T, E> = Box<dyn Fn() -> Result<T, E> + Send + Sync>;
 
-pub(super) struct Reloading<T> {
+pub(crate) struct Reloading<T, E> {
     files: Vec<PathBuf>,
-    build: Build<T>,
+    build: Build<T, E>,
     state: Mutex<State<T>>,
 }
 
@@ -31,20 +31,20 @@ struct Stamp {
     changed_ns: (i64, i64),
 }
 
-impl<T> Reloading<T> {
+impl<T, E: Display> Reloading<T, E> {
     /// # Errors
     /// What `build` says; later failures are only logged.
-    pub(super) fn new(
+    pub(crate) fn new(
         files: Vec<PathBuf>,
-        build: impl Fn() -> Result<T, TlsProblem> + Send + Sync + 'static,
-    ) -> Result<Self, TlsProblem> {
+        build: impl Fn() -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<Self, E> {
         let stamps = stamps(&files);
         let current = Arc::new(build()?);
         Ok(Self { files, build: Box::new(build), state: Mutex::new(State { stamps, current }) })
     }
 
     /// The value for what the files hold now, or the last good one.
-    pub(super) fn current(&self) -> Arc<T> {
+    pub(crate) fn current(&self) -> Arc<T> {
         let stamps = stamps(&self.files);
         // The state is whole between any two lines below, so a panic elsewhere does not spoil it.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,10 +52,10 @@ impl<T> Reloading<T> {
             state.stamps = stamps;
             match (self.build)() {
                 Ok(value) => {
-                    info!(files = ?self.files, "reloaded TLS files");
+                    info!(files = ?self.files, "reloaded files");
                     state.current = Arc::new(value);
                 }
-                Err(error) => warn!(%error, "could not reload TLS files, going on with the last good ones"),
+                Err(error) => warn!(%error, "could not reload files, going on with the last good ones"),
             }
         }
         Arc::clone(&state.current)
@@ -79,10 +79,10 @@ fn stamp(meta: &fs::Metadata) -> Stamp {
 mod tests {
     use super::*;
 
-    fn reading(path: PathBuf) -> Reloading<String> {
+    fn reading(path: PathBuf) -> Reloading<String, String> {
         let at = path.clone();
         Reloading::new(vec![path], move || match fs::read_to_string(&at).unwrap() {
-            text if text.contains("bad") => Err(TlsProblem::Unusable(text)),
+            text if text.contains("bad") => Err(text),
             text => Ok(text),
         })
         .unwrap()
