@@ -6,7 +6,7 @@ use crate::context::{Context, Kept};
 use crate::crd::{RaftCluster, RaftClusterStatus};
 use crate::error::OperatorError;
 use crate::look::{Look, look};
-use crate::status::{status, words};
+use crate::status::{newly_wrong, status, words};
 use crate::stored::{Told, stored};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::PostParams;
@@ -150,6 +150,10 @@ async fn write_down(context: &Context, kept: &Kept, look: &Look, planned: &Plan)
     let params = PostParams { field_manager: Some("quorate-operator-status".into()), ..PostParams::default() };
     let api = context.api::<RaftCluster>(&look.names.namespace);
     api.replace_status(&look.names.cluster, &params, &cluster).await?;
+    // Once it stands in the status it is told: whoever crashes in between leaves it in the status.
+    for wrong in cluster.status.iter().flat_map(|status| newly_wrong(look.cluster.status.as_ref(), status)) {
+        say(context, &about(look), EventType::Warning, &wrong.reason, &wrong.type_, &wrong.message).await;
+    }
     Ok(())
 }
 

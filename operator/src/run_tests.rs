@@ -90,3 +90,36 @@ async fn a_stored_cluster_that_does_not_read_is_told_and_disturbs_no_other() {
     assert!(!running.page().contains("cluster=\"store/strange\",field"), "{}", running.page());
     running.end().await;
 }
+
+#[tokio::test]
+async fn a_missing_secret_of_the_object_store_is_named_and_holds_nothing_up() {
+    let server = ApiServer::new();
+    let s3 = json!({ "bucket": "backups", "credentialsSecretRef": { "name": "keys" } });
+    server.put(&format!("{CLUSTERS}/m"), cluster(&json!({ "version": "0.1.0", "objectStore": { "s3": s3 } })));
+    let running = Running::start(&server);
+    server.until("the set", |all| all.iter().any(|(name, _)| name == "statefulsets/m").then_some(())).await;
+    let condition = |all: &[(String, Value)], status: &str| {
+        let (_, cluster) = all.iter().find(|(name, _)| name == "raftclusters/m")?;
+        let conditions = cluster["status"]["conditions"].as_array()?;
+        let found = conditions.iter().find(|condition| condition["type"] == "ObjectStoreReady")?.clone();
+        (found["status"] == status).then_some(found)
+    };
+    let missing = server.until("a condition", |all| condition(all, "False")).await;
+    assert_eq!(missing["reason"], "SecretMissing", "{missing}");
+    let event = server
+        .until("an event", |all| {
+            let named = |event: &Value| event["reason"] == "SecretMissing";
+            all.iter()
+                .find(|(name, event)| name.starts_with("events/m.") && named(event))
+                .map(|(_, event)| event.clone())
+        })
+        .await;
+    assert!(event["note"].as_str().is_some_and(|note| note.contains("Secret keys of objectStore.s3.")), "{event}");
+
+    // "YQ==" is what a Secret holds of one letter.
+    let key = json!({ "ACCESS_KEY_ID": "YQ==", "ACCESS_SECRET_KEY": "YQ==" });
+    server.put("/api/v1/namespaces/store/secrets/keys", json!({ "apiVersion": "v1", "kind": "Secret", "data": key }));
+    let present = server.until("the Secret seen", |all| condition(all, "True")).await;
+    assert_eq!(present["reason"], "SecretsPresent", "{present}");
+    running.end().await;
+}

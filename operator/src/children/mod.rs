@@ -7,6 +7,7 @@ mod budget;
 mod config_map;
 mod labels;
 mod network_policy;
+mod object_store;
 mod pod;
 mod services;
 mod stateful_set;
@@ -21,6 +22,7 @@ pub use labels::{
     selector_text, volume_name,
 };
 pub use network_policy::network_policy;
+pub use object_store::{NamedSecret, object_store_secrets};
 pub use pod::{PORT_ADMIN, PORT_CLIENT, PORT_METRICS, PORT_PEER};
 pub use services::{client_service, peer_service};
 pub use stateful_set::stateful_set;

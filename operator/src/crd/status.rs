@@ -62,7 +62,8 @@ pub struct RaftClusterStatus {
     /// What failed lately, the latest first; at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_errors: Vec<LastError>,
-    /// Available, Progressing, Degraded, ReplicationHealthy, Paused.
+    /// Available, Progressing, Degraded, ReplicationHealthy, Paused; SettingsLeftOut, which names what of config.extra
+    /// members do not get; and with an object store ObjectStoreReady, which names what they lack for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -4,11 +4,13 @@ mod drift;
 mod facts;
 mod members;
 mod stability;
+mod store;
 
 pub use drift::Desired;
 pub(crate) use facts::{is_ready, uid};
 pub use members::{Said, confirmed};
 pub use stability::Stability;
+pub use store::Lacking;
 
 use crate::certificate::{Authority, Keep, secret_plans};
 use crate::children::{self, LABEL_MANAGED_BY, MANAGED_BY, Names, Template, ordinal_of, selector_text, volume_name};
@@ -55,6 +57,8 @@ pub struct Look {
     pub unwanted: Vec<Unwanted>,
     /// A Secret of ours is missing or nearly over.
     pub secrets_due: bool,
+    /// What the object store lacks that was asked for.
+    pub store_lacks: Option<Lacking>,
 }
 
 /// An object that is not asked for any more.
@@ -104,6 +108,7 @@ pub async fn look(context: &Context, kept: &mut Kept, cluster: RaftCluster) -> R
     };
     let unwanted = if wanted.deleting { Vec::new() } else { unwanted(context, &cluster, &names).await? };
     let secrets_due = !wanted.deleting && secrets_due(context, &cluster, &names).await?;
+    let store_lacks = if wanted.deleting { None } else { store::lacking(context, &cluster, &names).await? };
     let seen = Observed {
         now,
         fresh: fresh()?,
@@ -116,7 +121,21 @@ pub async fn look(context: &Context, kept: &mut Kept, cluster: RaftCluster) -> R
         drifted: (!drifted.is_empty() || !unwanted.is_empty() || secrets_due) && !kept.apply_failed_lately(now),
         growth_refused: kept.growth_failed_lately(now),
     };
-    Ok(Look { cluster, names, wanted, memory, seen, set, pods, volumes, said, drifted, unwanted, secrets_due })
+    Ok(Look {
+        cluster,
+        names,
+        wanted,
+        memory,
+        seen,
+        set,
+        pods,
+        volumes,
+        said,
+        drifted,
+        unwanted,
+        secrets_due,
+        store_lacks,
+    })
 }
 
 fn fresh() -> Result<MemberId, OperatorError> {
