@@ -3,7 +3,7 @@
 //! The stamps are taken before the files are read, so a change during the reading is seen the next time. A stamp names
 //! the file behind links (inode), its size and its times: a mounted Secret is swapped by moving a link.
 
-use super::TlsProblem;
+use super::{Shown, TlsProblem};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -11,6 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{info, warn};
 
 type Build<T> = Box<dyn Fn() -> Result<T, TlsProblem> + Send + Sync>;
+
+/// What handshakes speak, and the certificates in it.
+pub(super) struct Made<C> {
+    pub(super) config: Arc<C>,
+    /// None where none is shown.
+    pub(super) shown: Option<Shown>,
+}
 
 pub(super) struct Reloading<T> {
     files: Vec<PathBuf>,
