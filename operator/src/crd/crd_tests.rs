@@ -119,6 +119,8 @@ fn certificates_come_from_one_place_and_stay() {
     accepted(&tls(&json!({ "secretName": "m-tls" })));
     refused(&tls(&json!({ "selfSigned": {}, "secretName": "m-tls" })), "exactly one");
     refused(&tls(&json!({})), "exactly one");
+    accepted(&tls(&json!({ "selfSigned": { "generation": 2, "overlap": "720h" } })));
+    refused(&tls(&json!({ "selfSigned": { "overlap": "720h1m" } })), "720h at most");
     let plain = json!({ "version": "0.1.0" });
     may_not_become(&plain, &tls(&json!({ "selfSigned": {} })), "only when the cluster is made");
     may_not_become(&tls(&json!({ "selfSigned": {} })), &plain, "only when the cluster is made");

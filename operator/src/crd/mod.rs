@@ -30,8 +30,9 @@ pub use object_store::{Bucket, CertificatesReference, CredentialsReference, Encr
 pub use placement::{AntiAffinity, Scheduling};
 pub use print::{CrdError, crd_yaml};
 pub use status::{
-    LastError, Latched, LeaderStatus, MemberRole, MemberStatus, MemberVolume, OperationStatus, Phase, QuorumStatus,
-    RaftClusterStatus, Replication,
+    AuthorityPhase, AuthorityStatus, CertificateStatus, LastError, Latched, LeaderStatus, MemberRole, MemberStatus,
+    MemberVolume, OperationStatus, Phase, QuorumStatus, RaftClusterStatus, Replication, SnapshotStatus,
+    SnapshotsStatus,
 };
 pub use storage::{Disposal, Storage};
 pub use text::{DurationText, Size, TextError};

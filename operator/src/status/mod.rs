@@ -1,6 +1,11 @@
 //! The status, made whole each time from one look and what was planned from it. The reasons of conditions and events
 //! are the plan's own words.
 
+mod certificates;
+mod snapshots;
+
+pub use certificates::steps;
+
 use crate::children::{pod_name, selector_text, volume_name};
 use crate::context::Kept;
 use crate::crd::{
@@ -46,12 +51,16 @@ pub fn status(look: &Look, planned: &Plan, kept: &Kept) -> RaftClusterStatus {
         quorum: health.map(quorum_status),
         replication: Some(replication(look)),
         members: members(look),
+        snapshots: snapshots::snapshots(look),
+        authorities: certificates::authorities(look),
+        certificates: certificates::certificates(look),
         last_errors: kept.errors.clone(),
         ..RaftClusterStatus::default()
     };
     remember(&planned.memory, &mut status);
     let old = look.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    status.conditions = conditions(look, planned, health, old);
+    let changing = certificates::changing(&status.authorities);
+    status.conditions = conditions(look, planned, health, changing, old);
     status
 }
 
@@ -215,7 +224,13 @@ struct Now {
     message: String,
 }
 
-fn conditions(look: &Look, planned: &Plan, health: Option<Health>, old: &[Condition]) -> Vec<Condition> {
+fn conditions(
+    look: &Look,
+    planned: &Plan,
+    health: Option<Health>,
+    changing: Option<Now>,
+    old: &[Condition],
+) -> Vec<Condition> {
     let waiting = match &planned.decision {
         Decision::Wait(reason) => Some(reason),
         Decision::Act(_) | Decision::Settled => None,
@@ -279,7 +294,7 @@ fn conditions(look: &Look, planned: &Plan, health: Option<Health>, old: &[Condit
     ];
     let generation = look.cluster.metadata.generation;
     let store = object_store(&look.cluster, look.store_lacks.as_ref());
-    all.into_iter().chain(store).map(|now| condition(now, generation, old)).collect()
+    all.into_iter().chain(changing).chain(store).map(|now| condition(now, generation, old)).collect()
 }
 
 /// Whether members get what their object store takes; absent when none was asked for.
