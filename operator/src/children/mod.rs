@@ -18,8 +18,8 @@ pub use budget::disruption_budget;
 pub use config_map::config_map;
 pub(crate) use labels::owned;
 pub use labels::{
-    ANNOTATION_RENDERED, LABEL_CLUSTER, LABEL_MANAGED_BY, MANAGED_BY, Names, labels, ordinal_of, pod_name, selector,
-    selector_text, volume_name,
+    ANNOTATION_RENDERED, LABEL_ASKS, LABEL_CLUSTER, LABEL_MANAGED_BY, MANAGED_BY, Names, labels, ordinal_of, pod_name,
+    selector, selector_text, volume_name,
 };
 pub use network_policy::network_policy;
 pub use object_store::{NamedSecret, object_store_secrets};
