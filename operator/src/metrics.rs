@@ -1,12 +1,14 @@
 //! What the operator counts.
 
 use crate::calls::Call;
-use plan::{Decision, Plan};
+use crate::look::SideLook;
+use jiff::Timestamp;
+use plan::{Decision, Plan, Rotation};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// From a look that finds nothing to one that waits for a transfer of leadership.
@@ -27,6 +29,10 @@ struct Inner {
     unreadable: IntGaugeVec,
     /// The field that does not read, by cluster: its series goes when another one takes its place.
     fields: Mutex<BTreeMap<String, String>>,
+    ends: IntGaugeVec,
+    changing: IntGaugeVec,
+    /// The Secrets that have series, by cluster: they go when the cluster goes, or has others.
+    secrets: Mutex<BTreeMap<String, Vec<String>>>,
     leading: IntGauge,
 }
 
@@ -68,6 +74,18 @@ impl Metrics {
                 &["cluster", "field"],
             )?,
             fields: Mutex::default(),
+            ends: IntGaugeVec::new(
+                Opts::new(
+                    "quorate_operator_certificate_not_after_timestamp_seconds",
+                    "When a certificate or authority of the operator's own making ends.",
+                ),
+                &["cluster", "secret"],
+            )?,
+            changing: IntGaugeVec::new(
+                Opts::new("quorate_operator_authority_changing", "1 while an authority gives way to the next one."),
+                &["cluster", "secret"],
+            )?,
+            secrets: Mutex::default(),
             leading: IntGauge::new("quorate_operator_leader", "1 while this operator holds the lease.")?,
             registry,
         };
@@ -78,6 +96,8 @@ impl Metrics {
         inner.registry.register(Box::new(inner.available.clone()))?;
         inner.registry.register(Box::new(inner.operation.clone()))?;
         inner.registry.register(Box::new(inner.unreadable.clone()))?;
+        inner.registry.register(Box::new(inner.ends.clone()))?;
+        inner.registry.register(Box::new(inner.changing.clone()))?;
         inner.registry.register(Box::new(inner.leading.clone()))?;
         Ok(Self(Arc::new(inner)))
     }
@@ -108,6 +128,40 @@ impl Metrics {
         self.0.operation.with_label_values(&[cluster]).set(settled.into());
     }
 
+    /// How the certificates of a cluster are that are the operator's own.
+    pub fn certificates(&self, cluster: &str, sides: &[SideLook]) {
+        let mut secrets = Vec::new();
+        let mut ends = |secret: &str, end: Option<Timestamp>| {
+            secrets.push(secret.to_owned());
+            if let Some(end) = end {
+                self.0.ends.with_label_values(&[cluster, secret]).set(end.as_second());
+            }
+        };
+        for side in sides {
+            if let Some(authorities) = &side.authorities {
+                ends(&side.plan.authority, authorities.active().ends());
+                let changing = authorities.planned().rotation != Rotation::Settled;
+                self.0.changing.with_label_values(&[cluster, &side.plan.authority]).set(changing.into());
+            }
+            side.leaves.iter().for_each(|leaf| ends(&leaf.plan.name, leaf.not_after));
+        }
+        self.keep_certificates(cluster, &secrets);
+    }
+
+    /// The series of these Secrets stay, those of others go.
+    fn keep_certificates(&self, cluster: &str, secrets: &[String]) {
+        let before = self.secrets().insert(cluster.to_owned(), secrets.to_owned());
+        for gone in before.into_iter().flatten().filter(|secret| !secrets.contains(secret)) {
+            // Not every Secret has both.
+            let _ = self.0.ends.remove_label_values(&[cluster, &gone]);
+            let _ = self.0.changing.remove_label_values(&[cluster, &gone]);
+        }
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, BTreeMap<String, Vec<String>>> {
+        self.0.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A stored cluster does not read. How it is cannot be known then, and is not told.
     pub fn unreadable(&self, cluster: &str, field: &str) {
         self.forget(cluster);
@@ -122,13 +176,15 @@ impl Metrics {
         }
     }
 
-    fn fields(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+    fn fields(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.0.fields.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A cluster is gone; its series go with it.
     pub fn forget(&self, cluster: &str) {
         self.readable(cluster);
+        self.keep_certificates(cluster, &[]);
+        self.secrets().remove(cluster);
         // One that was never counted has none.
         let _ = self.0.available.remove_label_values(&[cluster]);
         let _ = self.0.operation.remove_label_values(&[cluster]);

@@ -6,7 +6,7 @@ use crate::context::{Context, Kept};
 use crate::crd::{RaftCluster, RaftClusterStatus};
 use crate::error::OperatorError;
 use crate::look::{Look, look};
-use crate::status::{status, words};
+use crate::status::{newly_wrong, status, steps, words};
 use crate::stored::{Told, stored};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::PostParams;
@@ -110,6 +110,7 @@ async fn pass(context: &Context, kept: &mut Kept, told: &Told) -> Result<Passed,
     write_down(context, kept, &look, &planned).await?;
     announce(context, &look, &planned).await;
     context.metrics.planned(&key(&look.cluster), &planned, look.seen.membership.is_some());
+    context.metrics.certificates(&key(&look.cluster), &look.sides);
     match &planned.decision {
         // What the objects should be follows from what is remembered: with another memory they are looked at again.
         Decision::Act(Action::Apply) if changed => Ok(Passed::UnderWay),
@@ -150,6 +151,13 @@ async fn write_down(context: &Context, kept: &Kept, look: &Look, planned: &Plan)
     let params = PostParams { field_manager: Some("quorate-operator-status".into()), ..PostParams::default() };
     let api = context.api::<RaftCluster>(&look.names.namespace);
     api.replace_status(&look.names.cluster, &params, &cluster).await?;
+    // Once it stands in the status it is told: whoever crashes in between leaves it in the status.
+    for wrong in cluster.status.iter().flat_map(|status| newly_wrong(look.cluster.status.as_ref(), status)) {
+        say(context, &about(look), EventType::Warning, &wrong.reason, &wrong.type_, &wrong.message).await;
+    }
+    for (reason, note) in cluster.status.iter().flat_map(|status| steps(look.cluster.status.as_ref(), status)) {
+        say(context, &about(look), EventType::Normal, reason, "AuthorityChanging", &note).await;
+    }
     Ok(())
 }
 

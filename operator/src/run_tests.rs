@@ -90,3 +90,85 @@ async fn a_stored_cluster_that_does_not_read_is_told_and_disturbs_no_other() {
     assert!(!running.page().contains("cluster=\"store/strange\",field"), "{}", running.page());
     running.end().await;
 }
+
+#[tokio::test]
+async fn a_missing_secret_of_the_object_store_is_named_and_holds_nothing_up() {
+    let server = ApiServer::new();
+    let s3 = json!({ "bucket": "backups", "credentialsSecretRef": { "name": "keys" } });
+    server.put(&format!("{CLUSTERS}/m"), cluster(&json!({ "version": "0.1.0", "objectStore": { "s3": s3 } })));
+    let running = Running::start(&server);
+    server.until("the set", |all| all.iter().any(|(name, _)| name == "statefulsets/m").then_some(())).await;
+    let condition = |all: &[(String, Value)], status: &str| {
+        let (_, cluster) = all.iter().find(|(name, _)| name == "raftclusters/m")?;
+        let conditions = cluster["status"]["conditions"].as_array()?;
+        let found = conditions.iter().find(|condition| condition["type"] == "ObjectStoreReady")?.clone();
+        (found["status"] == status).then_some(found)
+    };
+    let missing = server.until("a condition", |all| condition(all, "False")).await;
+    assert_eq!(missing["reason"], "SecretMissing", "{missing}");
+    let event = server
+        .until("an event", |all| {
+            let named = |event: &Value| event["reason"] == "SecretMissing";
+            all.iter()
+                .find(|(name, event)| name.starts_with("events/m.") && named(event))
+                .map(|(_, event)| event.clone())
+        })
+        .await;
+    assert!(event["note"].as_str().is_some_and(|note| note.contains("Secret keys of objectStore.s3.")), "{event}");
+
+    // "YQ==" is what a Secret holds of one letter.
+    let key = json!({ "ACCESS_KEY_ID": "YQ==", "ACCESS_SECRET_KEY": "YQ==" });
+    server.put("/api/v1/namespaces/store/secrets/keys", json!({ "apiVersion": "v1", "kind": "Secret", "data": key }));
+    let present = server.until("the Secret seen", |all| condition(all, "True")).await;
+    assert_eq!(present["reason"], "SecretsPresent", "{present}");
+    running.end().await;
+}
+
+/// The text under a key of a stored Secret, as it is stored.
+fn stored_text(all: &[(String, Value)], secret: &str, key: &str) -> Option<String> {
+    let (_, secret) = all.iter().find(|(name, _)| *name == format!("secrets/{secret}"))?;
+    Some(secret["data"][key].as_str()?.to_owned())
+}
+
+#[tokio::test]
+async fn an_authority_is_changed_on_request_step_by_step_and_each_step_is_told() {
+    let server = ApiServer::new();
+    let asked = |generation: u32| json!({ "peer": { "selfSigned": { "generation": generation } }, "client": { "selfSigned": { "overlap": "1h" } } });
+    server.put(&format!("{CLUSTERS}/m"), cluster(&json!({ "version": "0.1.0", "tls": asked(0) })));
+    let running = Running::start(&server);
+    let authority = |all: &[(String, Value)], generation: u32| {
+        let (_, cluster) = all.iter().find(|(name, _)| name == "raftclusters/m")?;
+        let authorities = cluster["status"]["authorities"].as_array()?;
+        let found = authorities.iter().find(|authority| authority["secret"] == "m-peer-ca")?;
+        (found["generation"] == generation && found["phase"] == "Settled").then(|| found.clone())
+    };
+    let first = server.until("an authority", |all| authority(all, 0)).await;
+    assert!(first["notAfter"].is_string(), "{first}");
+    let before = server.until("its certificate", |all| stored_text(all, "m-peer-ca", "tls.crt")).await;
+
+    // Nobody runs: there is nobody to wait for.
+    server.change(&format!("{CLUSTERS}/m"), json!({ "metadata": { "generation": 2 }, "spec": { "tls": asked(1) } }));
+    server.until("another authority", |all| authority(all, 1)).await;
+    let (after, trusted) = server
+        .until("its certificate, trusted alone", |all| {
+            let after = stored_text(all, "m-peer-ca", "tls.crt")?;
+            let trusted = stored_text(all, "m-peer-tls", "ca.crt")?;
+            (trusted == after).then_some((after, trusted))
+        })
+        .await;
+    assert!(after != before && trusted == after);
+    let told = |all: &[(String, Value)]| {
+        let reasons = ["AuthorityAnnounced", "AuthorityHandedOver", "AuthorityRetired"];
+        let said =
+            |reason: &str| all.iter().any(|(name, event)| name.starts_with("events/m.") && event["reason"] == reason);
+        reasons.iter().all(|reason| said(reason)).then_some(())
+    };
+    server.until("an event for each step", told).await;
+    let page = running.page();
+    for secret in ["m-peer-ca", "m-peer-tls", "m-client-ca", "m-server-tls", "m-client-tls"] {
+        let series = "quorate_operator_certificate_not_after_timestamp_seconds";
+        assert!(page.contains(&format!("{series}{{cluster=\"store/m\",secret=\"{secret}\"}}")), "{secret}: {page}");
+    }
+    assert!(page.contains("quorate_operator_authority_changing{cluster=\"store/m\",secret=\"m-peer-ca\"} 0"), "{page}");
+    running.end().await;
+}

@@ -2,7 +2,8 @@
 //! a real one under another definition would hold. Everything between it and the operator is real.
 //!
 //! * Reads, lists and watches, whole or metadata only, as asked for; a watch misses nothing since its version.
-//! * Creates, replaces, deletes, and patches. An apply is merged like any other patch.
+//! * Creates, replaces, deletes, and patches. An apply is merged like any other patch. A patch that names a version is
+//!   refused when another one is stored.
 //! * Selectors are not looked at: a test stores what is selected and nothing else.
 
 use crate::calls::{Call, Counting};
@@ -192,6 +193,11 @@ impl ApiServer {
                     self.state().calls.extend(call.map(|call| Call { verb: "create", ..call }));
                 }
                 let mut object = stored.unwrap_or_default();
+                // A write that names the version it was planned on.
+                let (named, there) = (&body["metadata"]["resourceVersion"], &object["metadata"]["resourceVersion"]);
+                if !named.is_null() && named != there {
+                    return Ok(refused(StatusCode::CONFLICT));
+                }
                 merge(&mut object, body);
                 said(&self.store(&place, object))
             }
@@ -264,7 +270,11 @@ fn said(object: &Value) -> Answer {
 }
 
 fn refused(code: StatusCode) -> Answer {
-    let reason = if code == StatusCode::NOT_FOUND { "NotFound" } else { "MethodNotAllowed" };
+    let reason = match code {
+        StatusCode::NOT_FOUND => "NotFound",
+        StatusCode::CONFLICT => "Conflict",
+        _ => "MethodNotAllowed",
+    };
     let status = json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": reason, "message": reason,
         "code": code.as_u16(),

@@ -5,6 +5,7 @@ use crate::files::Manifest;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, EnvVar};
+use objects::{Addressing, Location};
 use quorate::config::{self, Mode, Settings, Wanted};
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -86,5 +87,36 @@ fn with_tls_every_port_but_the_metrics_has_certificates_and_asks_for_them() -> R
     ensure!(settings.listen.client.iter().chain(&settings.listen.peer).all(config::Address::tls));
     let beyond = settings.listen.admin.iter().filter(|at| at.host() != Some("127.0.0.1"));
     ensure!(beyond.into_iter().all(config::Address::tls), "{:?}", settings.listen.admin);
+    Ok(())
+}
+
+#[test]
+fn keys_and_certificates_of_the_object_store_are_looked_for_where_their_secrets_are_mounted() -> Result<()> {
+    let all = rendered("tls.yaml")?;
+    let backups = settings(&all, "m-0")?.backups.context("an object store")?;
+    let Location::S3(bucket) = backups.store else { anyhow::bail!("no bucket") };
+    ensure!((bucket.bucket.as_str(), bucket.prefix.as_str()) == ("backups", "prod/m"), "{bucket:?}");
+    ensure!(bucket.endpoint.as_deref() == Some("https://minio.store:9000") && bucket.addressing == Addressing::Path);
+    let set: StatefulSet = one(&all, "StatefulSet")?;
+    let pod = set.spec.and_then(|spec| spec.template.spec).context("a pod")?;
+    // The file that a Secret's key becomes in the container.
+    let file = |secret: &str, key: &str| {
+        let volume =
+            pod.volumes.iter().flatten().find(|volume| {
+                volume.secret.as_ref().is_some_and(|source| source.secret_name.as_deref() == Some(secret))
+            });
+        let volume = volume.context("a volume")?;
+        let items = volume.secret.as_ref().and_then(|source| source.items.as_ref()).context("items")?;
+        let item = items.iter().find(|item| item.key == key).context(key.to_owned())?;
+        let mounts = pod.containers[0].volume_mounts.iter().flatten();
+        let mount = mounts.into_iter().find(|mount| mount.name == volume.name).context("a mount")?;
+        ensure!(mount.read_only == Some(true), "{mount:?}");
+        Ok(Path::new(&mount.mount_path).join(&item.path))
+    };
+    let folder = bucket.credentials_dir.context("a folder with the key")?;
+    ensure!(folder.join("access-key-id") == file("keys", "ACCESS_KEY_ID")?);
+    ensure!(folder.join("secret-access-key") == file("keys", "SECRET")?);
+    ensure!(folder.join("session-token") == file("keys", "ACCESS_SESSION_TOKEN")?);
+    ensure!(bucket.ca_file == Some(file("minio-tls", "ca.crt")?), "{:?}", bucket.ca_file);
     Ok(())
 }

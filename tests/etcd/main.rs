@@ -1,6 +1,7 @@
 //! What a stock client sees: every etcdctl command that has something to act on, exact error texts, bad input on both
 //! ports, TLS, and traces.
 
+mod authority;
 mod ctl;
 mod hostile;
 mod pages;

@@ -1,5 +1,6 @@
 //! Clients and peers behind certificates.
 
+use admin_api::{MemberStatus, PATH_STATUS};
 use anyhow::{Context, Result, ensure};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, ExtendedKeyUsagePurpose,
@@ -16,19 +17,19 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
-use tests::cluster::{Cluster, Flavor, Ports, eventually};
+use tests::cluster::{Cluster, Flavor, Ports, eventually, get};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A handshake has ten seconds.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(15);
 
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 impl Authority {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
@@ -37,11 +38,11 @@ impl Authority {
         Ok(Self { issuer, folder })
     }
 
-    fn path(&self, file: &str) -> PathBuf {
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
 
-    fn issue(&self, name: &str) -> Result<()> {
+    pub(crate) fn issue(&self, name: &str) -> Result<()> {
         self.issue_until(name, SystemTime::now() + DAY, 1)
     }
 
@@ -81,7 +82,7 @@ impl Authority {
 }
 
 /// Runs etcdctl over TLS, with the certificate `name` if one is given.
-fn ctl(port: u16, ca: &Path, from: Option<(&Authority, &str)>, arguments: &[&str]) -> Result<Output> {
+pub(crate) fn ctl(port: u16, ca: &Path, from: Option<(&Authority, &str)>, arguments: &[&str]) -> Result<Output> {
     let mut command = tests::cluster::etcdctl_command()?;
     command.args(["--command-timeout=3s", "--dial-timeout=2s"]);
     command.arg(format!("--endpoints=https://127.0.0.1:{port}")).arg(format!("--cacert={}", ca.display()));
@@ -215,21 +216,27 @@ fn hundreds_of_handshakes_that_stall_keep_nobody_out_and_end() -> Result<()> {
     Ok(())
 }
 
-struct TlsCluster {
-    ports: Vec<u16>,
+pub(crate) struct TlsCluster {
+    pub(crate) ports: Vec<u16>,
     children: Vec<std::process::Child>,
     folder: TempDir,
+    /// Where each member finds `server.pem`, `server.key` and `ca.pem`.
+    files: Vec<PathBuf>,
     held: Ports,
 }
 
 impl TlsCluster {
     fn start(authority: &Authority) -> Result<Self> {
+        Self::start_with(authority, vec![authority.folder.path().to_owned(); 3])
+    }
+
+    /// With certificates for each member from a folder; `authority` has the client's.
+    pub(crate) fn start_with(authority: &Authority, files: Vec<PathBuf>) -> Result<Self> {
         let (held, folder) = (Ports::take()?, TempDir::with_prefix("quorate-test-")?);
-        let urls: Vec<String> = (0..3).map(|n| format!("m{n}=https://127.0.0.1:{}", held.port(n * 3 + 1))).collect();
-        let mut cluster =
-            Self { ports: (0..3).map(|n| held.port(n * 3)).collect(), children: Vec::new(), folder, held };
+        let ports = (0..3).map(|n| held.port(n * 3)).collect();
+        let mut cluster = Self { ports, children: Vec::new(), folder, files, held };
         for n in 0..3 {
-            let child = cluster.member(authority, n, &urls.join(","))?;
+            let child = cluster.member(n)?;
             cluster.children.push(child);
         }
         let answers = || {
@@ -242,10 +249,27 @@ impl TlsCluster {
         Ok(cluster)
     }
 
-    fn member(&self, authority: &Authority, n: u16, urls: &str) -> Result<std::process::Child> {
+    /// What a member says of itself, on its admin endpoint.
+    pub(crate) fn status(&self, n: u16) -> Result<MemberStatus> {
+        Ok(serde_json::from_str(&get(&format!("127.0.0.1:{}", self.held.port(n * 3 + 2)), PATH_STATUS)?)?)
+    }
+
+    /// Kills a member and starts it again: every connection to it and from it is made anew.
+    pub(crate) fn restart(&mut self, n: u16) -> Result<()> {
+        let at = usize::from(n);
+        self.children[at].kill()?;
+        self.children[at].wait()?;
+        self.children[at] = self.member(n)?;
+        Ok(())
+    }
+
+    fn member(&self, n: u16) -> Result<std::process::Child> {
+        let urls: Vec<String> =
+            (0..3).map(|n| format!("m{n}=https://127.0.0.1:{}", self.held.port(n * 3 + 1))).collect();
+        let urls = urls.join(",");
         let (client, peer) = (self.held.port(n * 3), self.held.port(n * 3 + 1));
-        let (certificate, key, ca) =
-            (authority.path("server.pem"), authority.path("server.key"), authority.path("ca.pem"));
+        let file = |name: &str| self.files[usize::from(n)].join(name);
+        let (certificate, key, ca) = (file("server.pem"), file("server.key"), file("ca.pem"));
         let mut command = Command::new(tests::tree::quorate()?);
         command
             .arg("serve")
@@ -255,14 +279,14 @@ impl TlsCluster {
             .arg(format!("--listen-client-urls=https://127.0.0.1:{client}"))
             .arg(format!("--advertise-client-urls=https://127.0.0.1:{client}"));
         command
-            .arg(format!("--listen-metrics-urls=http://127.0.0.1:{}", self.held.port(n * 3 + 2)))
+            .arg(format!("--listen-admin-urls=http://127.0.0.1:{}", self.held.port(n * 3 + 2)))
             .arg(format!("--listen-peer-urls=https://127.0.0.1:{peer}"))
             .arg(format!("--initial-advertise-peer-urls=https://127.0.0.1:{peer}"));
         command.arg(format!("--initial-cluster={urls}")).args(["--client-cert-auth", "--peer-client-cert-auth"]);
         for (flag, file) in [("cert-file", &certificate), ("key-file", &key), ("trusted-ca-file", &ca)] {
             command.arg(format!("--{flag}={}", file.display())).arg(format!("--peer-{flag}={}", file.display()));
         }
-        let log = fs::File::create(self.folder.path().join(format!("m{n}.log")))?;
+        let log = fs::File::options().create(true).append(true).open(self.folder.path().join(format!("m{n}.log")))?;
         Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
     }
 }

@@ -31,7 +31,7 @@ pub use membership::{Change, ChangeMembers, LeaderTransferred, Member, Members, 
 pub use replication::{
     Follower, FollowerRole, PausedReason, Replication, SafeToStop, SnapshotProgress, StreamState, UnsafeReason,
 };
-pub use status::{Alarm, DatabaseSize, Identity, LogPosition, MemberStatus, Role};
+pub use status::{Alarm, CertificatesInUse, DatabaseSize, Identity, LogPosition, MemberStatus, Role, Side};
 
 /// The path of [`MemberStatus`].
 pub const PATH_STATUS: &str = "/v1/status";

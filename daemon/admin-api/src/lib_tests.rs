@@ -31,6 +31,24 @@ fn a_follower_speaks_camel_case_with_units_last() {
 }
 
 #[test]
+fn a_member_of_before_certificates_were_told_has_none() {
+    let end = CertificatesInUse {
+        side: Side::Peer,
+        certificate: "ab".into(),
+        not_after_seconds: Some(7),
+        trusted: vec!["cd".into()],
+    };
+    let status = MemberStatus { certificates: vec![end.clone()], ..MemberStatus::default() };
+    let mut json = to_value(&status).unwrap();
+    assert_eq!(
+        json["certificates"][0],
+        json!({ "side": "peer", "certificate": "ab", "notAfterSeconds": 7, "trusted": ["cd"] })
+    );
+    json.as_object_mut().unwrap().remove("certificates");
+    assert_eq!(serde_json::from_value::<MemberStatus>(json).unwrap().certificates, []);
+}
+
+#[test]
 fn a_reader_ignores_fields_it_does_not_know() {
     let mut json = to_value(MemberStatus::default()).unwrap();
     json["addedLater"] = json!(1);

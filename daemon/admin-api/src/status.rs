@@ -94,6 +94,34 @@ pub enum Alarm {
     Corrupt,
 }
 
+/// Whom a port with certificates is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Side {
+    /// Clients, and whoever asks the admin endpoint.
+    #[default]
+    Client,
+    /// Other members.
+    Peer,
+}
+
+/// What a member shows and whom it believes in handshakes from now on. Digests are SHA-256 of the certificate, in
+/// hexadecimal digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificatesInUse {
+    /// For whom. Towards peers there are two of them: of the side that listens, and of the one that calls.
+    pub side: Side,
+    /// The digest of the certificate it shows.
+    pub certificate: String,
+    /// When that ends, in seconds since 1970; absent if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after_seconds: Option<u64>,
+    /// The digests of the authorities it believes, in order; none where nobody is asked for a certificate.
+    #[serde(default)]
+    pub trusted: Vec<String>,
+}
+
 /// The reply to `GET /v1/status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -126,4 +154,7 @@ pub struct MemberStatus {
     /// A transfer of leadership is under way.
     #[serde(default)]
     pub transferring_leadership: bool,
+    /// The certificates it uses; none in plain text. A member of before this was told says none either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificatesInUse>,
 }

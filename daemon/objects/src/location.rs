@@ -12,6 +12,7 @@
 //! | `path-style` | `true`: the bucket is in the path, not in the host name | `true` with an endpoint, else `false` |
 //! | `credentials-file` | a file in the format of `~/.aws/credentials` | environment, profile, web identity, pod identity, IMDS |
 //! | `profile` | profile in that file | `default` |
+//! | `credentials-dir` | a folder with the files `access-key-id`, `secret-access-key` and, if need be, `session-token` | the same |
 //! | `ca-file` | PEM certificates to trust besides the system's | none |
 //! | `sse` | `AES256` or `aws:kms`: ask the store to encrypt | the bucket's setting |
 //! | `sse-key` | key id for `aws:kms` | the store's key |
@@ -52,6 +53,8 @@ pub struct Bucket {
     pub credentials_file: Option<PathBuf>,
     /// Profile in the file.
     pub profile: Option<String>,
+    /// Folder with a file for each part of a key, as a mounted Secret is one; none for the usual chain.
+    pub credentials_dir: Option<PathBuf>,
     /// Certificates to trust besides the system's.
     pub ca_file: Option<PathBuf>,
     /// What encryption to ask the store for.
@@ -138,6 +141,7 @@ fn bucket(rest: &str) -> Result<Location, Error> {
         addressing: Addressing::Host,
         credentials_file: None,
         profile: None,
+        credentials_dir: None,
         ca_file: None,
         encryption: None,
         checksums: Checksums::WhenRequired,
@@ -147,6 +151,9 @@ fn bucket(rest: &str) -> Result<Location, Error> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         take(&mut bucket, &mut words, key, decoded("location", value)?)?;
+    }
+    if bucket.credentials_dir.is_some() && (bucket.credentials_file.is_some() || bucket.profile.is_some()) {
+        return Err(bad("credentials-dir", "it goes without credentials-file and profile"));
     }
     bucket.addressing = words.addressing(bucket.endpoint.is_some())?;
     bucket.encryption = words.encryption()?;
@@ -189,6 +196,7 @@ fn take(bucket: &mut Bucket, words: &mut Words, key: &str, value: String) -> Res
         "path-style" => words.path_style = Some(value),
         "credentials-file" => bucket.credentials_file = Some(nonempty("credentials-file", value)?.into()),
         "profile" => bucket.profile = Some(nonempty("profile", value)?),
+        "credentials-dir" => bucket.credentials_dir = Some(nonempty("credentials-dir", value)?.into()),
         "ca-file" => bucket.ca_file = Some(nonempty("ca-file", value)?.into()),
         "sse" => words.sse = Some(value),
         "sse-key" => words.sse_key = Some(nonempty("sse-key", value)?),
@@ -197,15 +205,16 @@ fn take(bucket: &mut Bucket, words: &mut Words, key: &str, value: String) -> Res
         secret if secret.contains("secret") || secret.contains("access-key") => {
             return Err(bad(
                 "location",
-                "credentials do not belong in it: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or credentials-file=PATH",
+                "credentials do not belong in it: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, credentials-file=PATH \
+                 or credentials-dir=PATH",
             ));
         }
         other => {
             return Err(bad(
                 "location",
                 format!(
-                    "unknown key {other:?}; there are endpoint, region, path-style, credentials-file, profile, ca-file, \
-                     sse, sse-key, checksums, create"
+                    "unknown key {other:?}; there are endpoint, region, path-style, credentials-file, profile, \
+                     credentials-dir, ca-file, sse, sse-key, checksums, create"
                 ),
             ));
         }

@@ -54,6 +54,7 @@ fn every_key_is_taken() {
     assert_eq!(bucket.ca_file, Some("/run/ca.pem".into()));
     assert_eq!(bucket.encryption, Some(Encryption::Kms(Some("k1".into()))));
     assert_eq!((bucket.checksums, bucket.creation), (Checksums::WhenSupported, Creation::CheckFirst));
+    assert_eq!(s3("s3://backups?credentials-dir=/run/key").credentials_dir, Some("/run/key".into()));
     assert_eq!(s3("s3://backups?sse=AES256").encryption, Some(Encryption::Aes256));
 }
 
@@ -73,6 +74,9 @@ fn what_is_wrong_is_named() {
         ("s3://bucket?checksums=never", "checksums"),
         ("s3://bucket?create=hope", "create"),
         ("s3://bucket?region=", "region"),
+        ("s3://bucket?credentials-dir=", "credentials-dir"),
+        ("s3://bucket?credentials-dir=/a&credentials-file=/b", "credentials-dir"),
+        ("s3://bucket?profile=p&credentials-dir=/a", "credentials-dir"),
         ("s3://bucket?colour=blue", "location"),
         ("s3://bucket?secret-access-key=x", "location"),
         ("gs://bucket", "location"),

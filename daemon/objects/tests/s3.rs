@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 use http::Method;
-use object_server::{BUCKET, Effect, Fault, ObjectServer};
+use object_server::{ACCESS_KEY, BUCKET, Effect, Fault, ObjectServer, SECRET_KEY};
 use objects::{Error, Limits, Location, ObjectName, ObjectStore, Patience, Prefix, Retrying, S3};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -327,6 +328,83 @@ async fn wrong_credentials_are_denied_and_a_replaced_file_is_read_again() {
     assert!(matches!(missing, Err(Error::Denied { .. })), "{missing:?}");
 }
 
+/// A mounted Secret: the files are links through a link, which is what is moved.
+fn mount(folder: &Path, generation: &str, parts: &[(&str, &str)]) {
+    let (data, link) = (folder.join(generation), folder.join("..data"));
+    std::fs::create_dir_all(&data).expect("mkdir");
+    for (part, text) in parts {
+        std::fs::write(data.join(part), text).expect("write");
+        let _there_already = std::os::unix::fs::symlink(format!("..data/{part}"), folder.join(part));
+    }
+    std::os::unix::fs::symlink(generation, folder.join("..new")).expect("a link");
+    std::fs::rename(folder.join("..new"), link).expect("moved");
+}
+
+async fn with_key_in(scene: &Scene, folder: &Path) -> S3 {
+    let text = format!("{}&credentials-dir={}", scene.server.location("p"), folder.display());
+    let Location::S3(bucket) = text.parse().expect("a location") else { panic!("no bucket") };
+    S3::open(&bucket, LIMITS).await.expect("it opens")
+}
+
+#[tokio::test]
+async fn a_key_in_a_mounted_secret_is_read_part_by_part_and_again_when_another_takes_its_place() {
+    let scene = Scene::new().await;
+    let folder = scene.folder.path().join("mounted");
+    std::fs::create_dir(&folder).expect("mkdir");
+    // The Secret comes later than those who mount it.
+    let store = with_key_in(&scene, &folder).await;
+    let denied = store.put(&name("a"), body(10)).await;
+    let Err(Error::Denied { problem, .. }) = denied else { panic!("{denied:?}") };
+    assert!(problem.contains("access-key-id: it is not there, or empty"), "{problem}");
+
+    mount(&folder, "..1", &[("access-key-id", ACCESS_KEY)]);
+    let denied = store.put(&name("a"), body(10)).await;
+    let Err(Error::Denied { problem, .. }) = denied else { panic!("{denied:?}") };
+    assert!(problem.contains("secret-access-key: it is not there") && !problem.contains(ACCESS_KEY), "{problem}");
+
+    mount(&folder, "..2", &[("access-key-id", ACCESS_KEY), ("secret-access-key", &format!("{SECRET_KEY}\n"))]);
+    store.put(&name("a"), body(10)).await.expect("with the key that is there now");
+
+    mount(&folder, "..3", &[("access-key-id", "another"), ("secret-access-key", "key")]);
+    let other = with_key_in(&scene, &folder).await.put(&name("a"), body(10)).await;
+    assert!(matches!(other, Err(Error::Denied { .. })), "{other:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_part_of_a_key_is_refused_without_being_shown() {
+    let scene = Scene::new().await;
+    let folder = scene.folder.path().join("mounted");
+    let long = "k".repeat(20_000);
+    mount(&folder, "..1", &[("access-key-id", &long), ("secret-access-key", SECRET_KEY)]);
+    let store = with_key_in(&scene, &folder).await;
+    let denied = store.head(&name("a")).await;
+    let Err(Error::Denied { problem, .. }) = denied else { panic!("{denied:?}") };
+    assert!(problem.contains("longer than 16384 bytes") && !problem.contains("kkkk"), "{problem}");
+    assert!(!format!("{store:?}").contains(SECRET_KEY));
+}
+
+#[tokio::test]
+async fn a_changed_file_of_certificates_is_read_again() {
+    let scene = Scene::new().await;
+    let file = scene.folder.path().join("ca.pem");
+    std::fs::write(&file, certificate("one")).expect("write");
+    let store = scene.open(&format!("&ca-file={}", file.display()), LIMITS).await;
+    store.put(&name("a"), body(10)).await.expect("put");
+    std::fs::write(&file, "nothing").expect("write");
+    let outcome = store.head(&name("a")).await;
+    assert!(matches!(outcome, Err(Error::Config { field: "ca-file", .. })), "{outcome:?}");
+    std::fs::write(&file, certificate("two")).expect("write");
+    store.head(&name("a")).await.expect("with the new one");
+}
+
+fn certificate(common_name: &str) -> String {
+    let key = rcgen::KeyPair::generate().expect("randomness");
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.self_signed(&key).expect("a certificate").pem()
+}
+
 #[tokio::test]
 async fn a_bucket_that_is_not_there_is_named() {
     let scene = Scene::new().await;
@@ -345,6 +423,8 @@ async fn files_that_cannot_be_read_are_named_when_the_store_is_opened() {
     std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("write");
     for (more, field) in [
         ("credentials-file=/nowhere".to_owned(), "credentials-file"),
+        ("credentials-dir=/nowhere".to_owned(), "credentials-dir"),
+        (format!("credentials-dir={}", broken.display()), "credentials-dir"),
         ("ca-file=/nowhere".to_owned(), "ca-file"),
         (format!("ca-file={}", broken.display()), "ca-file"),
     ] {

@@ -7,6 +7,7 @@ use crate::http::Pages;
 use crate::node::solo::{MEMBER, Solo};
 use crate::node::{MemberView, MembersView};
 use crate::snapshot::SnapshotFile;
+use crate::tls::InUse;
 use admin_api::{BackupWanted, Backups, Id, MemberStatus, Members, Problem, SafeToStop, UnsafeReason};
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 async fn ask<T: DeserializeOwned>(solo: &Solo, method: Method, path: &str, body: &str) -> (StatusCode, T) {
     let pages = Pages::new(solo.handle(), Registry::new()).unwrap();
-    let admin = Admin::new(solo.handle(), 1 << 30, pages);
+    let admin = Admin::new(solo.handle(), 1 << 30, pages, InUse::default());
     let request = Request::builder().method(method).uri(path).body(Full::new(Bytes::from(body.to_owned()))).unwrap();
     let response = admin.answer(request).await;
     let code = response.status();
@@ -60,7 +61,7 @@ async fn a_member_sends_a_snapshot_as_one_file_to_a_few_at_a_time() {
     let solo = Solo::start();
     solo.handle().propose(Body::Put(Put { key: "k".into(), value: "v".into(), ..Put::default() })).await.unwrap();
     let pages = Pages::new(solo.handle(), Registry::new()).unwrap();
-    let admin = Admin::new(solo.handle(), 0, pages);
+    let admin = Admin::new(solo.handle(), 0, pages, InUse::default());
     let get = || Request::get("/v1/snapshot").body(Full::new(Bytes::new())).unwrap();
     let (first, second, third) = (admin.answer(get()).await, admin.answer(get()).await, admin.answer(get()).await);
     assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);

@@ -26,9 +26,10 @@ use crate::http::Pages;
 use crate::listener::{App, Peer};
 use crate::node::{Handle, Inspection};
 use crate::snapshot::Streams;
+use crate::tls::InUse;
 use admin_api::{
-    ChangeMembers, Id, LeaderTransferred, PATH_BACKUPS, PATH_MEMBERS, PATH_REPLICATION, PATH_SAFE_TO_STOP,
-    PATH_SNAPSHOT, PATH_STATUS, PATH_TRANSFER_LEADER, TransferLeader,
+    ChangeMembers, Id, LeaderTransferred, MemberStatus, PATH_BACKUPS, PATH_MEMBERS, PATH_REPLICATION,
+    PATH_SAFE_TO_STOP, PATH_SNAPSHOT, PATH_STATUS, PATH_TRANSFER_LEADER, TransferLeader,
 };
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -53,14 +54,15 @@ struct Shared {
     quota_bytes: u64,
     pages: Pages,
     snapshots: Streams,
+    certificates: InUse,
 }
 
 impl Admin {
     /// Answers for the member behind `node`, and other pages from `pages`. `quota_bytes` is 0 for none.
     #[must_use]
-    pub fn new(node: Handle, quota_bytes: u64, pages: Pages) -> Self {
+    pub fn new(node: Handle, quota_bytes: u64, pages: Pages, certificates: InUse) -> Self {
         let snapshots = Streams::new(node.clone());
-        Self(Arc::new(Shared { node, quota_bytes, pages, snapshots }))
+        Self(Arc::new(Shared { node, quota_bytes, pages, snapshots, certificates }))
     }
 
     /// Answers one request.
@@ -104,9 +106,10 @@ impl App for Admin {
 }
 
 impl Shared {
-    async fn status(&self) -> Result<admin_api::MemberStatus, Refusal> {
+    async fn status(&self) -> Result<MemberStatus, Refusal> {
         let seen = self.node.inspect().await.ok_or_else(Refusal::stopped)?;
-        Ok(view::status(&self.node, &seen, self.quota_bytes))
+        let certificates = view::certificates(&self.certificates);
+        Ok(MemberStatus { certificates, ..view::status(&self.node, &seen, self.quota_bytes) })
     }
 
     fn members(&self) -> admin_api::Members {

@@ -2,12 +2,14 @@
 
 use crate::install::ProgressView;
 use crate::node::{Handle, Inspection, MemberView, MembersView};
+use crate::tls::{InUse, Shown};
 use admin_api::{
-    Alarm, DatabaseSize, Follower, FollowerRole, Id, Identity, LogPosition, Member, MemberStatus, Members,
-    PausedReason, Replication, Role, SnapshotProgress, StreamState,
+    Alarm, CertificatesInUse, DatabaseSize, Follower, FollowerRole, Id, Identity, LogPosition, Member, MemberStatus,
+    Members, PausedReason, Replication, Role, Side, SnapshotProgress, StreamState,
 };
 use mvcc::AlarmKind;
 use raft::{FollowerStatus, MemberId, RoleName};
+use std::time::SystemTime;
 
 /// A member that has more than this to apply is not ready for clients yet.
 const READY_LAG_ENTRIES_MAX: u64 = 5000;
@@ -45,6 +47,24 @@ pub(super) fn status(node: &Handle, seen: &Inspection, quota_bytes: u64) -> Memb
         ready: raft.leader.is_some() && raft.commit.0.saturating_sub(raft.applied.0) <= READY_LAG_ENTRIES_MAX,
         installing_snapshot: seen.snapshot_wanted,
         transferring_leadership: raft.transferring,
+        certificates: Vec::new(),
+    }
+}
+
+/// The certificates of a member's ports.
+pub(super) fn certificates(in_use: &InUse) -> Vec<CertificatesInUse> {
+    let clients = in_use.towards_clients().into_iter().map(|shown| (Side::Client, shown));
+    let peers = in_use.towards_peers().into_iter().map(|shown| (Side::Peer, shown));
+    clients.chain(peers).map(|(side, shown)| in_use_of(side, &shown)).collect()
+}
+
+fn in_use_of(side: Side, shown: &Shown) -> CertificatesInUse {
+    let end = shown.not_after.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
+    CertificatesInUse {
+        side,
+        certificate: shown.certificate.to_string(),
+        not_after_seconds: end.map(|end| end.as_secs()),
+        trusted: shown.trusted.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::install::{Fetcher, Floor, Ground, Intent, Limits, Progress, Server, finish_switch, recover_log};
 use crate::metrics::{BackupCollector, MemberCollector, Stages};
 use crate::stage::{self, Stored};
-use crate::tls::{ClientTls, ServerTls, TlsProblem};
+use crate::tls::{ClientTls, InUse, ServerTls, TlsProblem};
 use crate::transport::gate::Gate;
 use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
 use crate::wal::{self, Options, Recovered, Wal, WalRequest};
@@ -67,6 +67,7 @@ pub struct Running {
     listener: Arc<ListenerStats>,
     stages: Arc<Stages>,
     staging: Arc<stage::Report>,
+    tls: PeerTls,
     quota_bytes: Option<u64>,
 }
 
@@ -87,7 +88,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let sockets = PeerSockets::bind(&settings.listen.peer).await?;
     let listener = Arc::new(Listener {
         gate: gate.clone(),
-        tls: tls.server,
+        tls: tls.server.clone(),
         inbox: inbox.clone(),
         directory: directory.clone(),
         stats: listener_stats.clone(),
@@ -114,7 +115,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     info!(member = %Id(identity.member.0), cluster = %identity.cluster, boot = identity.boot, "starting");
 
     let shared = Arc::new(Shared::new(identity.clone(), store.clone(), inbox.clone()));
-    let local = Arc::new(Local::new(identity.clone(), admitted.info.clone(), gate.clone(), tls.client));
+    let local = Arc::new(Local::new(identity.clone(), admitted.info.clone(), gate.clone(), tls.client.clone()));
     let peers = Peers::new(local.clone(), inbox.clone(), directory.clone());
     let server = snapshots.get_or_init(|| server(&settings, &shared)).clone();
     let progress = Arc::new(Progress::default());
@@ -156,7 +157,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     helpers.extend(quota_bytes.map(|bytes| tokio::spawn(quota::watch(handle.clone(), bytes))));
     let staging = Arc::new(stage::Report::default());
     helpers.extend(backups.map(|backups| tokio::spawn(stage::run(handle.clone(), backups, staging.clone()))));
-    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, staging, quota_bytes })
+    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, staging, tls, quota_bytes })
 }
 
 impl Running {
@@ -176,6 +177,12 @@ impl Running {
         let collector = MemberCollector::new(self.handle.clone(), directory, listener, self.quota_bytes);
         registry.register(Box::new(collector))?;
         registry.register(Box::new(BackupCollector::new(self.handle.clone(), self.staging.clone())))
+    }
+
+    /// Its certificates, with those of the ports that clients reach.
+    #[must_use]
+    pub fn certificates(&self, clients: Vec<ServerTls>) -> InUse {
+        InUse::new(clients, (self.tls.server.clone(), self.tls.client.clone()))
     }
 
     /// What is seen of staging.
@@ -219,6 +226,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
+#[derive(Clone)]
 struct PeerTls {
     server: Option<ServerTls>,
     client: Option<ClientTls>,

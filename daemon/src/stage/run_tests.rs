@@ -5,7 +5,7 @@ use crate::node::solo::Solo;
 use crate::snapshot::{KeyFile, SnapshotName, verify};
 use crate::stage::{Figures, want};
 use mvcc::{Body, Put};
-use object_server::{Effect, Fault, ObjectServer};
+use object_server::{ACCESS_KEY, Effect, Fault, ObjectServer, SECRET_KEY};
 use objects::Location;
 use std::fs;
 use std::path::Path;
@@ -240,6 +240,22 @@ async fn who_has_no_key_does_not_go_on_where_snapshots_are_encrypted() {
     let problem = failing.problem.expect("it failed");
     let id = file.current().sealing().id().to_string();
     assert!(problem.contains("manifests/") && problem.contains(&id), "{problem}");
+}
+
+#[tokio::test]
+async fn a_key_that_comes_later_than_the_member_is_used_without_a_restart() {
+    let folder = tempfile::tempdir().expect("room");
+    let server = ObjectServer::start().await.expect("a server");
+    let location = format!("{}&credentials-dir={}", server.location("p"), folder.path().display());
+    let mut scene = Scene::new(settings(location.parse().expect("a location")));
+    scene.put("a").await;
+    let failing = scene.settle().await;
+    assert_eq!((failing.activity, failing.failures.get("denied")), (Activity::Failing, Some(&1)), "{failing:?}");
+    assert!(failing.problem.is_some_and(|problem| problem.contains("access-key-id: it is not there, or empty")));
+    fs::write(folder.path().join("access-key-id"), ACCESS_KEY).expect("room");
+    fs::write(folder.path().join("secret-access-key"), SECRET_KEY).expect("room");
+    let working = scene.staged_now().await;
+    assert_eq!((working.staged, working.problem), (1, None));
 }
 
 #[tokio::test]

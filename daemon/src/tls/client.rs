@@ -1,8 +1,9 @@
 //! The side that calls: a member connecting to a member.
 
+use super::in_use::Made;
 use super::protocol::{provider, unusable, versions};
 use super::signatures::verify_signatures;
-use super::{HANDSHAKE_TIMEOUT, TlsProblem, load, self_signed};
+use super::{HANDSHAKE_TIMEOUT, Shown, TlsProblem, load, self_signed};
 use crate::config::settings::{KeyPair, Tls, TlsIdentity};
 use crate::reload::Reloading;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
@@ -19,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 /// TLS for calls to other members; a cheap clone.
 #[derive(Clone)]
 pub struct ClientTls {
-    config: Arc<Reloading<ClientConfig, TlsProblem>>,
+    config: Arc<Reloading<Made<ClientConfig>, TlsProblem>>,
 }
 
 impl ClientTls {
@@ -52,10 +53,12 @@ impl ClientTls {
                 .with_safe_default_protocol_versions()
                 .map_err(unusable)?
                 .with_root_certificates(load::roots(&ca_file)?);
-            match pair.as_ref().map(load::identity).transpose()? {
-                Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key).map_err(unusable),
-                None => Ok(builder.with_no_client_auth()),
-            }
+            let Some(identity) = pair.as_ref().map(load::identity).transpose()? else {
+                return Ok(Made { config: Arc::new(builder.with_no_client_auth()), shown: None });
+            };
+            let shown = Shown::of(&identity, Some(&ca_file))?;
+            let config = builder.with_client_auth_cert(identity.chain, identity.key).map_err(unusable)?;
+            Ok(Made { config: Arc::new(config), shown })
         };
         Ok(Self { config: Arc::new(Reloading::new(files, build)?) })
     }
@@ -63,7 +66,13 @@ impl ClientTls {
     /// What the next handshake speaks: the files as they are now.
     #[must_use]
     pub fn current(&self) -> Arc<ClientConfig> {
-        self.config.current()
+        Arc::clone(&self.config.current().config)
+    }
+
+    /// The certificates that the next handshake uses; none where none is shown.
+    #[must_use]
+    pub fn shown(&self) -> Option<Shown> {
+        self.config.current().shown.clone()
     }
 
     /// Makes sure that the other side is `host` (a DNS name or an IP address) and is to be trusted.
@@ -83,8 +92,9 @@ impl std::fmt::Debug for ClientTls {
     }
 }
 
-fn client_config(settings: &Tls, pair: &KeyPair, alpn: &[Vec<u8>]) -> Result<ClientConfig, TlsProblem> {
+fn client_config(settings: &Tls, pair: &KeyPair, alpn: &[Vec<u8>]) -> Result<Made<ClientConfig>, TlsProblem> {
     let identity = load::identity(pair)?;
+    let shown = Shown::of(&identity, settings.trusted_ca_file.as_deref())?;
     let provider = provider(settings);
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions(settings))
@@ -100,7 +110,7 @@ fn client_config(settings: &Tls, pair: &KeyPair, alpn: &[Vec<u8>]) -> Result<Cli
     };
     let mut config = builder.with_client_auth_cert(identity.chain, identity.key).map_err(unusable)?;
     config.alpn_protocols = alpn.to_vec();
-    Ok(config)
+    Ok(Made { config: Arc::new(config), shown })
 }
 
 /// Takes any certificate whose key the other side holds. Members that make their own certificates have nobody who

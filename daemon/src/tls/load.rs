@@ -34,7 +34,7 @@ pub(super) fn crls(path: &Path) -> Result<Vec<CertificateRevocationListDer<'stat
     sections(path, &bytes, "certificate revocation list")
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
     sections(path, &read(path)?, "certificate")
 }
 

@@ -56,6 +56,39 @@ async fn agreed(server: &Tls, client: &Tls) -> Accepted {
 }
 
 #[tokio::test]
+async fn what_a_side_tells_of_its_certificates_is_what_handshakes_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let settings = member(&old, dir.path(), "m1");
+    let ca_file = settings.trusted_ca_file.clone().unwrap();
+    let server = ServerTls::new(&settings, ALPN_CLIENTS).unwrap();
+    let client = ClientTls::new(&settings, ALPN_CLIENTS).unwrap();
+    let in_use = InUse::new(vec![server.clone(), server], (None, Some(client)));
+    let (clients, peers) = (in_use.towards_clients(), in_use.towards_peers());
+    assert_eq!(clients, peers, "one Secret, two ends");
+    let [before] = &clients[..] else { panic!("one: {clients:?}") };
+    assert_eq!(before.trusted.len(), 1);
+    let left = before.not_after.unwrap().duration_since(std::time::SystemTime::now()).unwrap();
+    assert!(left < std::time::Duration::from_secs(24 * 3600), "{left:?}");
+
+    // Another authority is trusted, too.
+    let both = fs::read_to_string(&ca_file).unwrap() + &fs::read_to_string(new.save(dir.path(), "new")).unwrap();
+    fs::write(&ca_file, both).unwrap();
+    let [after] = &in_use.towards_clients()[..] else { panic!("one") };
+    assert_eq!((after.trusted.len(), after.certificate), (2, before.certificate));
+    assert!(before.trusted.iter().all(|digest| after.trusted.contains(digest)));
+
+    // What cannot be used is not told of.
+    fs::write(&ca_file, "nothing").unwrap();
+    assert_eq!(in_use.towards_clients().first(), Some(after));
+    new.leaf("m1", &["localhost"]).save(dir.path(), "m1");
+    new.save(dir.path(), "m1");
+    let [last] = &in_use.towards_peers()[..] else { panic!("one") };
+    assert!(last.certificate != after.certificate && last.trusted.len() == 1);
+    assert_eq!(InUse::default().towards_clients(), []);
+}
+
+#[tokio::test]
 async fn members_of_one_authority_talk_and_know_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let ca = Authority::new("ca");

@@ -12,6 +12,7 @@
 
 mod certificate;
 mod client;
+mod in_use;
 mod load;
 mod protocol;
 mod self_signed;
@@ -27,6 +28,7 @@ pub(crate) mod test_authority;
 
 pub use certificate::{common_name, not_after};
 pub use client::ClientTls;
+pub use in_use::{InUse, Shown};
 pub(crate) use protocol::suite_names;
 pub use server::ServerTls;
 

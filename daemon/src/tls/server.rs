@@ -1,8 +1,9 @@
 //! The side that listens.
 
+use super::in_use::Made;
 use super::protocol::{provider, unusable, versions};
 use super::verify::client_verifier;
-use super::{HANDSHAKE_TIMEOUT, TlsProblem, load, self_signed};
+use super::{HANDSHAKE_TIMEOUT, Shown, TlsProblem, load, self_signed};
 use crate::config::settings::{KeyPair, Tls};
 use crate::reload::Reloading;
 use rustls::ServerConfig;
@@ -17,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 /// TLS for a listener; a cheap clone.
 #[derive(Clone)]
 pub struct ServerTls {
-    config: Arc<Reloading<ServerConfig, TlsProblem>>,
+    config: Arc<Reloading<Made<ServerConfig>, TlsProblem>>,
 }
 
 impl ServerTls {
@@ -37,7 +38,13 @@ impl ServerTls {
     /// What the next handshake speaks: the files as they are now.
     #[must_use]
     pub fn current(&self) -> Arc<ServerConfig> {
-        self.config.current()
+        Arc::clone(&self.config.current().config)
+    }
+
+    /// The certificates that the next handshake uses.
+    #[must_use]
+    pub fn shown(&self) -> Option<Shown> {
+        self.config.current().shown.clone()
     }
 
     /// Takes the caller through a handshake.
@@ -64,8 +71,9 @@ impl std::fmt::Debug for ServerTls {
     }
 }
 
-fn server_config(settings: &Tls, pair: &KeyPair, alpn: &[Vec<u8>]) -> Result<ServerConfig, TlsProblem> {
+fn server_config(settings: &Tls, pair: &KeyPair, alpn: &[Vec<u8>]) -> Result<Made<ServerConfig>, TlsProblem> {
     let identity = load::identity(pair)?;
+    let shown = Shown::of(&identity, settings.trusted_ca_file.as_deref().filter(|_| settings.client_auth))?;
     let provider = provider(settings);
     let verifier = client_verifier(settings, &provider)?;
     let builder =
@@ -77,7 +85,7 @@ fn server_config(settings: &Tls, pair: &KeyPair, alpn: &[Vec<u8>]) -> Result<Ser
     let mut config =
         builder.with_single_cert(identity.chain, identity.key).map_err(|error| mismatch(&pair.key_file, &error))?;
     config.alpn_protocols = alpn.to_vec();
-    Ok(config)
+    Ok(Made { config: Arc::new(config), shown })
 }
 
 fn mismatch(key_file: &Path, error: &rustls::Error) -> TlsProblem {

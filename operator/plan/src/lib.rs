@@ -13,6 +13,8 @@
 //!   that hears its quorum nothing is touched that holds data or a vote.
 //! * Membership changes name the configuration they expect, deletions the identity of what they delete, and the
 //!   memory is written against the version that was read: an action planned on an old view is refused, not done.
+//! * How authorities that sign certificates change is a plan of its own ([`rotate`]): it waits for members only, and
+//!   never for a leader.
 //! * Nothing here knows a clock, a client or randomness: time and fresh ids come in with [`Observed`].
 
 mod action;
@@ -25,6 +27,7 @@ mod memory;
 mod observed;
 mod repair;
 mod restart;
+mod rotation;
 mod shrink;
 mod storage;
 mod wanted;
@@ -39,6 +42,7 @@ pub use decide::plan;
 pub use health::{Health, quorum};
 pub use memory::{JoinWhy, Memory, Operation, OperationKind};
 pub use observed::{Exit, Follower, Member, Membership, Observed, Pod, PodState, Set, Shown, Volume};
+pub use rotation::{Authority, Rotation, RotationStep, RotationWanted, Spread, rotate};
 pub use wanted::{CatchUp, Repair, ScaleIn, Wanted};
 
 use std::fmt;

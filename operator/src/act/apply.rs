@@ -1,12 +1,12 @@
 //! Making the objects of a cluster as they should be.
 
 use super::MANAGER;
-use crate::certificate::{Authority, Keep, secret_plans};
+use crate::certificate::{Authorities, Keep};
 use crate::children::{Names, PORT_PEER};
 use crate::context::{Context, Kept};
 use crate::crd::RaftCluster;
 use crate::error::OperatorError;
-use crate::look::{Desired, Look};
+use crate::look::{Desired, Look, SideLook};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
@@ -33,8 +33,8 @@ async fn all(context: &Context, kept: &mut Kept, look: &Look) -> Result<(), Oper
     if look.memory.places == 0 && !look.memory.hibernated {
         return Err(OperatorError::Precondition("it is not settled how many members there are".into()));
     }
-    if look.secrets_due {
-        secrets(context, look).await?;
+    for side in look.sides.iter().filter(|side| side.is_due()) {
+        secrets(context, look, side).await?;
     }
     for desired in &look.drifted {
         let live = match (desired.resource.kind.as_str(), &look.set) {
@@ -68,27 +68,35 @@ async fn create_set(context: &Context, look: &Look, desired: &Desired) -> Result
     Ok(serde_json::to_value(api.create(&params, &object).await?)?)
 }
 
-async fn secrets(context: &Context, look: &Look) -> Result<(), OperatorError> {
-    let api = context.api::<Secret>(&look.names.namespace);
-    let create = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
-    for plan in secret_plans(&look.cluster) {
-        let authority = match api.get_opt(&plan.authority).await? {
-            Some(secret) => Authority::from_secret(&plan.authority, &secret),
-            None => {
-                let authority = Authority::generate(&plan.authority)?;
-                // Two operators may both want to: the one that comes second is refused, and looks again.
-                api.create(&create, &authority.to_secret(&look.cluster, &plan.authority)).await?;
-                Some(authority)
-            }
-        };
-        let Some(authority) = authority else {
-            return Err(OperatorError::Secret { name: plan.authority, why: "it holds no authority".into() });
-        };
-        let there = api.get_opt(&plan.name).await?;
-        if plan.judge(there.as_ref(), &authority, Timestamp::now()) == Keep::MakeAnew {
-            let secret = plan.make(&look.cluster, &authority)?;
+/// The authorities first: what is published follows from what stands there, and from nothing else.
+async fn secrets(context: &Context, look: &Look, side: &SideLook) -> Result<(), OperatorError> {
+    let (api, now) = (context.api::<Secret>(&look.names.namespace), Timestamp::now());
+    let (name, generation) = (&side.plan.authority, side.plan.wanted.generation);
+    let made;
+    let authorities = match (&side.authorities, side.step) {
+        (None, _) => {
+            made = Authorities::first(name, generation, now)?;
+            let create = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
+            // Two operators may both want to: the one that comes second is refused, and looks again.
+            api.create(&create, &made.to_secret(&look.cluster, name)).await?;
+            &made
+        }
+        (Some(there), Some(step)) => {
+            made = there.after(step, name, generation, now)?;
+            let patch = made.to_patch(&look.cluster, name, side.version.as_deref())?;
+            let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+            api.patch(name, &params, &Patch::Merge(&patch)).await?;
+            tracing::info!(cluster = %look.names.cluster, authority = %name, step = step.name(), "an authority changes");
+            &made
+        }
+        (Some(there), None) => there,
+    };
+    for leaf in &side.plan.leaves {
+        let there = api.get_opt(&leaf.name).await?;
+        if leaf.judge(there.as_ref(), authorities, now) == Keep::MakeAnew {
+            let secret = leaf.make(&look.cluster, authorities, now)?;
             let params = PatchParams::apply(MANAGER).force();
-            api.patch(&plan.name, &params, &Patch::Apply(&typed(&secret)?)).await?;
+            api.patch(&leaf.name, &params, &Patch::Apply(&typed(&secret)?)).await?;
         }
     }
     Ok(())

@@ -1,11 +1,19 @@
-//! Certificates of the operator's own making: an authority per cluster and side, and what it signs.
+//! Certificates of the operator's own making: authorities for each side of a cluster, and what they sign.
 //!
-//! * Nothing is parsed: when a certificate ends, and for whom it is, is written on its Secret.
+//! * Nothing is parsed: when a certificate ends, for whom it is and who signed it is written on its Secret.
 //! * Members read their certificates again by themselves: a new one takes no restart.
-//! * The authority outlives a cluster's usual life and is not rotated: its Secret is deleted by hand to make another.
+//! * An authority is changed before it ends and on request, in steps after each of which all who hold what was published
+//!   before it and what is published after it believe each other ([`plan::rotate`]).
 
+mod authorities;
 mod authority;
+mod digest;
 mod secrets;
 
+pub use authorities::Authorities;
 pub use authority::{Authority, CertificateError, Signed, Use};
-pub use secrets::{Keep, SecretPlan, secret_plans};
+pub use digest::Held;
+pub use secrets::{Keep, SecretPlan, SidePlan, not_after, side_plans};
+
+#[cfg(test)]
+mod rotation_tests;

@@ -112,6 +112,21 @@ fn a_cluster_of_the_chart_says_its_version() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn an_object_store_of_the_values_is_one_of_the_definition_and_a_misspelt_one_is_refused() -> Result<()> {
+    let Some(helm) = helm() else { return Ok(()) };
+    let s3 = "cluster.objectStore.s3={\"bucket\":\"backups\",\"credentialsSecretRef\":{\"name\":\"keys\"}}";
+    let all = render(&helm, "raft-cluster", &[s3])?;
+    let [cluster] = of_kind(&all, "RaftCluster")[..] else { anyhow::bail!("one cluster") };
+    let read: RaftCluster = serde_json::from_value(cluster.clone())?;
+    let named = read.spec.object_store.and_then(|store| store.s3.credentials_secret_ref).context("a reference")?;
+    ensure!((named.name.as_str(), named.access_key_id_key.as_str()) == ("keys", "ACCESS_KEY_ID"), "{named:?}");
+    let misspelt = s3.replace("credentialsSecretRef", "credentialsSecretName");
+    let refused = render(&helm, "raft-cluster", &[&misspelt]).expect_err("it is misspelt").to_string();
+    ensure!(refused.contains("credentialsSecretName"), "{refused}");
+    Ok(())
+}
+
 /// The least it can do with: no verb or kind by a star, nothing that runs commands in pods, no list of Secrets.
 #[test]
 fn the_operator_may_do_what_it_does_and_no_more() -> Result<()> {

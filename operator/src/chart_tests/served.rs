@@ -1,10 +1,13 @@
 //! `helm test`: a pod that asks every member, at the names, ports and with the certificates that the operator gives them.
 
 use super::{helm, of_kind, render};
-use crate::children::{Names, PORT_ADMIN};
+use crate::children::{LABEL_ASKS, Names, PORT_ADMIN, network_policy};
 use crate::crd::RaftCluster;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The cluster of the chart, and its test if there is one.
@@ -97,10 +100,28 @@ fn the_test_passes_the_restricted_profile_and_ends() -> Result<()> {
     Ok(())
 }
 
+/// Whether a policy lets a pod of the members' own namespace through to a port.
+fn admits(policy: &NetworkPolicy, labels: &BTreeMap<String, String>, port: i32) -> bool {
+    let rules = policy.spec.iter().flat_map(|spec| spec.ingress.iter().flatten());
+    let to_port = |rule: &&NetworkPolicyIngressRule| {
+        rule.ports.iter().flatten().any(|open| open.port == Some(IntOrString::Int(port)))
+    };
+    let selected = |peer: &NetworkPolicyPeer| {
+        let wanted = peer.pod_selector.as_ref().and_then(|selector| selector.match_labels.as_ref());
+        peer.namespace_selector.is_none()
+            && wanted.is_some_and(|wanted| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)))
+    };
+    rules.filter(to_port).any(|rule| rule.from.as_ref().is_none_or(|from| from.iter().any(selected)))
+}
+
 #[test]
-fn where_nobody_may_ask_there_is_no_test() -> Result<()> {
+fn the_network_policy_lets_the_test_ask_and_nobody_without_its_label() -> Result<()> {
     let Some(helm) = helm() else { return Ok(()) };
-    let (cluster, pod) = rendered(&helm, &["cluster.networkPolicy.enabled=true"])?;
-    ensure!(cluster.spec.network_policy.enabled && pod.is_none());
+    let (cluster, pod) = rendered(&helm, &["cluster.networkPolicy.enabled=true", "name=other"])?;
+    let policy = network_policy(&cluster).context("it was asked for")?;
+    let mut labels = pod.context("a test")?.metadata.labels.context("labels")?;
+    ensure!(admits(&policy, &labels, PORT_ADMIN), "{labels:?}");
+    let label = labels.remove(LABEL_ASKS);
+    ensure!(label.as_deref() == Some("other") && !admits(&policy, &labels, PORT_ADMIN), "{labels:?}");
     Ok(())
 }

@@ -67,6 +67,11 @@ fn a_cluster_with_everything_is_made_of_these() {
         "image": { "repository": "registry/quorate", "digest": format!("sha256:{}", "0".repeat(64)), "pullSecrets": ["pull"] },
         "config": { "heartbeatInterval": "50ms", "electionTimeout": "500ms", "quota": "8Gi", "extra": { "max-txn-ops": "256", "name": "x" } },
         "storage": { "size": "20Gi", "storageClassName": "fast" },
+        "objectStore": { "s3": {
+            "bucket": "backups", "prefix": "prod/m", "region": "eu-1", "endpoint": "https://minio.store:9000",
+            "credentialsSecretRef": { "name": "keys", "secretAccessKeyKey": "SECRET" },
+            "endpointCASecretRef": { "name": "minio-tls" }, "encryption": "AES256"
+        } },
         "resources": { "requests": { "cpu": "1" } },
         "scheduling": { "antiAffinity": "Required", "nodeSelector": { "disk": "ssd" }, "priorityClassName": "high" },
         "tls": { "client": { "secretName": "given" }, "peer": { "selfSigned": {} } },
@@ -119,6 +124,59 @@ fn pods_are_what_the_restricted_standard_asks_for() {
     let own = pod.containers[0].security_context.clone().expect("one");
     assert_eq!(own.allow_privilege_escalation, Some(false));
     assert_eq!(own.capabilities.and_then(|capabilities| capabilities.drop), Some(vec!["ALL".to_owned()]));
+}
+
+fn with_store(s3: &Value) -> RaftCluster {
+    let mut bucket = json!({ "bucket": "backups" });
+    bucket.as_object_mut().expect("an object").extend(s3.as_object().expect("an object").clone());
+    cluster(json!({ "objectStore": { "s3": bucket } }))
+}
+
+fn store_argument(cluster: &RaftCluster) -> String {
+    let arguments = container(cluster).args.unwrap_or_default();
+    arguments.into_iter().find(|argument| argument.starts_with("--backup-store")).expect("a store")
+}
+
+#[test]
+fn what_a_bucket_says_is_where_members_stage() {
+    let own = with_store(&json!({ "useServiceAccountIdentity": true }));
+    assert_eq!(store_argument(&own), "--backup-store=s3://backups/");
+    assert_eq!(pod(&own).volumes, None, "an identity takes no Secret");
+    let kms = json!({
+        "useServiceAccountIdentity": true, "prefix": "a/b", "region": "eu-1", "forcePathStyle": false,
+        "encryption": "aws:kms", "encryptionKey": "alias/k",
+    });
+    let all = "--backup-store=s3://backups/a/b?region=eu-1&path-style=false&sse=aws:kms&sse-key=alias/k";
+    assert_eq!(store_argument(&with_store(&kms)), all);
+}
+
+#[test]
+fn a_key_of_an_object_store_reaches_members_as_files_that_may_be_missing_and_in_no_other_way() {
+    let cluster = with_store(&json!({ "credentialsSecretRef": { "name": "keys", "accessKeyIdKey": "ID" } }));
+    assert_eq!(store_argument(&cluster), "--backup-store=s3://backups/?credentials-dir=/etc/quorate/object-store");
+    let pod = pod(&cluster);
+    let volume = pod.volumes.expect("one").remove(0);
+    let source = volume.secret.expect("a Secret");
+    assert_eq!((source.secret_name.as_deref(), source.optional), (Some("keys"), Some(true)));
+    assert_eq!(source.default_mode, Some(0o440), "owner and group read, nobody else");
+    let items: Vec<_> = source.items.expect("items").into_iter().map(|item| (item.key, item.path)).collect();
+    let wanted = [
+        ("ID", "access-key-id"),
+        ("ACCESS_SECRET_KEY", "secret-access-key"),
+        ("ACCESS_SESSION_TOKEN", "session-token"),
+    ];
+    assert_eq!(items, wanted.map(|(key, path)| (key.to_owned(), path.to_owned())));
+    let container = pod.containers[0].clone();
+    let mount = container.volume_mounts.expect("mounts").into_iter().find(|mount| mount.name == volume.name);
+    assert_eq!(mount.and_then(|mount| mount.read_only), Some(true));
+    let from_secrets = container.env.into_iter().flatten().filter_map(|variable| variable.value_from?.secret_key_ref);
+    assert_eq!(from_secrets.count(), 0);
+    assert!(container.env_from.is_none());
+    let [named] = &object_store_secrets(&cluster)[..] else { panic!("one Secret") };
+    assert_eq!(
+        (named.name.as_str(), &named.required[..]),
+        ("keys", &["ID".to_owned(), "ACCESS_SECRET_KEY".into()][..])
+    );
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 /// Whose objects these are.
 pub const LABEL_CLUSTER: &str = "quorate.io/cluster";
+/// Pods of the cluster's namespace that may ask its members how they are, where a network policy keeps others out.
+pub const LABEL_ASKS: &str = "quorate.io/asks";
 /// Who takes care of them.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// We do.

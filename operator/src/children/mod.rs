@@ -7,6 +7,7 @@ mod budget;
 mod config_map;
 mod labels;
 mod network_policy;
+mod object_store;
 mod pod;
 mod services;
 mod stateful_set;
@@ -17,10 +18,11 @@ pub use budget::disruption_budget;
 pub use config_map::config_map;
 pub(crate) use labels::owned;
 pub use labels::{
-    ANNOTATION_RENDERED, LABEL_CLUSTER, LABEL_MANAGED_BY, MANAGED_BY, Names, labels, ordinal_of, pod_name, selector,
-    selector_text, volume_name,
+    ANNOTATION_RENDERED, LABEL_ASKS, LABEL_CLUSTER, LABEL_MANAGED_BY, MANAGED_BY, Names, labels, ordinal_of, pod_name,
+    selector, selector_text, volume_name,
 };
 pub use network_policy::network_policy;
+pub use object_store::{NamedSecret, object_store_secrets};
 pub use pod::{PORT_ADMIN, PORT_CLIENT, PORT_METRICS, PORT_PEER};
 pub use services::{client_service, peer_service};
 pub use stateful_set::stateful_set;

@@ -1,6 +1,6 @@
 //! Who may reach the members, on request.
 
-use super::labels::{Names, label_selector, owned};
+use super::labels::{LABEL_ASKS, Names, label_selector, owned};
 use super::pod::{PORT_ADMIN, PORT_CLIENT, PORT_METRICS, PORT_PEER};
 use crate::crd::RaftCluster;
 use k8s_openapi::api::networking::v1::{
@@ -9,7 +9,7 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-/// Peers reach peers, operators reach the admin port, clients the client port, anybody the metrics. `None` if it was
+/// Peers reach peers, operators and whoever is labelled for it the admin port, clients the client port, anybody the metrics. `None` if it was
 /// not asked for.
 #[must_use]
 pub fn network_policy(cluster: &RaftCluster) -> Option<NetworkPolicy> {
@@ -21,7 +21,7 @@ pub fn network_policy(cluster: &RaftCluster) -> Option<NetworkPolicy> {
         policy_types: Some(vec!["Ingress".into()]),
         ingress: Some(vec![
             rule(&[PORT_PEER, PORT_CLIENT], vec![own]),
-            rule(&[PORT_ADMIN], vec![operator()]),
+            rule(&[PORT_ADMIN], vec![operator(), asker(&names.cluster)]),
             rule(&[PORT_CLIENT], asked.client_from.clone()),
             rule(&[PORT_METRICS], Vec::new()),
         ]),
@@ -47,5 +47,15 @@ fn operator() -> NetworkPolicyPeer {
         namespace_selector: Some(LabelSelector::default()),
         pod_selector: Some(LabelSelector { match_labels: Some(labels.into()), ..LabelSelector::default() }),
         ip_block: None,
+    }
+}
+
+/// Pods of the same namespace that say by a label that they ask this cluster's members: the chart's test, a person's own.
+/// Whoever makes pods there could as well give them the members' labels.
+fn asker(cluster: &str) -> NetworkPolicyPeer {
+    let labels = [(LABEL_ASKS.to_owned(), cluster.to_owned())];
+    NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector { match_labels: Some(labels.into()), ..LabelSelector::default() }),
+        ..NetworkPolicyPeer::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::config_map::{KEY_MEMBERS, KEY_STATE};
 use super::labels::{Names, VOLUME, label_selector, selector};
+use super::object_store;
 use super::template::Template;
 use crate::crd::{AntiAffinity, RaftCluster};
 use k8s_openapi::api::core::v1::{
@@ -32,7 +33,7 @@ const GRACE_SECONDS: i64 = 15;
 /// Half an hour: a member waits for the others to form a cluster, and a new one for what it lacks.
 const STARTUP_TRIES: i32 = 1800;
 /// Owner and group may read: 0440.
-const SECRET_MODE: i32 = 0o440;
+pub(super) const SECRET_MODE: i32 = 0o440;
 const DATA: &str = "/var/lib/quorate";
 const SERVER_TLS: &str = "/etc/quorate/server";
 const PEER_TLS: &str = "/etc/quorate/peer";
@@ -82,7 +83,8 @@ fn pod(cluster: &RaftCluster, names: &Names, template: &Template) -> PodSpec {
         tolerations: (!scheduling.tolerations.is_empty()).then(|| scheduling.tolerations.clone()),
         priority_class_name: scheduling.priority_class_name.clone(),
         containers: vec![container(cluster, names, template)],
-        volumes: Some(volumes(template)).filter(|volumes| !volumes.is_empty()),
+        volumes: Some(volumes(template).into_iter().chain(object_store::volumes(cluster)).collect::<Vec<_>>())
+            .filter(|volumes| !volumes.is_empty()),
         ..PodSpec::default()
     }
 }
@@ -147,7 +149,7 @@ fn container(cluster: &RaftCluster, names: &Names, template: &Template) -> Conta
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(mounts(template)),
+        volume_mounts: Some(mounts(template).into_iter().chain(object_store::mounts(cluster)).collect()),
         ..Container::default()
     }
 }
@@ -178,7 +180,7 @@ fn arguments(cluster: &RaftCluster, names: &Names) -> Vec<String> {
         format!("--listen-admin-urls={scheme}://0.0.0.0:{PORT_ADMIN},http://127.0.0.1:{PORT_HOOK}"),
     ];
     let extra = cluster.spec.config.passed_on().map(|(key, value)| format!("--{key}={value}"));
-    own.into_iter().chain(extra).collect()
+    own.into_iter().chain(object_store::argument(cluster)).chain(extra).collect()
 }
 
 fn environment(cluster: &RaftCluster, names: &Names) -> Vec<EnvVar> {

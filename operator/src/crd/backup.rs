@@ -1,6 +1,6 @@
 //! Backups, as they will be written. Their shapes are settled; nothing acts on them yet, so they are not installed.
 
-use super::DurationText;
+use super::{DurationText, ObjectStore};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -38,47 +38,6 @@ pub struct ClusterReference {
     /// Its name.
     #[schemars(length(min = 1, max = 40))]
     pub name: String,
-}
-
-/// An object store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ObjectStore {
-    /// A store that speaks S3.
-    pub s3: Bucket,
-}
-
-/// A place in a store that speaks S3.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.credentialsSecretName) != self.useServiceAccountIdentity")
-    .message("set exactly one of credentialsSecretName and useServiceAccountIdentity"))]
-pub struct Bucket {
-    /// The bucket.
-    #[schemars(length(min = 3, max = 63))]
-    pub bucket: String,
-    /// What all keys begin with.
-    #[serde(default)]
-    #[schemars(length(max = 512))]
-    pub prefix: String,
-    /// The region.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub region: Option<String>,
-    /// Where a store that is not Amazon's answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
-    pub endpoint: Option<String>,
-    /// The bucket is part of the path and not of the host's name.
-    #[serde(default)]
-    pub force_path_style: bool,
-    /// A Secret of this namespace with accessKeyId and secretAccessKey.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub credentials_secret_name: Option<String>,
-    /// The members' service account is known to the store.
-    #[serde(default)]
-    pub use_service_account_identity: bool,
 }
 
 /// How far a backup is.

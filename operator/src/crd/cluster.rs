@@ -1,8 +1,8 @@
 //! The cluster.
 
 use super::{
-    CatchUp, Config, DisruptionBudget, DurationText, NetworkPolicySpec, PodMetadata, RaftClusterStatus, RepairSpec,
-    Scheduling, Storage, Tls, Update,
+    CatchUp, Config, DisruptionBudget, DurationText, NetworkPolicySpec, ObjectStore, PodMetadata, RaftClusterStatus,
+    RepairSpec, Scheduling, Storage, Tls, Update,
 };
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::{CustomResource, KubeSchema};
@@ -42,6 +42,8 @@ use serde::{Deserialize, Serialize};
         .message("the name may hold no dots: it is part of host names")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.objectStore) || !has(self.config) || !has(self.config.extra) || !('backup-store' in self.config.extra)")
+    .message("set only one of objectStore and backup-store of config.extra"))]
 #[x_kube(validation = Rule::new("self.replicas % 2 == 1 || self.allowEvenReplicas")
     .message("an even number of voters survives no more failures than one less; set allowEvenReplicas to have it"))]
 #[x_kube(validation = Rule::new("has(self.tls) == has(oldSelf.tls)")
@@ -69,6 +71,10 @@ pub struct RaftClusterSpec {
     /// The members' volumes.
     #[serde(default)]
     pub storage: Storage,
+    /// Where snapshots of the cluster go, and where members that are far behind fetch them. A change restarts the
+    /// members one by one; what is in the Secrets that it names does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_store: Option<ObjectStore>,
     /// What each member's container asks for and may use.
     #[serde(default)]
     pub resources: Option<ResourceRequirements>,

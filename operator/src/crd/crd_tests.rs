@@ -119,10 +119,58 @@ fn certificates_come_from_one_place_and_stay() {
     accepted(&tls(&json!({ "secretName": "m-tls" })));
     refused(&tls(&json!({ "selfSigned": {}, "secretName": "m-tls" })), "exactly one");
     refused(&tls(&json!({})), "exactly one");
+    accepted(&tls(&json!({ "selfSigned": { "generation": 2, "overlap": "720h" } })));
+    refused(&tls(&json!({ "selfSigned": { "overlap": "720h1m" } })), "720h at most");
     let plain = json!({ "version": "0.1.0" });
     may_not_become(&plain, &tls(&json!({ "selfSigned": {} })), "only when the cluster is made");
     may_not_become(&tls(&json!({ "selfSigned": {} })), &plain, "only when the cluster is made");
     may_become(&tls(&json!({ "selfSigned": {} })), &tls(&json!({ "secretName": "m-tls" })));
+}
+
+#[test]
+fn an_object_store_is_named_in_one_place_with_one_way_in_and_in_a_form_that_a_url_takes() {
+    let store = |more: Value| {
+        let mut bucket = json!({ "bucket": "backups", "useServiceAccountIdentity": true });
+        bucket.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!({ "version": "0.1.0", "objectStore": { "s3": bucket } })
+    };
+    let keys = json!({ "useServiceAccountIdentity": false, "credentialsSecretRef": { "name": "keys" } });
+    accepted(&store(keys));
+    accepted(&store(json!({})));
+    refused(&store(json!({ "useServiceAccountIdentity": false })), "exactly one");
+    refused(&store(json!({ "credentialsSecretRef": { "name": "keys" } })), "exactly one");
+    let ca = json!({ "name": "ca" });
+    accepted(&store(json!({ "endpoint": "https://minio:9000", "endpointCASecretRef": ca })));
+    refused(&store(json!({ "endpoint": "http://minio:9000", "endpointCASecretRef": ca })), "begins with https://");
+    refused(&store(json!({ "endpointCASecretRef": ca })), "begins with https://");
+    accepted(&store(json!({ "encryption": "aws:kms", "encryptionKey": "alias/backups" })));
+    refused(&store(json!({ "encryption": "AES256", "encryptionKey": "k" })), "aws:kms");
+    let mut twice = store(json!({}));
+    twice["config"] = json!({ "extra": { "backup-interval": "10m" } });
+    accepted(&twice);
+    twice["config"] = json!({ "extra": { "backup-store": "s3://other" } });
+    refused(&twice, "only one of objectStore and backup-store");
+
+    // The API server's schema keeps what would have to be escaped out of the URL, and what would be expanded.
+    let bucket = &schema::<RaftCluster>()["properties"]["spec"]["properties"]["objectStore"]["properties"]["s3"];
+    for field in ["bucket", "prefix", "region", "endpoint", "encryptionKey"] {
+        let pattern = bucket["properties"][field]["pattern"].as_str().unwrap_or_else(|| panic!("{field}: no pattern"));
+        for bad in ["$(POD_NAME)", "a&b=c", "a%2Fb", "a b", "https://user:key@host", "a?b", "a#b"] {
+            assert!(!matches(pattern, bad), "{field} takes {bad:?}");
+        }
+    }
+    for (field, good) in [("endpoint", "https://[::1]:9000"), ("prefix", "a/b.c"), ("encryptionKey", "alias/k:1")] {
+        let pattern = bucket["properties"][field]["pattern"].as_str().expect("a pattern");
+        assert!(matches(pattern, good), "{field} does not take {good:?}");
+    }
+}
+
+/// Whether a text is of a field's form, by the rules' own expressions.
+fn matches(pattern: &str, text: &str) -> bool {
+    let rule = json!([{ "rule": format!("self.matches(r'{pattern}')"), "message": "another form" }]);
+    let text_schema = json!({ "type": "string", "x-kubernetes-validations": rule });
+    let schema = json!({ "type": "object", "properties": { "text": text_schema } });
+    Validator::new().validate(&schema, &json!({ "text": text }), None).is_ok()
 }
 
 #[test]
@@ -133,7 +181,7 @@ fn a_backup_is_taken_once_and_knows_its_credentials() {
         bucket.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         backup(&json!({ "cluster": { "name": "m" }, "objectStore": { "s3": bucket } }))
     };
-    let secret = s3(&json!({ "credentialsSecretName": "s" }));
+    let secret = s3(&json!({ "credentialsSecretRef": { "name": "s" } }));
     assert_eq!(said::<RaftBackup>(&secret, None), Vec::<String>::new());
     assert_eq!(said::<RaftBackup>(&s3(&json!({ "useServiceAccountIdentity": true })), None), Vec::<String>::new());
     assert!(said::<RaftBackup>(&s3(&json!({})), None)[0].contains("exactly one"));

@@ -111,7 +111,8 @@ fn yes() -> bool {
     true
 }
 
-/// Who may reach the members. Members always reach each other, and the operator reaches the admin port.
+/// Who may reach the members. Members always reach each other; the operator reaches the admin port, and so do pods of the
+/// namespace with the label quorate.io/asks and the cluster's name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicySpec {

@@ -11,6 +11,7 @@ mod backup;
 mod cluster;
 mod config;
 mod lifecycle;
+mod object_store;
 mod placement;
 mod print;
 mod status;
@@ -19,17 +20,19 @@ mod text;
 mod tls;
 
 pub use backup::{
-    BackupPhase, BackupStatus, Bucket, ClusterReference, Concurrency, ObjectStore, RaftBackup, RaftBackupSpec,
-    RaftScheduledBackup, RaftScheduledBackupSpec, ScheduledBackupStatus,
+    BackupPhase, BackupStatus, ClusterReference, Concurrency, RaftBackup, RaftBackupSpec, RaftScheduledBackup,
+    RaftScheduledBackupSpec, ScheduledBackupStatus,
 };
 pub use cluster::{Image, PullPolicy, RaftCluster, RaftClusterSpec};
 pub use config::Config;
 pub use lifecycle::{CatchUp, DisruptionBudget, NetworkPolicySpec, PodMetadata, RepairMode, RepairSpec, Update};
+pub use object_store::{Bucket, CertificatesReference, CredentialsReference, Encryption, ObjectStore};
 pub use placement::{AntiAffinity, Scheduling};
 pub use print::{CrdError, crd_yaml};
 pub use status::{
-    LastError, Latched, LeaderStatus, MemberRole, MemberStatus, MemberVolume, OperationStatus, Phase, QuorumStatus,
-    RaftClusterStatus, Replication,
+    AuthorityPhase, AuthorityStatus, CertificateStatus, LastError, Latched, LeaderStatus, MemberRole, MemberStatus,
+    MemberVolume, OperationStatus, Phase, QuorumStatus, RaftClusterStatus, Replication, SnapshotStatus,
+    SnapshotsStatus,
 };
 pub use storage::{Disposal, Storage};
 pub use text::{DurationText, Size, TextError};

@@ -59,10 +59,20 @@ pub struct RaftClusterStatus {
     /// The members, by place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberStatus>,
+    /// The snapshots in the object store; absent without one, and while no leader says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<SnapshotsStatus>,
+    /// The authorities of the operator's own making, and where their change stands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorities: Vec<AuthorityStatus>,
+    /// The certificates that they signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
     /// What failed lately, the latest first; at most ten.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_errors: Vec<LastError>,
-    /// Available, Progressing, Degraded, ReplicationHealthy, Paused.
+    /// Available, Progressing, Degraded, ReplicationHealthy, Paused; SettingsLeftOut, which names what of config.extra
+    /// members do not get; with certificates of the operator's own making AuthorityChanging; with an object store ObjectStoreReady, which names what they lack for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
@@ -227,6 +237,90 @@ pub struct MemberVolume {
     /// What it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<String>,
+}
+
+/// The snapshots in the object store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotsStatus {
+    /// The pod of the member that stages them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stager: Option<String>,
+    /// How many are kept.
+    #[serde(default)]
+    pub kept: i32,
+    /// The newest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<SnapshotStatus>,
+}
+
+/// A snapshot in the object store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotStatus {
+    /// Its id: what `quorate restore` takes.
+    #[serde(default)]
+    pub id: String,
+    /// The log index it holds everything up to.
+    #[serde(default)]
+    pub index: u64,
+    /// The newest revision in it.
+    #[serde(default)]
+    pub revision: u64,
+    /// Its size, with what it shares with others.
+    #[serde(default)]
+    pub bytes: u64,
+    /// When it was staged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged_at: Option<Time>,
+}
+
+/// Where the change of an authority stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AuthorityPhase {
+    /// One signs, and it alone is trusted.
+    #[default]
+    Settled,
+    /// The next one is trusted, too, and signs nothing yet.
+    Announced,
+    /// The next one signs; the one before is still trusted.
+    Succeeded,
+}
+
+/// The authority of one side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorityStatus {
+    /// Its Secret.
+    #[serde(default)]
+    pub secret: String,
+    /// The request that the one that signs was made for.
+    #[serde(default)]
+    pub generation: u32,
+    /// When the one that signs ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
+    /// Where its change stands.
+    #[serde(default)]
+    pub phase: AuthorityPhase,
+    /// Since when all members have taken the last step; absent while they have not, or it need not stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread_at: Option<Time>,
+    /// Members that have not taken the last step yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_for: Vec<String>,
+}
+
+/// A certificate of the operator's own making.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// Its Secret.
+    #[serde(default)]
+    pub secret: String,
+    /// When it ends; a new one is made when a third of its life is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
 }
 
 /// Something that failed.

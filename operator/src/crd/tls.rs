@@ -1,5 +1,6 @@
 //! Certificates.
 
+use super::DurationText;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,11 +35,23 @@ pub struct CertificateSource {
 
 impl Default for CertificateSource {
     fn default() -> Self {
-        Self { self_signed: Some(SelfSigned {}), secret_name: None }
+        Self { self_signed: Some(SelfSigned::default()), secret_name: None }
     }
 }
 
-/// The operator's own authority.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The operator's own authority. It is changed by itself a year and a half before it ends; members take part without a
+/// restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct SelfSigned {}
+#[x_kube(validation = Rule::new("!has(self.overlap) || duration(self.overlap) <= duration('720h')")
+    .message("overlap may be 720h at most: a change has to end before the authority does"))]
+pub struct SelfSigned {
+    /// Another number than before asks for another authority now. The number that is served stands in the status.
+    #[serde(default)]
+    pub generation: u32,
+    /// How long each step of a change stands after the last member has taken it, for those who cannot be asked: whoever
+    /// copied a certificate or an authority has to read it again within this. Absent is 24h towards clients and none
+    /// between members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<DurationText>,
+}

@@ -1,22 +1,26 @@
 //! One look at a cluster: everything live, nothing from a cache. Events only say when to look.
 
+mod certificates;
 mod drift;
 mod facts;
 mod members;
 mod stability;
+mod store;
 
+pub use certificates::{LeafLook, SideLook};
 pub use drift::Desired;
 pub(crate) use facts::{is_ready, uid};
 pub use members::{Said, confirmed};
 pub use stability::Stability;
+pub use store::Lacking;
 
-use crate::certificate::{Authority, Keep, secret_plans};
 use crate::children::{self, LABEL_MANAGED_BY, MANAGED_BY, Names, Template, ordinal_of, selector_text, volume_name};
 use crate::context::{Context, Kept};
 use crate::crd::RaftCluster;
 use crate::error::OperatorError;
 use crate::member::Trust;
 use crate::wanted::{time, wanted};
+use admin_api::Backups;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
@@ -53,8 +57,12 @@ pub struct Look {
     pub drifted: Vec<Desired>,
     /// The objects of ours that are not asked for any more.
     pub unwanted: Vec<Unwanted>,
-    /// A Secret of ours is missing or nearly over.
-    pub secrets_due: bool,
+    /// The sides whose certificates are ours.
+    pub sides: Vec<SideLook>,
+    /// What the object store lacks that was asked for.
+    pub store_lacks: Option<Lacking>,
+    /// The snapshots in it, as the leader knows them.
+    pub backups: Option<Backups>,
 }
 
 /// An object that is not asked for any more.
@@ -103,7 +111,14 @@ pub async fn look(context: &Context, kept: &mut Kept, cluster: RaftCluster) -> R
         false => drifted(context, kept, &cluster, &memory, set.as_ref()).await?,
     };
     let unwanted = if wanted.deleting { Vec::new() } else { unwanted(context, &cluster, &names).await? };
-    let secrets_due = !wanted.deleting && secrets_due(context, &cluster, &names).await?;
+    let places: Vec<Ordinal> = pods.keys().copied().collect();
+    let sides = match wanted.deleting {
+        true => Vec::new(),
+        false => certificates::look(context, &cluster, &names, &places, &said.statuses).await?,
+    };
+    let secrets_due = sides.iter().any(SideLook::is_due);
+    let store_lacks = if wanted.deleting { None } else { store::lacking(context, &cluster, &names).await? };
+    let backups = backups(&cluster, &said).await;
     let seen = Observed {
         now,
         fresh: fresh()?,
@@ -116,7 +131,28 @@ pub async fn look(context: &Context, kept: &mut Kept, cluster: RaftCluster) -> R
         drifted: (!drifted.is_empty() || !unwanted.is_empty() || secrets_due) && !kept.apply_failed_lately(now),
         growth_refused: kept.growth_failed_lately(now),
     };
-    Ok(Look { cluster, names, wanted, memory, seen, set, pods, volumes, said, drifted, unwanted, secrets_due })
+    Ok(Look {
+        cluster,
+        names,
+        wanted,
+        memory,
+        seen,
+        set,
+        pods,
+        volumes,
+        said,
+        drifted,
+        unwanted,
+        sides,
+        store_lacks,
+        backups,
+    })
+}
+
+/// A leader that does not answer in time says nothing of snapshots; that is no reason to look no further.
+async fn backups(cluster: &RaftCluster, said: &Said) -> Option<Backups> {
+    cluster.spec.object_store.as_ref()?;
+    said.leader.as_ref()?.backups().await.ok()
 }
 
 fn fresh() -> Result<MemberId, OperatorError> {
@@ -226,22 +262,6 @@ async fn unwanted(context: &Context, cluster: &RaftCluster, names: &Names) -> Re
 
 fn uid_of(object: &DynamicObject) -> Uid {
     Uid(object.metadata.uid.clone().unwrap_or_default())
-}
-
-async fn secrets_due(context: &Context, cluster: &RaftCluster, names: &Names) -> Result<bool, OperatorError> {
-    let api = context.api::<Secret>(&names.namespace);
-    for plan in secret_plans(cluster) {
-        let Some(authority) = api.get_opt(&plan.authority).await? else { return Ok(true) };
-        let Some(authority) = Authority::from_secret(&plan.authority, &authority) else {
-            let why = "it holds no authority; delete it to have another made".to_owned();
-            return Err(OperatorError::Secret { name: plan.authority, why });
-        };
-        let there = api.get_opt(&plan.name).await?;
-        if plan.judge(there.as_ref(), &authority, Timestamp::now()) == Keep::MakeAnew {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// What tells whether an object has been changed since: its generation, or its version where it has none.

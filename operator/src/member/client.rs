@@ -1,8 +1,8 @@
 //! One call, one connection: calls are rare, and a connection that is kept would hide a pod that was replaced.
 
 use admin_api::{
-    ChangeMembers, Id, LeaderTransferred, MemberStatus, Members, PATH_MEMBERS, PATH_REPLICATION, PATH_SAFE_TO_STOP,
-    PATH_STATUS, PATH_TRANSFER_LEADER, Problem, Replication, SafeToStop, TransferLeader,
+    Backups, ChangeMembers, Id, LeaderTransferred, MemberStatus, Members, PATH_BACKUPS, PATH_MEMBERS, PATH_REPLICATION,
+    PATH_SAFE_TO_STOP, PATH_STATUS, PATH_TRANSFER_LEADER, Problem, Replication, SafeToStop, TransferLeader,
 };
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -131,6 +131,14 @@ impl MemberClient {
     /// [`CallError`].
     pub async fn replication(&self) -> Result<Replication, CallError> {
         self.ask(PATH_REPLICATION).await
+    }
+
+    /// The snapshots in object storage, as the replicated state lists them.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn backups(&self) -> Result<Backups, CallError> {
+        self.ask(PATH_BACKUPS).await
     }
 
     /// Whether a member may stop; asked of the leader.

@@ -20,6 +20,8 @@ fn install(space: &Space, operator: &Operator, hibernated: bool, deadline: Durat
             "hibernated": hibernated,
             "image": { "repository": operator.member_image(), "pullPolicy": "Never" },
             "storage": { "size": "100Mi" },
+            // It lets the test's own pod through.
+            "networkPolicy": { "enabled": true },
         },
         "test": { "deadlineSeconds": deadline.as_secs() },
     });

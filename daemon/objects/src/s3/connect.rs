@@ -1,6 +1,8 @@
 //! The SDK's client, with one TLS stack, no retries of its own, and settings that compatible stores take.
+//!
+//! Certificates to trust that come from a file are those that are in it now: a changed file makes another client.
 
-use super::credentials::FileCredentials;
+use super::credentials::{FileCredentials, FolderCredentials};
 use super::limits::Limits;
 use crate::{Addressing, Bucket, Checksums, Error};
 use aws_config::meta::region::RegionProviderChain;
@@ -13,8 +15,10 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// Signed for when nobody names a region: compatible stores do not care, AWS says which one it wants.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -22,7 +26,40 @@ const REGION_DEFAULT: &str = "us-east-1";
 /// Idle connections are closed before common front ends do it: a put into a closed one fails for nothing.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 
-pub(super) async fn client(bucket: &Bucket, limits: &Limits) -> Result<Client, Error> {
+/// The way to the store, as the files have it that may change.
+#[derive(Debug)]
+pub(super) struct Connection {
+    made: Mutex<(Option<Stamp>, Client)>,
+}
+
+/// Tells one content of a file from another: the file behind links, its size, its time. A mounted Secret is swapped by
+/// moving a link.
+type Stamp = (u64, u64, i64, i64);
+
+impl Connection {
+    pub(super) async fn new(bucket: &Bucket, limits: &Limits) -> Result<Self, Error> {
+        // Before the file is read: what changes meanwhile is seen the next time.
+        let stamp = stamp(bucket);
+        Ok(Self { made: Mutex::new((stamp, client(bucket, limits).await?)) })
+    }
+
+    /// What the next request goes through.
+    pub(super) async fn client(&self, bucket: &Bucket, limits: &Limits) -> Result<Client, Error> {
+        let stamp = stamp(bucket);
+        let mut made = self.made.lock().await;
+        if made.0 != stamp {
+            *made = (stamp, client(bucket, limits).await?);
+        }
+        Ok(made.1.clone())
+    }
+}
+
+fn stamp(bucket: &Bucket) -> Option<Stamp> {
+    let found = std::fs::metadata(bucket.ca_file.as_ref()?).ok()?;
+    Some((found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+}
+
+async fn client(bucket: &Bucket, limits: &Limits) -> Result<Client, Error> {
     let timeouts = TimeoutConfig::builder().connect_timeout(limits.connect).build();
     let http = http_client(bucket)?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -30,7 +67,9 @@ pub(super) async fn client(bucket: &Bucket, limits: &Limits) -> Result<Client, E
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .region(region(bucket));
-    if let Some(file) = &bucket.credentials_file {
+    if let Some(folder) = &bucket.credentials_dir {
+        loader = loader.credentials_provider(FolderCredentials::open(folder)?);
+    } else if let Some(file) = &bucket.credentials_file {
         loader = loader.credentials_provider(FileCredentials::open(file, bucket.profile.as_deref(), http)?);
     } else if let Some(profile) = &bucket.profile {
         loader = loader.profile_name(profile);

@@ -1,4 +1,4 @@
-//! Credentials from a file that somebody may replace while we run: a mounted secret, a rotated key.
+//! Credentials from files that somebody may replace while we run: a mounted Secret, a rotated key.
 
 use crate::Error;
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -8,11 +8,19 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_s3::config::SharedHttpClient;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// The file is read again this often. A replaced key is in use before anybody doubts that it will be.
+/// The files are read again this often. A replaced key is in use before anybody doubts that it will be.
 const READ_AGAIN: Duration = Duration::from_secs(60);
+
+/// Longer is no key. Tokens of a session are the longest, with a kilobyte or two.
+const PART_BYTES_MAX: u64 = 16 << 10;
+
+/// Parts that belong together are read until they are the same twice; a folder that changes faster is in trouble.
+const READINGS_MAX: usize = 4;
 
 /// A file in the format of `~/.aws/credentials`, read when credentials are asked for.
 #[derive(Debug)]
@@ -58,5 +66,88 @@ impl ProvideCredentials for FileCredentials {
         Self: 'a,
     {
         future::ProvideCredentials::new(self.read())
+    }
+}
+
+/// A folder with a file for each part of a key, read when credentials are asked for. It may be empty: a Secret may come
+/// later than those who mount it.
+#[derive(Debug)]
+pub(super) struct FolderCredentials(PathBuf);
+
+/// The parts of a key, as the files have them. Never printed.
+#[derive(PartialEq, Eq)]
+struct Parts {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: Option<String>,
+}
+
+impl FolderCredentials {
+    /// Checks that there is such a folder.
+    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
+        let bad = |problem: String| Error::Config {
+            field: "credentials-dir",
+            problem: format!("{}: {problem}", folder.display()),
+        };
+        match fs::metadata(folder) {
+            Ok(found) if found.is_dir() => Ok(Self(folder.to_owned())),
+            Ok(_) => Err(bad("it is no folder".to_owned())),
+            Err(error) => Err(bad(error.to_string())),
+        }
+    }
+
+    fn read(&self) -> Result<Credentials, CredentialsError> {
+        let mut parts = self.parts()?;
+        // The files may be swapped between one and the next: half of an old key and half of a new one open nothing.
+        for _ in 1..READINGS_MAX {
+            let again = self.parts()?;
+            if again == parts {
+                let until = Some(SystemTime::now() + READ_AGAIN);
+                let Parts { access_key_id, secret_access_key, session_token } = parts;
+                return Ok(Credentials::new(access_key_id, secret_access_key, session_token, until, "folder"));
+            }
+            parts = again;
+        }
+        Err(CredentialsError::not_loaded(format!("{}: it changes all the time", self.0.display())))
+    }
+
+    fn parts(&self) -> Result<Parts, CredentialsError> {
+        let required = |name: &str| {
+            let missing = || format!("{}: it is not there, or empty", self.0.join(name).display());
+            self.part(name)?.ok_or_else(|| CredentialsError::not_loaded(missing()))
+        };
+        Ok(Parts {
+            access_key_id: required("access-key-id")?,
+            secret_access_key: required("secret-access-key")?,
+            session_token: self.part("session-token")?,
+        })
+    }
+
+    /// One file, without the line's end that editors put there.
+    fn part(&self, name: &str) -> Result<Option<String>, CredentialsError> {
+        let file = self.0.join(name);
+        let bad =
+            |problem: &dyn std::fmt::Display| CredentialsError::not_loaded(format!("{}: {problem}", file.display()));
+        let opened = match fs::File::open(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|error| bad(&error))?,
+        };
+        let mut text = String::new();
+        opened.take(PART_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| bad(&error))?;
+        if text.len() as u64 > PART_BYTES_MAX {
+            return Err(bad(&format!("it is longer than {PART_BYTES_MAX} bytes")));
+        }
+        let text = text.trim();
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+}
+
+impl ProvideCredentials for FolderCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        // A few hundred bytes, from memory where a Secret is mounted.
+        future::ProvideCredentials::ready(self.read())
     }
 }

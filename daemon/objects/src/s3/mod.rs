@@ -23,14 +23,16 @@ use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{Object, ServerSideEncryption};
 use bytes::Bytes;
+use connect::Connection;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Objects in a bucket.
 #[derive(Clone)]
 pub struct S3 {
-    client: Client,
+    connection: Arc<Connection>,
     bucket: Bucket,
     limits: Limits,
 }
@@ -48,8 +50,12 @@ impl S3 {
     /// [`Error::Config`] if a file cannot be read.
     pub async fn open(bucket: &Bucket, limits: Limits) -> Result<Self, Error> {
         let opening = Doing::opening(&bucket.bucket);
-        let client = limits.in_time(&opening, 0, connect::client(bucket, &limits)).await?;
-        Ok(Self { client, bucket: bucket.clone(), limits })
+        let connection = Arc::new(limits.in_time(&opening, 0, Connection::new(bucket, &limits)).await?);
+        Ok(Self { connection, bucket: bucket.clone(), limits })
+    }
+
+    async fn client(&self) -> Result<Client, Error> {
+        self.connection.client(&self.bucket, &self.limits).await
     }
 
     /// The key of an object: its name below the location's prefix.
@@ -66,8 +72,8 @@ impl S3 {
         ObjectName::new(name).ok()
     }
 
-    fn put_request(&self, name: &ObjectName, bytes: Bytes) -> PutObjectFluentBuilder {
-        let put = self.client.put_object().bucket(&self.bucket.bucket).key(self.key(name.as_str()));
+    fn put_request(&self, client: &Client, name: &ObjectName, bytes: Bytes) -> PutObjectFluentBuilder {
+        let put = client.put_object().bucket(&self.bucket.bucket).key(self.key(name.as_str()));
         let put = put.body(ByteStream::from(bytes));
         match &self.bucket.encryption {
             None => put,
@@ -82,9 +88,11 @@ impl S3 {
     async fn send_put(&self, name: &ObjectName, bytes: Bytes, only_if_absent: bool) -> Result<(), answer::PutProblem> {
         let doing = Doing::new("writing", name);
         let length = bytes.len() as u64;
-        let put = self.put_request(name, bytes).set_if_none_match(only_if_absent.then(|| "*".to_owned()));
-        let answered =
-            self.limits.in_time(&doing, length, async { put.send().await.map_err(|error| doing.put_problem(&error)) });
+        let answered = self.limits.in_time(&doing, length, async {
+            let put = self.put_request(&self.client().await?, name, bytes);
+            let put = put.set_if_none_match(only_if_absent.then(|| "*".to_owned()));
+            put.send().await.map_err(|error| doing.put_problem(&error))
+        });
         match answered.await?.e_tag() {
             Some(_) => Ok(()),
             None => Err(doing.protocol("success without an ETag").into()),
@@ -127,7 +135,7 @@ impl ObjectStore for S3 {
         let doing = Doing::new("reading", name);
         self.limits
             .in_time(&doing, bytes_max, async {
-                let get = self.client.get_object().bucket(&self.bucket.bucket).key(self.key(name.as_str()));
+                let get = self.client().await?.get_object().bucket(&self.bucket.bucket).key(self.key(name.as_str()));
                 let answered = get.send().await.map_err(|error| doing.problem(&error))?;
                 body::whole(&doing, answered, bytes_max).await
             })
@@ -143,7 +151,7 @@ impl ObjectStore for S3 {
         let bytes = range.end - range.start;
         self.limits
             .in_time(&doing, bytes, async {
-                let get = self.client.get_object().bucket(&self.bucket.bucket).key(self.key(name.as_str()));
+                let get = self.client().await?.get_object().bucket(&self.bucket.bucket).key(self.key(name.as_str()));
                 let get = get.range(format!("bytes={}-{last}", range.start));
                 let answered = get.send().await.map_err(|error| doing.problem(&error))?;
                 body::part(&doing, answered, bytes).await
@@ -155,7 +163,7 @@ impl ObjectStore for S3 {
         let doing = Doing::new("looking for", name);
         self.limits
             .in_time(&doing, 0, async {
-                let head = self.client.head_object().bucket(&self.bucket.bucket).key(self.key(name.as_str()));
+                let head = self.client().await?.head_object().bucket(&self.bucket.bucket).key(self.key(name.as_str()));
                 let answered = head.send().await.map_err(|error| doing.problem(&error))?;
                 let bytes = answered.content_length().and_then(|length| u64::try_from(length).ok());
                 match bytes {
@@ -175,7 +183,7 @@ impl ObjectStore for S3 {
         let doing = Doing::listing(&folder);
         self.limits
             .in_time(&doing, 0, async {
-                let list = self.client.list_objects_v2().bucket(&self.bucket.bucket).prefix(&folder);
+                let list = self.client().await?.list_objects_v2().bucket(&self.bucket.bucket).prefix(&folder);
                 let list = list.max_keys(i32::try_from(LIST_PAGE_OBJECTS_MAX).expect("a thousand fits"));
                 let list = list.set_start_after(after.map(|cursor| cursor.0.clone()));
                 let answered = list.send().await.map_err(|error| doing.problem(&error))?;
@@ -197,9 +205,12 @@ impl ObjectStore for S3 {
 
     async fn delete(&self, name: &ObjectName) -> Result<(), Error> {
         let doing = Doing::new("deleting", name);
-        let delete = self.client.delete_object().bucket(&self.bucket.bucket).key(self.key(name.as_str()));
-        match self.limits.in_time(&doing, 0, async { delete.send().await.map_err(|error| doing.problem(&error)) }).await
-        {
+        let deleted = self.limits.in_time(&doing, 0, async {
+            let delete = self.client().await?.delete_object();
+            let delete = delete.bucket(&self.bucket.bucket).key(self.key(name.as_str()));
+            delete.send().await.map_err(|error| doing.problem(&error))
+        });
+        match deleted.await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }

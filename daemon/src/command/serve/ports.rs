@@ -80,8 +80,9 @@ impl Ports {
         running.register(&registry)?;
         let pages = Pages::new(running.handle().clone(), registry.clone())?;
         let client = ClientPort::new(running.handle().clone(), limits(settings), &registry, pages.clone())?;
-        let admin =
-            Admin::new(running.handle().clone(), settings.limits.quota_bytes.unwrap_or_default(), pages.clone());
+        let certificates = running.certificates(sockets.tls.iter().chain(&sockets.tls_http1).cloned().collect());
+        let quota_bytes = settings.limits.quota_bytes.unwrap_or_default();
+        let admin = Admin::new(running.handle().clone(), quota_bytes, pages.clone(), certificates);
         let ports = Self { stop: CancellationToken::new(), serving: TaskTracker::new() };
         let options = |tls: bool, source: &Option<ServerTls>| options(settings, source.as_ref().filter(|_| tls));
         for socket in sockets.client {

@@ -1,13 +1,18 @@
 //! The status, made whole each time from one look and what was planned from it. The reasons of conditions and events
 //! are the plan's own words.
 
+mod certificates;
+mod snapshots;
+
+pub use certificates::steps;
+
 use crate::children::{pod_name, selector_text, volume_name};
 use crate::context::Kept;
 use crate::crd::{
     LeaderStatus, MemberRole, MemberStatus, MemberVolume, Phase, QuorumStatus, RaftCluster, RaftClusterStatus,
     Replication,
 };
-use crate::look::{Look, is_ready, uid};
+use crate::look::{Lacking, Look, is_ready, uid};
 use crate::wanted::remember;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -20,6 +25,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// Names of settings are of any length; a status has to stay small.
 const NAMES_CHARS_MAX: usize = 1024;
+
+/// Conditions that an event tells of, and the status that nobody wishes for. What else goes wrong the plan's own words
+/// tell.
+const WRONG: &[(&str, &str)] = &[("SettingsLeftOut", "True"), ("ObjectStoreReady", "False")];
 
 /// The status after a look and a plan.
 #[must_use]
@@ -42,12 +51,16 @@ pub fn status(look: &Look, planned: &Plan, kept: &Kept) -> RaftClusterStatus {
         quorum: health.map(quorum_status),
         replication: Some(replication(look)),
         members: members(look),
+        snapshots: snapshots::snapshots(look),
+        authorities: certificates::authorities(look),
+        certificates: certificates::certificates(look),
         last_errors: kept.errors.clone(),
         ..RaftClusterStatus::default()
     };
     remember(&planned.memory, &mut status);
     let old = look.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    status.conditions = conditions(look, planned, health, old);
+    let changing = certificates::changing(&status.authorities);
+    status.conditions = conditions(look, planned, health, changing, old);
     status
 }
 
@@ -211,7 +224,13 @@ struct Now {
     message: String,
 }
 
-fn conditions(look: &Look, planned: &Plan, health: Option<Health>, old: &[Condition]) -> Vec<Condition> {
+fn conditions(
+    look: &Look,
+    planned: &Plan,
+    health: Option<Health>,
+    changing: Option<Now>,
+    old: &[Condition],
+) -> Vec<Condition> {
     let waiting = match &planned.decision {
         Decision::Wait(reason) => Some(reason),
         Decision::Act(_) | Decision::Settled => None,
@@ -274,7 +293,35 @@ fn conditions(look: &Look, planned: &Plan, health: Option<Health>, old: &[Condit
         left_out(&look.cluster),
     ];
     let generation = look.cluster.metadata.generation;
-    all.into_iter().map(|now| condition(now, generation, old)).collect()
+    let store = object_store(&look.cluster, look.store_lacks.as_ref());
+    all.into_iter().chain(changing).chain(store).map(|now| condition(now, generation, old)).collect()
+}
+
+/// Whether members get what their object store takes; absent when none was asked for.
+fn object_store(cluster: &RaftCluster, lacks: Option<&Lacking>) -> Option<Now> {
+    cluster.spec.object_store.as_ref()?;
+    Some(Now {
+        type_: "ObjectStoreReady",
+        holds: lacks.is_none(),
+        reason: lacks.map_or("SecretsPresent", Lacking::reason),
+        message: lacks.map(Lacking::words).unwrap_or_default(),
+    })
+}
+
+/// What people should know of as it begins: conditions that have become what nobody wishes for since the status before.
+pub fn newly_wrong<'a>(before: Option<&RaftClusterStatus>, after: &'a RaftClusterStatus) -> Vec<&'a Condition> {
+    let before = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let wrong = |condition: &Condition| {
+        WRONG.iter().any(|(type_, status)| condition.type_ == *type_ && condition.status == *status)
+    };
+    let is_new = |condition: &&Condition| {
+        let same = |old: &Condition| {
+            (&old.type_, &old.status, &old.reason, &old.message)
+                == (&condition.type_, &condition.status, &condition.reason, &condition.message)
+        };
+        !before.iter().any(same)
+    };
+    after.conditions.iter().filter(|condition| wrong(condition)).filter(is_new).collect()
 }
 
 /// Settings of `config.extra` that are not passed on to members.
