@@ -196,7 +196,7 @@ async fn step(
 ) -> Result<(), OperatorError> {
     look.memory = memory.clone();
     let (cluster, trace_id) = (key(&look.cluster), telemetry::trace_id());
-    tracing::info!(cluster, trace_id, action = action.name(), ?action, "acting");
+    tracing::info!(cluster, trace_id, action = action.name(), step = ?action, "acting");
     let span = telemetry::act(action.name());
     let done = Box::pin(act(context, kept, &look, action)).instrument(span.clone()).await;
     if let Err(error) = &done {
