@@ -1,15 +1,19 @@
 //! Which calls of the Kubernetes API are made, in the words in which permissions are given: verb, group, resource.
 //!
 //! Counted where a request leaves the operator: what it costs an API server at rest can be read off, and so can who
-//! makes it busy. What the client itself tries again counts once.
+//! makes it busy. What the client itself tries again counts once. A call is part of the trace of the pass that makes it.
 
 use crate::metrics::Metrics;
+use crate::telemetry;
 use anyhow::Context as _;
-use http::{Method, Request};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode};
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
+use tracing::Instrument;
 
 /// A call, as a rule of RBAC names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +50,12 @@ impl Call {
         };
         let watches = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"));
         Some(Self { verb: verb(request.method(), name.is_some(), watches)?, group: group.to_owned(), resource })
+    }
+
+    /// Whether this answer is an error. That something which was asked for is not there is none.
+    fn is_refused(&self, status: StatusCode) -> bool {
+        let absent = status == StatusCode::NOT_FOUND && self.verb == "get";
+        (status.is_client_error() || status.is_server_error()) && !absent
     }
 }
 
@@ -91,23 +101,37 @@ pub struct Counted<S> {
     metrics: Metrics,
 }
 
-impl<S, B> Service<Request<B>> for Counted<S>
+impl<S, B, R> Service<Request<B>> for Counted<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
 {
-    type Response = S::Response;
+    type Response = Response<R>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = BoxFuture<'static, Result<Response<R>, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> S::Future {
-        if let Some(call) = Call::of(&request) {
-            self.metrics.called(&call);
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Some(call) = Call::of(&request) else { return self.inner.call(request).boxed() };
+        self.metrics.called(&call);
+        let (span, metrics) = (telemetry::call(&call), self.metrics.clone());
+        let calling = self.inner.call(request).instrument(span.clone());
+        async move {
+            let answered = calling.await;
+            if let Ok(answer) = &answered {
+                let status = answer.status();
+                telemetry::answered(&span, status);
+                if call.is_refused(status) {
+                    metrics.refused(&call, status.as_u16());
+                    telemetry::failed(&span, &status);
+                }
+            }
+            answered
         }
-        self.inner.call(request)
+        .boxed()
     }
 }
 
@@ -137,5 +161,29 @@ mod tests {
         );
         assert_eq!(call("GET", "/version"), None);
         assert_eq!(call("GET", "/apis/apps/v1"), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_answer_and_every_other_error_is_a_refusal() {
+        let refused = |verb, status: u16| {
+            let call = Call { verb, group: String::new(), resource: "pods".into() };
+            call.is_refused(StatusCode::from_u16(status).expect("a status"))
+        };
+        assert!(!refused("get", 200) && !refused("get", 404) && !refused("patch", 201));
+        assert!(refused("get", 403) && refused("delete", 404) && refused("update", 409) && refused("list", 503));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_counted_by_its_code() {
+        let metrics = Metrics::new().expect("every name once");
+        let inner = tower::service_fn(async |_| {
+            Ok::<_, std::convert::Infallible>(Response::builder().status(403).body(()).expect("an answer"))
+        });
+        let request = Request::builder().uri("/api/v1/namespaces/n/pods").body(()).expect("a request");
+        let answer = Counting(metrics.clone()).layer(inner).call(request).await.expect("it answers");
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+        let page = String::from_utf8(metrics.text().expect("it prints")).expect("text");
+        let counted = "quorate_operator_api_refusals_total{code=\"403\",group=\"\",resource=\"pods\",verb=\"list\"} 1";
+        assert!(page.contains(counted), "{page}");
     }
 }

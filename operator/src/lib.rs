@@ -27,6 +27,7 @@ pub mod run;
 pub mod serve;
 pub mod status;
 pub mod stored;
+pub mod telemetry;
 pub mod wanted;
 
 #[cfg(test)]

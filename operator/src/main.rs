@@ -6,10 +6,12 @@ use quorate_operator::calls::connect;
 use quorate_operator::crd::crd_yaml;
 use quorate_operator::metrics::Metrics;
 use quorate_operator::run::{Options, run};
+use quorate_operator::telemetry;
 use std::net::SocketAddr;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Forms, scales, heals and upgrades RaftClusters.
 #[derive(Parser)]
@@ -47,6 +49,9 @@ struct RunArguments {
     /// What is logged, as in RUST_LOG.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     log_level: String,
+    /// Where each pass over a cluster is sent as a trace, http://HOST:PORT, by OTLP over gRPC. Empty is nowhere.
+    #[arg(long, env = "OTLP_ENDPOINT", default_value = "", value_parser = telemetry::endpoint)]
+    otlp_endpoint: String,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -59,11 +64,18 @@ fn main() -> anyhow::Result<()> {
 
 fn start(arguments: RunArguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&arguments.log_level).context("--log-level")?;
-    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
     // Two providers of cryptography in one process are refused at run time: this one is ours.
     rustls::crypto::ring::default_provider().install_default().ok();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(work(arguments))
+    runtime.block_on(async {
+        let traces = telemetry::traces(&arguments.otlp_endpoint, &arguments.identity).context("--otlp-endpoint")?;
+        telemetry::subscriber(filter, std::io::stderr, traces.as_ref()).try_init()?;
+        let worked = work(arguments).await;
+        if let Some(traces) = traces {
+            traces.shutdown().await;
+        }
+        worked
+    })
 }
 
 async fn work(arguments: RunArguments) -> anyhow::Result<()> {

@@ -24,6 +24,7 @@ struct Inner {
     failures: IntCounterVec,
     actions: IntCounterVec,
     calls: IntCounterVec,
+    refused: IntCounterVec,
     available: IntGaugeVec,
     operation: IntGaugeVec,
     unreadable: IntGaugeVec,
@@ -57,6 +58,13 @@ impl Metrics {
             calls: IntCounterVec::new(
                 Opts::new("quorate_operator_api_requests_total", "Calls of the Kubernetes API."),
                 &["verb", "group", "resource"],
+            )?,
+            refused: IntCounterVec::new(
+                Opts::new(
+                    "quorate_operator_api_refusals_total",
+                    "Calls of the Kubernetes API that were answered by an error. 403 is a permission that lacks.",
+                ),
+                &["verb", "group", "resource", "code"],
             )?,
             available: IntGaugeVec::new(
                 Opts::new("quorate_operator_cluster_available", "1 while a leader hears its quorum."),
@@ -93,6 +101,7 @@ impl Metrics {
         inner.registry.register(Box::new(inner.failures.clone()))?;
         inner.registry.register(Box::new(inner.actions.clone()))?;
         inner.registry.register(Box::new(inner.calls.clone()))?;
+        inner.registry.register(Box::new(inner.refused.clone()))?;
         inner.registry.register(Box::new(inner.available.clone()))?;
         inner.registry.register(Box::new(inner.operation.clone()))?;
         inner.registry.register(Box::new(inner.unreadable.clone()))?;
@@ -119,6 +128,11 @@ impl Metrics {
     /// The API server is called.
     pub fn called(&self, call: &Call) {
         self.0.calls.with_label_values(&[call.verb, &call.group, &call.resource]).inc();
+    }
+
+    /// The API server has answered by an error.
+    pub fn refused(&self, call: &Call, code: u16) {
+        self.0.refused.with_label_values(&[call.verb, &call.group, &call.resource, &code.to_string()]).inc();
     }
 
     /// How a cluster is.

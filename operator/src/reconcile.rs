@@ -8,6 +8,7 @@ use crate::error::OperatorError;
 use crate::look::{Look, look};
 use crate::status::{newly_wrong, status, steps, words};
 use crate::stored::{Told, stored};
+use crate::telemetry;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::PostParams;
 use kube::runtime::controller::Action as Requeue;
@@ -16,6 +17,7 @@ use kube::{Resource, ResourceExt};
 use plan::{Action, Decision, Memory, Plan, Reason, plan};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::{Instrument, Span};
 
 /// While something is under way. Catching up has no event that would wake us.
 const SOON: Duration = Duration::from_secs(1);
@@ -39,12 +41,18 @@ pub async fn reconcile(cluster: Arc<Told>, context: Arc<Context>) -> Result<Requ
     if !context.lease.is_held() {
         return Ok(Requeue::requeue(SOON));
     }
+    let span = telemetry::pass(&cluster.namespace().unwrap_or_default(), &cluster.name_any());
+    traced(&cluster, &context, &span).instrument(span.clone()).await
+}
+
+/// The pass, inside its span.
+async fn traced(cluster: &Told, context: &Context, span: &Span) -> Result<Requeue, OperatorError> {
     let began = Instant::now();
-    let key = key(cluster.as_ref());
+    let key = key(cluster);
     let kept = context.kept(&key);
     let mut kept = kept.lock().await;
     // On the heap: it holds everything of a look.
-    let done = Box::pin(pass(&context, &mut kept, &cluster)).await;
+    let done = Box::pin(pass(context, &mut kept, cluster)).await;
     context.metrics.reconciled(began.elapsed(), done.as_ref().err().map(OperatorError::code));
     match &done {
         Ok(Passed::Gone) => {
@@ -53,21 +61,28 @@ pub async fn reconcile(cluster: Arc<Told>, context: Arc<Context>) -> Result<Requ
         }
         Ok(_) => kept.failures = 0,
         Err(error) if error.is_conflict() => {
-            tracing::info!(cluster = key, %error, "somebody was there before");
+            telemetry::passed(span, "Conflict");
+            tracing::info!(cluster = key, trace_id = telemetry::trace_id(), %error, "somebody was there before");
             return Ok(Requeue::requeue(SOON));
         }
         Err(error) => {
             kept.failures = kept.failures.saturating_add(1);
             kept.failed(error);
-            tracing::warn!(cluster = key, %error, failures = kept.failures, "not done");
+            telemetry::passed(span, error.code());
+            telemetry::failed(span, error);
+            let failures = kept.failures;
+            tracing::warn!(cluster = key, trace_id = telemetry::trace_id(), %error, failures, "not done");
             let about = cluster.object_ref(&());
-            say(&context, &about, EventType::Warning, error.code(), "Reconcile", &error.to_string()).await;
+            say(context, &about, EventType::Warning, error.code(), "Reconcile", &error.to_string()).await;
         }
     }
-    done.map(|passed| match passed {
-        Passed::Gone => Requeue::await_change(),
-        Passed::AtRest => Requeue::requeue(AT_REST),
-        Passed::UnderWay => Requeue::requeue(SOON),
+    done.map(|passed| {
+        telemetry::passed(span, passed.name());
+        match passed {
+            Passed::Gone => Requeue::await_change(),
+            Passed::AtRest => Requeue::requeue(AT_REST),
+            Passed::UnderWay => Requeue::requeue(SOON),
+        }
     })
 }
 
@@ -90,6 +105,24 @@ enum Passed {
     UnderWay,
 }
 
+impl Passed {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Gone => "Gone",
+            Self::AtRest => "AtRest",
+            Self::UnderWay => "UnderWay",
+        }
+    }
+}
+
+fn name_of(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Act(action) => action.name(),
+        Decision::Wait(reason) => reason.name(),
+        Decision::Settled => "Settled",
+    }
+}
+
 async fn pass(context: &Context, kept: &mut Kept, told: &Told) -> Result<Passed, OperatorError> {
     // What woke us may be old.
     let Some(cluster) = read(context, told).await? else { return Ok(Passed::Gone) };
@@ -104,8 +137,9 @@ async fn pass(context: &Context, kept: &mut Kept, told: &Told) -> Result<Passed,
         set_finalizers(context, &names, cluster.resource_version(), &finalizers).await?;
         return Ok(Passed::UnderWay);
     }
-    let look = look(context, kept, cluster).await?;
-    let planned = plan(&look.wanted, &look.memory, &look.seen);
+    let look = look(context, kept, cluster).instrument(telemetry::observe()).await?;
+    let planned = telemetry::plan().in_scope(|| plan(&look.wanted, &look.memory, &look.seen));
+    telemetry::decided(&Span::current(), name_of(&planned.decision));
     let changed = planned.memory != look.memory;
     write_down(context, kept, &look, &planned).await?;
     announce(context, &look, &planned).await;
@@ -150,7 +184,7 @@ async fn write_down(context: &Context, kept: &Kept, look: &Look, planned: &Plan)
     cluster.status = Some(status);
     let params = PostParams { field_manager: Some("quorate-operator-status".into()), ..PostParams::default() };
     let api = context.api::<RaftCluster>(&look.names.namespace);
-    api.replace_status(&look.names.cluster, &params, &cluster).await?;
+    api.replace_status(&look.names.cluster, &params, &cluster).instrument(telemetry::record()).await?;
     // Once it stands in the status it is told: whoever crashes in between leaves it in the status.
     for wrong in cluster.status.iter().flat_map(|status| newly_wrong(look.cluster.status.as_ref(), status)) {
         say(context, &about(look), EventType::Warning, &wrong.reason, &wrong.type_, &wrong.message).await;
@@ -169,8 +203,13 @@ async fn step(
     action: &Action,
 ) -> Result<(), OperatorError> {
     look.memory = memory.clone();
-    tracing::info!(cluster = key(&look.cluster), action = action.name(), ?action, "acting");
-    let done = act(context, kept, &look, action).await;
+    let (cluster, trace_id) = (key(&look.cluster), telemetry::trace_id());
+    tracing::info!(cluster, trace_id, action = action.name(), step = ?action, "acting");
+    let span = telemetry::act(action.name());
+    let done = Box::pin(act(context, kept, &look, action)).instrument(span.clone()).await;
+    if let Err(error) = &done {
+        telemetry::failed(&span, error);
+    }
     context.metrics.acted(action.name(), done.is_ok());
     if done.is_ok() && *action != Action::Apply && *action != Action::Release {
         say(context, &about(&look), EventType::Normal, action.name(), action.name(), &format!("{action:?}")).await;

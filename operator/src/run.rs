@@ -132,3 +132,6 @@ mod permission_tests;
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "trace_tests.rs"]
+mod trace_tests;

@@ -172,3 +172,19 @@ async fn an_authority_is_changed_on_request_step_by_step_and_each_step_is_told()
     assert!(page.contains("quorate_operator_authority_changing{cluster=\"store/m\",secret=\"m-peer-ca\"} 0"), "{page}");
     running.end().await;
 }
+
+#[tokio::test]
+async fn a_volume_grows_to_the_size_that_was_asked_for_in_the_same_words() {
+    let server = ApiServer::new();
+    let claim = |size: &str| json!({ "spec": { "resources": { "requests": { "storage": size } } } });
+    server.put("/api/v1/namespaces/store/persistentvolumeclaims/data-m-0", claim("1Gi"));
+    server.put(&format!("{CLUSTERS}/m"), cluster(&json!({ "version": "0.1.0", "storage": { "size": "2Gi" } })));
+    let running = Running::start(&server);
+    server
+        .until("a larger claim", |all| {
+            let (_, object) = all.iter().find(|(name, _)| name == "persistentvolumeclaims/data-m-0")?;
+            (object["spec"] == claim("2Gi")["spec"]).then_some(())
+        })
+        .await;
+    running.end().await;
+}

@@ -2,81 +2,13 @@
 
 use crate::ctl;
 use anyhow::{Context, Result, ensure};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use collector::{Collector, Kept, Span};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use tests::cluster::{Cluster, Flavor, etcdctl};
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
-use tonic::{Request, Response, Status};
-
-/// A span, and whose it is.
-#[derive(Clone, Debug)]
-struct Kept {
-    member: String,
-    span: Span,
-}
-
-/// A collector on loopback that keeps every span. It ends when dropped.
-struct Collector {
-    spans: Arc<Mutex<Vec<Kept>>>,
-    address: SocketAddr,
-    _runtime: Runtime,
-}
-
-#[derive(Clone, Default)]
-struct Keep(Arc<Mutex<Vec<Kept>>>);
-
-/// The name of the member that these spans are from.
-fn member(resource: &ResourceSpans) -> Option<String> {
-    let attributes = &resource.resource.as_ref()?.attributes;
-    let id = attributes.iter().find(|attribute| attribute.key == "service.instance.id")?;
-    match id.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(name) => Some(name.clone()),
-        _ => None,
-    }
-}
-
-#[tonic::async_trait]
-impl TraceService for Keep {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        for resource in request.into_inner().resource_spans {
-            let member = member(&resource).unwrap_or_default();
-            let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            let kept = spans.map(|span| Kept { member: member.clone(), span });
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(kept);
-        }
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
-}
-
-impl Collector {
-    fn start() -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
-        let (address, keep) = (listener.local_addr()?, Keep::default());
-        let server = Server::builder().add_service(TraceServiceServer::new(keep.clone()));
-        runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Ok(Self { spans: keep.0, address, _runtime: runtime })
-    }
-
-    fn spans(&self) -> Vec<Kept> {
-        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
 
 /// Members that keep so many traces in a million.
 fn traced(members: u16, rate: u32, collector: &Collector) -> Result<Cluster> {
-    let address = format!("--distributed-tracing-address={}", collector.address);
+    let address = format!("--distributed-tracing-address={}", collector.address());
     let rate = format!("--distributed-tracing-sampling-rate={rate}");
     Cluster::start(Flavor::Quorate, members, &["--enable-distributed-tracing", &address, &rate])
 }
@@ -123,7 +55,7 @@ fn one_put_is_one_trace_from_the_client_s_request_to_its_reply() -> Result<()> {
 /// The span of this name that a member made as part of another one.
 fn part<'a>(spans: &'a [Kept], of: &Span, member: &str, name: &str) -> Result<&'a Span> {
     let under = |kept: &&Kept| kept.span.trace_id == of.trace_id && kept.span.parent_span_id == of.span_id;
-    let found = spans.iter().filter(under).find(|kept| kept.member == member && kept.span.name == name);
+    let found = spans.iter().filter(under).find(|kept| kept.instance == member && kept.span.name == name);
     found.map(|kept| &kept.span).with_context(|| format!("no {name} of {member} as part of its {}: {spans:?}", of.name))
 }
 
@@ -140,7 +72,7 @@ fn a_put_through_a_follower_is_one_trace_of_both_members() -> Result<()> {
 
     let (leader, follower) = (cluster.members[leader].name.as_str(), cluster.members[follower].name.as_str());
     let spans = collector.spans();
-    let forward = spans.iter().find(|kept| kept.member == follower && kept.span.name == "forward");
+    let forward = spans.iter().find(|kept| kept.instance == follower && kept.span.name == "forward");
     let forward = &forward.with_context(|| format!("nothing was forwarded: {spans:?}"))?.span;
     let is = |kept: &&Kept, name: &str| kept.span.trace_id == forward.trace_id && kept.span.name == name;
     let request = &spans.iter().find(|kept| is(kept, "request")).context("no request")?.span;

@@ -38,7 +38,7 @@ fn pods(quorate: &Quorate) -> Result<()> {
 
     let node = Node::of(&quorate.pod(0)?)?;
     let second = uid()?;
-    node.drain(space, DRAIN_SECONDS)?;
+    node.drain(DRAIN_SECONDS)?;
     let drained = space.wait_for("another pod after a drain", READY_WITHIN, uid, |uid| *uid != second);
     let waits = quorate.pod(0)?.status.and_then(|status| status.phase);
     node.uncordon()?;

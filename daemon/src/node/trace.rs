@@ -11,7 +11,7 @@ use raft::{Index, IoId};
 use tracing::{Level, Span, span_enabled, trace_span};
 
 /// The target of these spans. Traces take it at every level; log lines do not.
-pub const TRACE_TARGET: &str = "quorate_trace";
+pub const TRACE_TARGET: &str = traces::TARGET;
 
 /// A write that is traced.
 #[derive(Debug)]

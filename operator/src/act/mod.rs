@@ -54,8 +54,8 @@ pub async fn act(context: &Context, kept: &mut Kept, look: &Look, action: &Actio
         Action::DeleteVolume { ordinal, uid, config_index } => {
             delete_volume(context, look, *ordinal, uid, *config_index).await
         }
-        Action::GrowVolume { ordinal, uid, bytes } => {
-            let grown = grow_volume(context, look, *ordinal, uid, *bytes).await;
+        Action::GrowVolume { ordinal, uid, bytes: _ } => {
+            let grown = grow_volume(context, look, *ordinal, uid).await;
             if grown.is_err() {
                 kept.growth_failed(look.seen.now);
             }
@@ -140,14 +140,9 @@ async fn delete_volume(
     Ok(())
 }
 
-async fn grow_volume(
-    context: &Context,
-    look: &Look,
-    ordinal: Ordinal,
-    uid: &Uid,
-    bytes: u64,
-) -> Result<(), OperatorError> {
-    let requests = json!({ "storage": bytes.to_string() });
+/// In the words of the spec that it was planned from: people read them again in the claim.
+async fn grow_volume(context: &Context, look: &Look, ordinal: Ordinal, uid: &Uid) -> Result<(), OperatorError> {
+    let requests = json!({ "storage": look.cluster.spec.storage.size.as_str() });
     let patch = json!({ "metadata": { "uid": uid.0 }, "spec": { "resources": { "requests": requests } } });
     let api = context.api::<PersistentVolumeClaim>(&look.names.namespace);
     api.patch(&volume_name(&look.names.cluster, ordinal), &size(), &Patch::Merge(&patch)).await?;

@@ -93,6 +93,23 @@ fn one_namespace_makes_do_without_a_cluster_role() -> Result<()> {
 }
 
 #[test]
+fn traces_go_where_they_are_asked_to_and_nowhere_else() -> Result<()> {
+    let Some(helm) = helm() else { return Ok(()) };
+    let endpoint = |values: &[&str]| -> Result<Option<String>> {
+        let all = render(&helm, "quorate-operator", values)?;
+        let [deployment] = of_kind(&all, "Deployment")[..] else { anyhow::bail!("one deployment") };
+        let variables = deployment.pointer("/spec/template/spec/containers/0/env").context("an environment")?;
+        let given = variables.as_array().into_iter().flatten().find(|variable| variable["name"] == "OTLP_ENDPOINT");
+        Ok(given.and_then(|variable| variable["value"].as_str()).map(str::to_owned))
+    };
+    ensure!(endpoint(&[])?.is_none(), "nobody asked for traces");
+    let given = endpoint(&["otlp.endpoint=http://otel.tracing.svc:4317"])?.context("an endpoint")?;
+    ensure!(crate::telemetry::endpoint(&given) == Ok("otel.tracing.svc:4317".to_owned()), "{given}");
+    ensure!(endpoint(&["otlp.endpoint=otel:4317"]).is_err(), "the operator would refuse it");
+    Ok(())
+}
+
+#[test]
 fn values_that_no_chart_has_are_refused() -> Result<()> {
     let Some(helm) = helm() else { return Ok(()) };
     for name in ["quorate-operator", "raft-cluster"] {

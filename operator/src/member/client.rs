@@ -1,5 +1,6 @@
 //! One call, one connection: calls are rare, and a connection that is kept would hide a pod that was replaced.
 
+use crate::telemetry;
 use admin_api::{
     Backups, ChangeMembers, Id, LeaderTransferred, MemberStatus, Members, PATH_BACKUPS, PATH_MEMBERS, PATH_REPLICATION,
     PATH_SAFE_TO_STOP, PATH_STATUS, PATH_TRANSFER_LEADER, Problem, Replication, SafeToStop, TransferLeader,
@@ -166,17 +167,28 @@ impl MemberClient {
     }
 
     async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        let call = self.call(Method::GET, path, Bytes::new());
-        tokio::time::timeout(ASK_TIMEOUT, call).await.map_err(|_| CallError::Timeout)?
+        self.call(Method::GET, path, Bytes::new(), ASK_TIMEOUT).await
     }
 
     async fn tell<T: DeserializeOwned>(&self, path: &str, what: &impl Serialize) -> Result<T, CallError> {
         let body = serde_json::to_vec(what).map_err(|error| CallError::Foreign(error.to_string()))?;
-        let call = self.call(Method::POST, path, body.into());
-        tokio::time::timeout(TELL_TIMEOUT, call).await.map_err(|_| CallError::Timeout)?
+        self.call(Method::POST, path, body.into(), TELL_TIMEOUT).await
     }
 
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, CallError> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<T, CallError> {
+        let name = format!("{method} {}", path.split_once('?').map_or(path, |(path, _query)| path));
+        let exchange = self.exchange(method, path, body);
+        let bounded = async { tokio::time::timeout(within, exchange).await.map_err(|_| CallError::Timeout)? };
+        telemetry::member(&name, &self.host, bounded).await
+    }
+
+    async fn exchange<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, CallError> {
         let stream = self.connect().await.map_err(CallError::Connect)?;
         let foreign = |error: &dyn std::fmt::Display| CallError::Foreign(error.to_string());
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| foreign(&error))?;

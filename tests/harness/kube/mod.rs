@@ -7,7 +7,8 @@
 //!   reach      a port of a pod as a port of this machine, whatever becomes of the pod
 //!   trust      an authority and certificates, as Secrets
 //!   quorate    three members from `deploy/`, and what they say of themselves
-//!   operator   the operator by its chart, and a cluster that it takes care of
+//!   installed  the operator, by its chart
+//!   operator   a cluster that it takes care of
 //!   fault/     what is done to them: pods, nodes, links, volumes
 //! ```
 //!
@@ -17,6 +18,7 @@
 
 pub mod evidence;
 pub mod fault;
+pub mod installed;
 pub mod operator;
 pub mod quorate;
 pub mod reach;

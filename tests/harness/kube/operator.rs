@@ -1,24 +1,20 @@
-//! The operator, installed by its chart as a user installs it, and one `RaftCluster` that it takes care of.
+//! One `RaftCluster` that the operator takes care of.
 
+use super::Kube;
+pub use super::installed::Operator;
 use super::reach::Reach;
 use super::space::Space;
-use super::{Kube, run};
 use crate::client::Dial;
 use crate::cluster::get;
-use crate::release::Image;
-use crate::tree;
 use crate::workload::{Plan, Workload};
-use admin_api::Members;
+use admin_api::{Id, Members};
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::api::ListParams;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The namespace of the operator.
-const NAMESPACE: &str = "quorate-system";
-/// The release's name.
-const RELEASE: &str = "quorate-operator";
 /// The name of the cluster in each scenario.
 pub const CLUSTER: &str = "db";
 /// From the first look of the operator to a cluster that is available; the aim for a user.
@@ -33,62 +29,6 @@ const METRICS_PORT: u16 = 2381;
 /// Enough to see a stall, few enough to leave the nodes' cores to the members.
 const CLIENTS: usize = 4;
 const REST: Duration = Duration::from_millis(25);
-
-/// The operator, as long as it is kept.
-#[derive(Debug)]
-pub struct Operator {
-    member: String,
-}
-
-impl Operator {
-    /// Installs the chart and waits until the operator is ready. `member` names the members' image without a tag.
-    ///
-    /// # Errors
-    /// When helm fails.
-    pub fn install(operator: &Image, member: &str) -> Result<Self> {
-        let chart = tree::root().join("charts/quorate-operator");
-        let set = [
-            format!("image.repository={}", operator.name()),
-            format!("image.tag={}", operator.tag()),
-            format!("memberImage={member}"),
-        ];
-        let mut arguments = vec!["upgrade", "--install", RELEASE];
-        let chart = chart.display().to_string();
-        arguments.extend([
-            chart.as_str(),
-            "--namespace",
-            NAMESPACE,
-            "--create-namespace",
-            "--wait",
-            "--timeout",
-            "120s",
-        ]);
-        set.iter().for_each(|value| arguments.extend(["--set-string", value]));
-        run("helm", &arguments)?;
-        Ok(Self { member: member.to_owned() })
-    }
-
-    /// The members' image, without a tag.
-    #[must_use]
-    pub fn member_image(&self) -> &str {
-        &self.member
-    }
-
-    /// Kills every process of the operator without a word; its deployment starts another.
-    ///
-    /// # Errors
-    /// When kubectl fails.
-    pub fn kill(&self) -> Result<()> {
-        run("kubectl", &["-n", NAMESPACE, "delete", "pods", "--all", "--grace-period=0", "--force"]).map(drop)
-    }
-
-    /// What the operator logged since it started.
-    #[must_use]
-    pub fn log() -> String {
-        run("kubectl", &["-n", NAMESPACE, "logs", "deployment/quorate-operator", "--tail=400"])
-            .unwrap_or_else(|error| format!("{error:#}"))
-    }
-}
 
 /// A `RaftCluster` in a namespace of its own.
 pub struct Managed {
@@ -109,6 +49,19 @@ impl Managed {
     /// # Errors
     /// When it does not come up.
     pub fn apply(kube: &Kube, scenario: &str, places: usize, spec: &Value) -> Result<Self> {
+        let managed = Self::make(kube, scenario, places)?;
+        let begun = Instant::now();
+        managed.write(spec)?;
+        managed.wait_available(AVAILABLE_WITHIN)?;
+        eprintln!("{scenario}: available {:?} after it was applied", begun.elapsed());
+        Ok(managed)
+    }
+
+    /// A place for one, and the doors to it: nothing is applied yet.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub fn make(kube: &Kube, scenario: &str, places: usize) -> Result<Self> {
         let space = Space::make(kube, &format!("managed-{scenario}"))?;
         space.witness("operator.log", Box::new(Operator::log));
         let door = |at: usize, port| Reach::open(kube, space.name(), &pod_name(at), port);
@@ -117,10 +70,7 @@ impl Managed {
             anyhow::Ok((at, Doors { client, admin, metrics: door(at, METRICS_PORT)? }))
         };
         let doors = (0..places).map(doors).collect::<Result<_>>()?;
-        let managed = Self { space, doors };
-        managed.write(spec)?;
-        managed.wait_available(AVAILABLE_WITHIN)?;
-        Ok(managed)
+        Ok(Self { space, doors })
     }
 
     /// Applies the object, as `kubectl apply` does.
@@ -147,6 +97,40 @@ impl Managed {
     #[must_use]
     pub fn space(&self) -> &Space {
         &self.space
+    }
+
+    /// Deletes the object and waits until no member runs and, if `claims` are to go, none of these is left; how long
+    /// that took.
+    ///
+    /// # Errors
+    /// When something stays.
+    pub fn delete(&self, within: Duration, claims: bool) -> Result<Duration> {
+        let begun = Instant::now();
+        self.space.kubectl(&["delete", "raftcluster", CLUSTER, "--timeout=60s"])?;
+        self.space.wait_for("no pod", within, || self.pods(), |pods| pods.is_empty())?;
+        let took = begun.elapsed();
+        if claims {
+            self.space.wait_for("no claim", within, || self.claims(), |claims| claims.is_empty())?;
+        }
+        Ok(took)
+    }
+
+    /// The claims by their name, and the identity of each.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub fn claims(&self) -> Result<BTreeMap<String, String>> {
+        let api = self.space.api::<PersistentVolumeClaim>();
+        let claims = self.space.kube().call("list claims", api.list(&ListParams::default()))?.items;
+        Ok(claims.into_iter().filter_map(|claim| claim.metadata.name.zip(claim.metadata.uid)).collect())
+    }
+
+    /// The ids of the members, as the one at a place says.
+    ///
+    /// # Errors
+    /// When the member at the place asked does not answer.
+    pub fn ids(&self, at: usize) -> Result<Vec<Id>> {
+        Ok(self.members(at)?.members.iter().map(|member| member.id).collect())
     }
 
     /// The object as it is now.
@@ -207,6 +191,14 @@ impl Managed {
     pub fn pods(&self) -> Result<BTreeMap<String, String>> {
         let name = |pod: &Pod| pod.metadata.name.clone().zip(pod.metadata.uid.clone());
         Ok(self.space.pods()?.iter().filter_map(name).collect())
+    }
+
+    /// The pod at a place.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn pod(&self, at: usize) -> Result<Pod> {
+        self.space.kube().call("get a pod", self.space.api::<Pod>().get(&pod_name(at)))
     }
 
     /// The members, as the one at a place says.

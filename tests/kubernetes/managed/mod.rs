@@ -2,9 +2,15 @@
 
 mod changes;
 mod charted;
+mod crashed;
+mod drained;
 mod life;
 mod repair;
+mod rest;
+mod retained;
+mod rollout;
 mod samples;
+mod single;
 mod unreadable;
 mod watched;
 
@@ -12,6 +18,7 @@ use crate::stage;
 use anyhow::Result;
 use serde_json::Value;
 use std::sync::OnceLock;
+use std::time::Duration;
 use tests::kind::Cluster;
 use tests::kube::operator::{Managed, Operator, VERSION};
 use tests::release::Image;
@@ -20,6 +27,10 @@ use tests::release::Image;
 const NEXT_VERSION: &str = "0.1.1";
 /// A version that no node has and nobody may pull.
 const BAD_VERSION: &str = "0.1.2";
+
+/// A member that is told to go hands over for five seconds at most and stops in two: its grace period of fifteen is
+/// never used up. The set's controller and the kubelet take a few more.
+const MEMBER_GONE_WITHIN: Duration = Duration::from_secs(14);
 
 /// Installed once: scenarios share the operator, as clusters do.
 fn operator() -> Result<&'static Operator> {
@@ -32,10 +43,11 @@ fn install() -> Result<Operator> {
     let member = Image::of_package_as("quorate", "quorate", &[VERSION, NEXT_VERSION])?;
     let operator = Image::of_package("quorate-operator", "quorate-operator")?;
     Cluster::current()?.load(&[member.archive().to_path_buf(), operator.archive().to_path_buf()])?;
-    Operator::install(&operator, member.name())
+    Operator::install(&stage()?.kube, &operator, member.name())
 }
 
-/// Runs a scenario on a cluster of its own. When it fails, what there was to see is saved.
+/// Runs a scenario on a cluster of its own, in which the operator lacks no permission. When it fails, what there was to
+/// see is saved.
 fn scenario(
     name: &str,
     places: usize,
@@ -44,7 +56,8 @@ fn scenario(
 ) -> Result<()> {
     let operator = operator()?;
     let managed = Managed::apply(&stage()?.kube, name, places, spec)?;
-    body(&managed, operator).map_err(|error| {
+    let outcome = body(&managed, operator).and_then(|()| operator.audit_log());
+    outcome.map_err(|error| {
         let saved = managed.space().save_evidence(&format!("{error:#}"));
         error.context(format!("{name}; what was seen is in {saved}"))
     })

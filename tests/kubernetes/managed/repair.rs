@@ -29,25 +29,21 @@ fn a_member_whose_volume_is_lost_is_replaced_first_a_follower_then_the_leader() 
 
 fn lose(managed: &Managed, load: &Workload, at: usize) -> Result<()> {
     let others: Vec<usize> = (0..3).filter(|other| *other != at).collect();
-    let (ids, pods) = (ids(managed, others[0])?, managed.pods()?);
+    let (ids, pods) = (managed.ids(others[0])?, managed.pods()?);
     load.wait_acknowledged(50, WRITES_AGAIN_WITHIN)?;
     let begun = Instant::now();
     pod::delete_with_claim(managed.space(), &pod_name(at), &claim_name(at))?;
     managed.space().wait("another member in its place", REPAIRED_WITHIN, || {
-        let now = self::ids(managed, others[0])?;
+        let now = managed.ids(others[0])?;
         ensure!(now.iter().any(|id| !ids.contains(id)), "no new member");
         Ok(Some(()))
     })?;
     managed.wait_settled(REPAIRED_WITHIN)?;
     eprintln!("place {at} repaired after {:?}", begun.elapsed());
-    let now = self::ids(managed, others[0])?;
+    let now = managed.ids(others[0])?;
     ensure!(now.len() == 3 && now.iter().filter(|id| ids.contains(id)).count() == 2, "{ids:?} became {now:?}");
     let untouched = managed.pods()?;
     ensure!(others.iter().all(|other| untouched[&pod_name(*other)] == pods[&pod_name(*other)]), "others were touched");
     load.wait_acknowledged(50, WRITES_AGAIN_WITHIN)?;
     Ok(())
-}
-
-fn ids(managed: &Managed, at: usize) -> Result<Vec<admin_api::Id>> {
-    Ok(managed.members(at)?.members.iter().map(|member| member.id).collect())
 }

@@ -7,5 +7,5 @@ pub mod pod;
 pub mod volume;
 
 pub use link::{Cut, Direction};
-pub use node::Node;
+pub use node::{Cordon, Node};
 pub use volume::SmallVolume;

@@ -1,6 +1,6 @@
 //! What is done to nodes, which kind runs as containers of an engine: `docker` reaches them whatever their network does.
 
-use crate::kube::{Kube, Space, run};
+use crate::kube::{Kube, run};
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Node as Object, Pod};
 
@@ -114,15 +114,14 @@ impl Node {
         self.run(&["nft", rules]).map(drop)
     }
 
-    /// Takes no further pods and moves those of the scenario away, as far as their budget allows; waits for it.
+    /// Takes no further pods and moves the members on it away, as far as their budget allows; waits for it.
     ///
     /// # Errors
     /// When a pod may not go in time.
-    pub fn drain(&self, space: &Space, within_seconds: u32) -> Result<()> {
+    pub fn drain(&self, within_seconds: u32) -> Result<()> {
         let timeout = format!("--timeout={within_seconds}s");
         let only = format!("--pod-selector=app.kubernetes.io/name={}", crate::kube::quorate::NAME);
-        space
-            .kubectl(&["drain", &self.name, &only, "--ignore-daemonsets", "--delete-emptydir-data", &timeout])
+        run("kubectl", &["drain", &self.name, &only, "--ignore-daemonsets", "--delete-emptydir-data", &timeout])
             .map(drop)
     }
 
@@ -150,5 +149,45 @@ impl Node {
         let node = kube.call("get a node", kube.cluster::<Object>().get(&self.name))?;
         let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
         Ok(conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
+    }
+}
+
+/// A node that takes no pods; it does again when this is lifted, and when dropped.
+#[derive(Debug)]
+pub struct Cordon {
+    node: Node,
+}
+
+impl Cordon {
+    /// Of the node that a pod is on.
+    ///
+    /// # Errors
+    /// When it is on none, or the API server refuses.
+    pub fn of(pod: &Pod) -> Result<Self> {
+        let node = Node::of(pod)?;
+        node.cordon()?;
+        Ok(Self { node })
+    }
+
+    /// Which.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Lets it take pods again.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub fn lift(self) -> Result<()> {
+        self.node.uncordon()
+    }
+}
+
+impl Drop for Cordon {
+    fn drop(&mut self) {
+        if let Err(error) = self.node.uncordon() {
+            eprintln!("{} is left cordoned: {error:#}", self.node.name());
+        }
     }
 }

@@ -15,12 +15,33 @@ const CLAIM_GONE_WITHIN: Duration = Duration::from_secs(60);
 /// # Errors
 /// When its node cannot be reached or the container does not run.
 pub fn kill_container(space: &Space, pod: &str) -> Result<()> {
-    let pod = space.kube().call("get a pod", space.api::<Pod>().get(pod))?;
-    let node = Node::of(&pod)?;
-    let status = container(&pod).context("a container that runs")?;
-    let id = status.container_id.as_deref().and_then(|id| id.strip_prefix("containerd://")).context("its id")?;
-    node.run(&["ctr", "--namespace", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", id])?;
+    end_process(&space.kube().call("get a pod", space.api::<Pod>().get(pod))?)
+}
+
+/// The same, for a pod that was looked at.
+///
+/// # Errors
+/// When its node cannot be reached or the container does not run.
+pub fn end_process(pod: &Pod) -> Result<()> {
+    let id = container_id(pod)?;
+    Node::of(pod)?.run(&["ctr", "--namespace", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", id])?;
     Ok(())
+}
+
+/// The number of a container's process on its node.
+///
+/// # Errors
+/// When its node cannot be reached or the container does not run.
+pub fn process(pod: &Pod) -> Result<u32> {
+    let id = container_id(pod)?;
+    let tasks = Node::of(pod)?.run(&["ctr", "--namespace", "k8s.io", "tasks", "list"])?;
+    let line = tasks.lines().find(|line| line.starts_with(id)).context("its task")?;
+    Ok(line.split_whitespace().nth(1).context("a number")?.parse()?)
+}
+
+fn container_id(pod: &Pod) -> Result<&str> {
+    let status = container(pod).context("a container that runs")?;
+    status.container_id.as_deref().and_then(|id| id.strip_prefix("containerd://")).context("its id")
 }
 
 /// Deletes a pod without a grace period: its kubelet ends it as soon as it hears of it, its controller makes another.
