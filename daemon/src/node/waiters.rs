@@ -12,6 +12,7 @@
 use super::trace::Trace;
 use super::{Applied, ProposeFailure};
 use bytes::Bytes;
+use raft::planted::{Bug, is_planted};
 use raft::{MemberId, Term, Time};
 use std::collections::{HashMap, VecDeque};
 use tokio::sync::oneshot;
@@ -79,6 +80,11 @@ impl Waiters {
     /// The leader has changed, or there is none any more.
     pub(super) fn leader_changed(&mut self) {
         self.reign += 1;
+        if is_planted(Bug::ProposedAgain) {
+            let mut all: Vec<u64> = self.waiting.keys().copied().filter(|known| !self.held.contains(known)).collect();
+            all.sort_unstable();
+            all.into_iter().for_each(|sequence| self.moved(sequence, Place::Held));
+        }
     }
 
     /// Takes a request in. It is held until it is handed on.
@@ -162,6 +168,9 @@ impl Waiters {
 
     /// A snapshot has been installed: the outcomes of what it covers will not be delivered.
     pub(super) fn installed(&mut self) {
+        if is_planted(Bug::OutcomeInSnapshot) {
+            return;
+        }
         for waiter in self.waiting.values_mut() {
             if let Place::With(leader, term) = waiter.place {
                 waiter.place = Place::Doubtful(leader, term);
@@ -210,6 +219,7 @@ impl Waiters {
             let waiter = &self.waiting[&sequence];
             let failure = match waiter.place {
                 Place::Held if waiter.reign == self.reign => ProposeFailure::NoLeader,
+                Place::With(..) | Place::Doubtful(..) if is_planted(Bug::DoubtDenied) => ProposeFailure::LeaderChanged,
                 Place::Held => ProposeFailure::LeaderChanged,
                 Place::With(..) | Place::Doubtful(..) if waiter.reign != self.reign => {
                     ProposeFailure::TimedOutLeaderChanged
