@@ -42,11 +42,31 @@ pub enum Bug {
     GoesBack,
     /// A snapshot is restored without a look at the digests of its chunks.
     Unverified,
+    /// A write is acknowledged when it stands in the leader's log.
+    AnsweredEarly,
+    /// What may be in a log is handed on again when the leader changes.
+    ProposedAgain,
+    /// A read does not wait until its member has applied what it may have to see.
+    ReadBehind,
+    /// A leader takes commands that were meant for a leader of another term.
+    AnyTermTaken,
+    /// A write that may have happened is said not to have.
+    DoubtDenied,
+    /// The log is cut behind what is applied, not behind what the store has made durable.
+    CutUnflushed,
+    /// The log is cut in front of followers that are a little behind.
+    FollowersForgotten,
+    /// A switch to a snapshot begins while writes are on their way to the log.
+    SwitchBeforeSync,
+    /// A switch to a snapshot leaves no record of what it is about to do.
+    IntentSkipped,
+    /// A write whose outcome went into a snapshot that was installed since is taken for lost and handed on again.
+    OutcomeInSnapshot,
 }
 
 impl Bug {
     /// Those that the simulation hunts.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 24] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
         Self::VoteBeforeSync,
@@ -61,6 +81,16 @@ impl Bug {
         Self::CampaignAlways,
         Self::SyncRetried,
         Self::LagFromSent,
+        Self::AnsweredEarly,
+        Self::ProposedAgain,
+        Self::ReadBehind,
+        Self::AnyTermTaken,
+        Self::DoubtDenied,
+        Self::CutUnflushed,
+        Self::FollowersForgotten,
+        Self::SwitchBeforeSync,
+        Self::IntentSkipped,
+        Self::OutcomeInSnapshot,
     ];
 
     /// Its name on the command line.
@@ -83,6 +113,16 @@ impl Bug {
             Self::SyncRetried => "m28-sync-retried",
             Self::LagFromSent => "m30-lag-from-sent",
             Self::Unverified => "unverified-restore",
+            Self::AnsweredEarly => "n01-answered-early",
+            Self::ProposedAgain => "n02-proposed-again",
+            Self::ReadBehind => "n03-read-behind",
+            Self::AnyTermTaken => "n04-any-term-taken",
+            Self::DoubtDenied => "n05-doubt-denied",
+            Self::CutUnflushed => "n06-cut-unflushed",
+            Self::FollowersForgotten => "n07-followers-forgotten",
+            Self::SwitchBeforeSync => "n08-switch-before-sync",
+            Self::IntentSkipped => "n09-intent-skipped",
+            Self::OutcomeInSnapshot => "n10-outcome-in-snapshot",
         }
     }
 }

@@ -15,10 +15,11 @@ use super::switch::{Switch, create_next, drop_next, finish_switch};
 use crate::bootstrap::NodeInfo;
 use crate::disk::Disk;
 use crate::node::Handle;
-use crate::snapshot::{Manifest, Restoring, SnapshotError, SnapshotId};
+use crate::snapshot::{Chunk, Manifest, Restoring, SnapshotError, SnapshotId};
 use crate::stage::Stored;
 use crate::transport::Local;
-use mvcc::{Fault, Rebirth, Store};
+use bytes::Bytes;
+use mvcc::{Backend, Fault, Rebirth, Store};
 use raft::{Index, MemberId};
 use std::collections::BTreeMap;
 use std::io;
@@ -58,7 +59,7 @@ pub(crate) struct Ready {
 
 /// What became of a snapshot that was ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Installed {
+pub enum Installed {
     /// State and log are switched.
     Yes,
     /// The log had brought this member further by then.
@@ -279,12 +280,21 @@ fn is_whole(spool: &Spool, manifest: &Manifest) -> bool {
 
 /// Makes the next state file of what is in the spool. Blocks.
 fn restore(disk: &dyn Disk, spool: &Spool, manifest: &Manifest) -> Result<Switch, FetchError> {
-    let backend = Arc::new(create_next(disk)?);
+    make_switch(Arc::new(create_next(disk)?), manifest, |chunk| {
+        let stored = spool.read(chunk)?;
+        stored.ok_or_else(|| FetchError::Damaged(format!("chunk {} on this disk", chunk.digest)))
+    })
+}
+
+/// Fills the next state, which is empty, with the chunks of a snapshot, and has it ready to be switched to.
+pub(super) fn make_switch(
+    backend: Arc<dyn Backend>,
+    manifest: &Manifest,
+    mut stored: impl FnMut(&Chunk) -> Result<Bytes, FetchError>,
+) -> Result<Switch, FetchError> {
     let mut restoring = Restoring::new(manifest, &*backend);
     for chunk in &manifest.chunks {
-        let stored = spool.read(chunk)?;
-        let stored = stored.ok_or_else(|| FetchError::Damaged(format!("chunk {} on this disk", chunk.digest)))?;
-        restoring.chunk(&chunk.digest.to_string(), &stored)?;
+        restoring.chunk(&chunk.digest.to_string(), &stored(chunk)?)?;
     }
     restoring.finish(Rebirth::Same)?;
     let replacement = Store::prepare(backend)?;

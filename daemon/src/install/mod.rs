@@ -43,10 +43,11 @@ mod spool;
 mod switch;
 mod wire;
 
-pub(crate) use fetch::{Fetcher, Ground, Installed, Ready};
+pub use fetch::Installed;
+pub(crate) use fetch::{Fetcher, Ground, Ready};
 pub(crate) use fetching::Floor;
 pub(crate) use progress::Progress;
 pub use progress::{BySource, Phase, ProgressView, SnapshotsView, SourceKind, Totals};
 pub(crate) use serve::{Limits, Server};
-pub use switch::{Intent, SwitchError, recover_state};
-pub(crate) use switch::{Switch, finish_switch, recover_log, reset_to};
+pub(crate) use switch::reset_to;
+pub use switch::{Intent, NEXT_FILE, Switch, SwitchError, drop_next, finish_switch, recover_log, recover_state};

@@ -5,19 +5,21 @@
 //!   install.intent    crc32c u32 little-endian │ the manifest of the snapshot
 //! ```
 
+use super::fetch::{FetchError, make_switch};
 use super::spool::read_all;
 use crate::disk::Disk;
-use crate::snapshot::Manifest;
+use crate::snapshot::{Chunk, Manifest};
 use crate::store::{self, RedbBackend, STATE_FILE};
 use crate::wal::{self, Options, Recovered, Wal, WalRequest};
-use mvcc::{Fault, Replacement, Store};
+use bytes::Bytes;
+use mvcc::{Backend, Fault, Replacement, Store};
 use raft::planted::{Bug, is_planted};
 use raft::{Index, LogId};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 /// The state file that is being built, and waits to take its place.
-const NEXT_FILE: &str = "state.redb.install";
+pub const NEXT_FILE: &str = "state.redb.install";
 const INTENT_FILE: &str = "install.intent";
 const INTENT_PART: &str = "install.intent.part";
 
@@ -69,7 +71,10 @@ pub fn recover_state(disk: &dyn Disk) -> Result<Option<Intent>, SwitchError> {
 
 /// To be done when the log is open: lets it follow what the state covers. The last step of a start is
 /// [`finish_switch`].
-pub(crate) fn recover_log(
+///
+/// # Errors
+/// The log fails; the member cannot start.
+pub fn recover_log(
     recovered: Recovered,
     intent: &Intent,
     (disk, identity, options): (&Arc<dyn Disk>, wal::Identity, &Options),
@@ -82,7 +87,10 @@ pub(crate) fn recover_log(
 }
 
 /// State and log belong together: the intent has been carried out.
-pub(crate) fn finish_switch(disk: &dyn Disk) -> io::Result<()> {
+///
+/// # Errors
+/// What the disk says.
+pub fn finish_switch(disk: &dyn Disk) -> io::Result<()> {
     remove(disk, INTENT_FILE)?;
     disk.sync_dir()
 }
@@ -94,14 +102,18 @@ pub(super) fn create_next(disk: &dyn Disk) -> Result<RedbBackend, Fault> {
 }
 
 /// The file for the next state is not needed.
-pub(super) fn drop_next(disk: &dyn Disk) -> io::Result<()> {
+///
+/// # Errors
+/// What the disk says.
+pub fn drop_next(disk: &dyn Disk) -> io::Result<()> {
     remove(disk, NEXT_FILE)
 }
 
 /// Everything that is ready for a switch.
 #[derive(Debug)]
-pub(crate) struct Switch {
-    pub(crate) manifest: Manifest,
+pub struct Switch {
+    /// What is switched to.
+    pub manifest: Manifest,
     pub(super) replacement: Replacement,
 }
 
@@ -111,9 +123,32 @@ impl Switch {
         self.manifest.last.index <= commit && !is_planted(Bug::GoesBack)
     }
 
+    /// Builds the next state of a snapshot whose chunks are at hand, in order: in its file, or in a backend that
+    /// stands for the file. For a simulator; a member fetches them.
+    ///
+    /// # Errors
+    /// What is wrong with the snapshot, or the disk.
+    pub fn build(
+        disk: &dyn Disk,
+        in_place_of_file: Option<Arc<dyn Backend>>,
+        manifest: &Manifest,
+        chunks: Vec<Bytes>,
+    ) -> Result<Self, String> {
+        let file = || create_next(disk).map(|file| Arc::new(file) as Arc<dyn Backend>);
+        let backend = in_place_of_file.map_or_else(file, Ok).map_err(|fault| fault.to_string())?;
+        let mut chunks = chunks.into_iter();
+        let mut next = |_: &Chunk| chunks.next().ok_or_else(|| FetchError::Damaged("a chunk".into()));
+        make_switch(backend, manifest, &mut next).map_err(|error| error.to_string())
+    }
+
     /// Steps 2 and 3, and the state in memory. Blocks; to be called where nothing is applied meanwhile.
-    pub(crate) fn run(self, disk: &dyn Disk, store: &Store) -> io::Result<()> {
-        write_intent(disk, &self.manifest)?;
+    ///
+    /// # Errors
+    /// What the disk says. The next start goes on.
+    pub fn run(self, disk: &dyn Disk, store: &Store) -> io::Result<()> {
+        if !is_planted(Bug::IntentSkipped) {
+            write_intent(disk, &self.manifest)?;
+        }
         disk.rename(NEXT_FILE, STATE_FILE)?;
         sync_names(disk)?;
         store.replace(self.replacement);

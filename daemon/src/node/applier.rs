@@ -7,6 +7,7 @@
 //! * A fault of the store ends the process: it must neither answer nor apply on.
 
 use super::completion::{Completion, Outcome};
+use super::doors::StoreDoor;
 use super::{Applied, Inbox};
 use crate::disk::Disk;
 use crate::install::Switch;
@@ -62,9 +63,10 @@ impl Applying {
         let thread = thread::Builder::new().name("apply".to_owned()).spawn(apply)?;
         Ok(Self { queue, thread: Some(thread) })
     }
+}
 
-    /// Hands committed entries over, in order. Never waits.
-    pub(super) fn apply(&self, entries: &mut Vec<Entry>) {
+impl StoreDoor for Applying {
+    fn apply(&self, entries: &mut Vec<Entry>) {
         let mut inner = self.queue.lock();
         inner.entries.extend(entries.drain(..));
         let asleep = mem::take(&mut inner.asleep);
@@ -73,12 +75,8 @@ impl Applying {
             self.queue.arrived.notify_one();
         }
     }
-}
 
-impl Applying {
-    /// Switches to a snapshot once everything handed over is applied. Never waits; nothing is to be handed over until
-    /// it is done.
-    pub(super) fn switch(&self, switch: Switch) {
+    fn switch(&self, switch: Switch) {
         let mut inner = self.queue.lock();
         inner.switch = Some(switch);
         inner.asleep = false;

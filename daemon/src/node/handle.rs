@@ -173,6 +173,11 @@ impl Handle {
         self.inbox().refused()
     }
 
+    /// The sequence of the next command.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.shared.peek_sequence()
+    }
+
     fn inbox(&self) -> &Inbox {
         self.shared.inbox()
     }

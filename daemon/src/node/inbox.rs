@@ -174,6 +174,11 @@ impl Inbox {
         }
     }
 
+    /// As [`Inbox::take_completions`], without waiting.
+    pub(super) fn try_take_completions(&self) -> Vec<Completion> {
+        mem::take(&mut self.lock().batch.completions)
+    }
+
     /// As [`Inbox::take`], without waiting; whether there was anything.
     pub(super) fn try_take(&self, batch: &mut Batch) -> bool {
         assert!(batch.is_empty(), "the loop finishes one batch before it takes the next");

@@ -2,20 +2,26 @@
 
 use super::Inbox;
 use super::completion::Completion;
+use super::doors::LogDoor;
 use crate::metrics::Stages;
 use crate::wal::{self, ReadError, SubmitError, WalError, WalReader, WalRequest, WalWriter};
-use raft::{Index, LogRead, LogReadFailure};
+use raft::{Entry, Index, LogRead, LogReadFailure};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tracing::{error, warn};
 
 /// The log, as the loop uses it.
 pub(super) struct DiskLog {
-    writer: WalWriter,
-    reader: WalReader,
-    inbox: Arc<Inbox>,
+    door: Box<dyn LogDoor>,
     /// What the writer had no room for. Bounded by what the engine lets be uncommitted or not durable.
     backlog: VecDeque<WalRequest>,
+}
+
+/// The log's own threads.
+pub(super) struct LogThreads {
+    pub(super) writer: WalWriter,
+    pub(super) reader: WalReader,
+    pub(super) inbox: Arc<Inbox>,
 }
 
 /// The writer's thread tells the loop.
@@ -26,18 +32,13 @@ pub(super) struct Telling {
 
 impl wal::Listener for Telling {
     fn completed(&mut self, completion: wal::Completion) {
-        self.inbox.complete(match completion {
-            wal::Completion::Persisted { io, group } => {
-                self.stages.wal_queued.observe(group.queued.as_secs_f64());
-                self.stages.wal_write.observe(group.write.as_secs_f64());
-                self.stages.wal_sync.observe(group.sync.as_secs_f64());
-                self.stages.wal_group.observe(group.persists.into());
-                Completion::Persisted(io)
-            }
-            wal::Completion::Compacted { start } => Completion::Compacted(start),
-            wal::Completion::Reset { .. } => Completion::LogReset,
-            wal::Completion::Room(room) => Completion::DiskFull(room == wal::Room::Low),
-        });
+        if let wal::Completion::Persisted { group, .. } = &completion {
+            self.stages.wal_queued.observe(group.queued.as_secs_f64());
+            self.stages.wal_write.observe(group.write.as_secs_f64());
+            self.stages.wal_sync.observe(group.sync.as_secs_f64());
+            self.stages.wal_group.observe(group.persists.into());
+        }
+        self.inbox.complete(completion_of(&completion));
     }
 
     fn failed(&mut self, error: &WalError) {
@@ -46,9 +47,61 @@ impl wal::Listener for Telling {
     }
 }
 
+/// What the log's word is to the loop.
+pub(super) fn completion_of(completion: &wal::Completion) -> Completion {
+    match completion {
+        wal::Completion::Persisted { io, .. } => Completion::Persisted(*io),
+        wal::Completion::Compacted { start } => Completion::Compacted(*start),
+        wal::Completion::Reset { .. } => Completion::LogReset,
+        wal::Completion::Room(room) => Completion::DiskFull(*room == wal::Room::Low),
+    }
+}
+
+/// Reads entries back from the disk. Blocks.
+pub(super) fn read_back(reader: &WalReader, ask: &LogRead) -> Result<Vec<Entry>, LogReadFailure> {
+    reader.read(ask.from, ask.through, ask.bytes_max).map_err(|error| match error {
+        ReadError::Compacted(_) => LogReadFailure::Compacted,
+        ReadError::Absent(_) | ReadError::Unreadable { .. } => {
+            warn!(%error, peer = %ask.peer, "could not read the log back, will try again");
+            LogReadFailure::Unreadable
+        }
+    })
+}
+
+impl LogDoor for LogThreads {
+    fn submit(&mut self, request: WalRequest) -> Result<(), SubmitError> {
+        self.writer.submit(request)
+    }
+
+    /// On a thread that may wait for the disk. A stream asks once at a time, so these are few.
+    fn read(&self, ask: LogRead) {
+        let (reader, inbox) = (self.reader.clone(), self.inbox.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = read_back(&reader, &ask);
+            inbox.complete(Completion::LogRead { peer: ask.peer, stream: ask.stream, result });
+        });
+    }
+
+    fn tail(&self, bytes_max: u64) -> Index {
+        self.reader.tail(bytes_max)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.reader.bytes()
+    }
+
+    fn queued_bytes(&self) -> u64 {
+        self.writer.queued_bytes()
+    }
+
+    fn close(self: Box<Self>) {
+        self.writer.close();
+    }
+}
+
 impl DiskLog {
-    pub(super) fn new(writer: WalWriter, reader: WalReader, inbox: Arc<Inbox>) -> Self {
-        Self { writer, reader, inbox, backlog: VecDeque::new() }
+    pub(super) fn new(door: Box<dyn LogDoor>) -> Self {
+        Self { door, backlog: VecDeque::new() }
     }
 
     /// Queues a request. Never waits.
@@ -60,7 +113,7 @@ impl DiskLog {
     /// Tries again what had no room.
     pub(super) fn drain(&mut self) {
         while let Some(request) = self.backlog.pop_front() {
-            match self.writer.submit(request) {
+            match self.door.submit(request) {
                 Ok(()) => {}
                 Err(SubmitError::Full(request)) => {
                     self.backlog.push_front(request);
@@ -72,30 +125,19 @@ impl DiskLog {
         }
     }
 
-    /// Reads entries back, on a thread that may wait for the disk. A stream asks once at a time, so these are few.
+    /// Reads entries back; see [`LogDoor::read`].
     pub(super) fn read(&self, ask: LogRead) {
-        let (reader, inbox) = (self.reader.clone(), self.inbox.clone());
-        tokio::task::spawn_blocking(move || {
-            let LogRead { peer, stream, from, through, bytes_max } = ask;
-            let result = reader.read(from, through, bytes_max).map_err(|error| match error {
-                ReadError::Compacted(_) => LogReadFailure::Compacted,
-                ReadError::Absent(_) | ReadError::Unreadable { .. } => {
-                    warn!(%error, %peer, "could not read the log back, will try again");
-                    LogReadFailure::Unreadable
-                }
-            });
-            inbox.complete(Completion::LogRead { peer, stream, result });
-        });
+        self.door.read(ask);
     }
 
     /// The first of the newest entries that take about so many bytes on the disk; see [`WalReader::tail`].
     pub(super) fn tail(&self, bytes_max: u64) -> Index {
-        self.reader.tail(bytes_max)
+        self.door.tail(bytes_max)
     }
 
     /// Bytes of the entries on the disk.
     pub(super) fn bytes(&self) -> u64 {
-        self.reader.bytes()
+        self.door.bytes()
     }
 
     /// Whether everything submitted is with the writer.
@@ -105,11 +147,11 @@ impl DiskLog {
 
     /// Bytes that wait for the disk.
     pub(super) fn queued_bytes(&self) -> u64 {
-        self.writer.queued_bytes()
+        self.door.queued_bytes()
     }
 
     /// Writes what is queued and closes the log in good order. Blocks.
     pub(super) fn close(self) {
-        self.writer.close();
+        self.door.close();
     }
 }

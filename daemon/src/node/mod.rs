@@ -14,6 +14,8 @@ mod calls;
 mod clock;
 mod compactor;
 mod completion;
+mod doors;
+pub mod driven;
 mod ending;
 mod failure;
 mod follow;

@@ -2,10 +2,12 @@
 //! Whoever asks "when does it sync?" finds the answer here: after it has been sent to the followers.
 
 use super::waiters::Place;
-use super::{Node, ProposeFailure};
+use super::{Applied, Node, ProposeFailure};
 use crate::transport::{CallReply, NotTaken, NotTakenReason};
 use crate::wal::WalRequest;
 use admin_api::Id;
+use mvcc::{Done, Reply, Revision};
+use raft::planted::{Bug, is_planted};
 use raft::{Answer, Event, Input, LogId, MemberId, ProposeError, Term, Token};
 use std::collections::BTreeMap;
 use tracing::{debug, info, warn};
@@ -16,7 +18,13 @@ pub(super) const PEER_TOKENS: u64 = 1 << 63;
 impl Node {
     /// One input, and everything it leads to.
     pub(super) fn step(&mut self, input: Input) {
+        if let Some(witness) = &mut self.witness {
+            witness.told(&input);
+        }
         self.raft.step(self.now, input, &mut self.out);
+        if let Some(witness) = &mut self.witness {
+            witness.said(&self.raft.brief(), &self.out);
+        }
         self.perform();
     }
 
@@ -34,7 +42,7 @@ impl Node {
             self.spans.committed(through, self.now.mono, &self.stages);
             self.waiters.trace_all(|trace| trace.committed(through));
             self.foreign.committed(through);
-            self.applying.apply(&mut out.apply);
+            self.store.apply(&mut out.apply);
         }
         for ask in out.log_reads.drain(..) {
             self.log.read(ask);
@@ -80,6 +88,10 @@ impl Node {
     fn on_proposed(&mut self, sequence: u64, result: Result<LogId, ProposeError>) {
         match result {
             Ok(id) => {
+                if is_planted(Bug::AnsweredEarly) {
+                    let outcome = Ok(Done { revision: Revision(1), reply: Reply::Noop });
+                    return self.waiters.finish(sequence, Applied { outcome, index: id.index, term: id.term });
+                }
                 self.waiters.moved(sequence, Place::With(self.shared.identity().member, id.term));
                 let io = self.last_io;
                 self.waiters.trace(sequence, |trace| trace.appended(id.index, io));

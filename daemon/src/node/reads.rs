@@ -5,6 +5,7 @@
 
 use super::ReadFailure;
 use super::request::ReadRequest;
+use raft::planted::{Bug, is_planted};
 use raft::{Index, ReadError, Time, Token};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -72,7 +73,7 @@ impl Reads {
     pub(super) fn answered(&mut self, token: Token, result: Result<Index, ReadError>, applied: Index) {
         let Some(mut group) = self.asked.remove(&token) else { return };
         match result {
-            Ok(index) if index <= applied => self.finish(group.reads, Ok(())),
+            Ok(index) if index <= applied || is_planted(Bug::ReadBehind) => self.finish(group.reads, Ok(())),
             Ok(index) => {
                 let at = self.behind.partition_point(|(other, _)| *other <= index);
                 self.behind.insert(at, (index, group));

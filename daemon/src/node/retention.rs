@@ -22,6 +22,7 @@
 //! The decision is made each time the store has flushed, which is every two seconds at least.
 
 use crate::config::Snapshot;
+use raft::planted::{Bug, is_planted};
 use raft::{FollowerStatus, Index, StreamState, Time};
 use std::time::Duration;
 
@@ -99,7 +100,8 @@ impl Retention {
     /// The first entry that is kept for a follower; none if it has been away for too long.
     fn anchor(&self, view: &View<'_>, follower: &FollowerStatus) -> Option<Index> {
         let silent_for = follower.silent_for.unwrap_or(view.leading_for);
-        (silent_for <= self.rules.anchor_time).then_some(match follower.state {
+        let waited_for = silent_for <= self.rules.anchor_time && !is_planted(Bug::FollowersForgotten);
+        waited_for.then_some(match follower.state {
             StreamState::Probe | StreamState::Replicate => follower.matched.index.next(),
             // What it installs is not known here; any index from the start of the log on connects.
             StreamState::Snapshot => view.first,

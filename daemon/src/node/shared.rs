@@ -70,6 +70,11 @@ impl Shared {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// What [`Shared::next_sequence`] will give.
+    pub(super) fn peek_sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
     pub(super) fn encode(&self, sequence: u64, body: &Body) -> Bytes {
         let mut out = BytesMut::with_capacity(body.encoded_hint());
         body.encode_into(RequestId { origin: self.identity.member.0, sequence }, &mut out);

@@ -1,18 +1,14 @@
 //! Building a member: claim, identity, peer port, log, engine, loop; and taking it down again in the other order.
 
 use super::applier::{Applying, State};
-use super::calls::Calls;
 use super::clock::Clock;
 use super::completion::Completion;
+use super::doors::{Doors, LogDoor};
 use super::follow::{Company, known_cluster};
-use super::foreign::Foreign;
-use super::log::{DiskLog, Telling};
-use super::reads::Reads;
+use super::log::{LogThreads, Telling};
 use super::retention::Retention;
 use super::shared::Shared;
-use super::spans::Spans;
-use super::turn::Node;
-use super::waiters::Waiters;
+use super::turn::{self, Node};
 use super::{Handle, Inbox, StartError, Stop, compactor, quota};
 use crate::bootstrap::{Admitted, BootstrapError, Formatted, Identity, LogStart, heed_restored};
 use crate::config::Settings;
@@ -21,7 +17,6 @@ use crate::install::{Fetcher, Floor, Ground, Intent, Limits, Progress, Server, f
 use crate::metrics::{BackupCollector, MemberCollector, Stages};
 use crate::stage::{self, Stored};
 use crate::tls::{ClientTls, InUse, ServerTls, TlsProblem};
-use crate::transport::gate::Gate;
 use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
 use crate::wal::{self, Options, Recovered, Wal, WalRequest};
 use admin_api::Id;
@@ -36,8 +31,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How long a request may take besides two election timeouts, as in etcd.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stop waits for another member to take the lead.
 const HAND_OVER_MAX: Duration = Duration::from_millis(500);
 /// Where snapshots are kept while they are fetched, in the data directory.
@@ -132,17 +125,30 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let to_loop = inbox.clone();
     let fetcher = Fetcher::start(ground, move |ready| to_loop.complete(Completion::Snapshot(Box::new(ready))));
     let applying = Applying::start(identity.member, State { store, disk }, inbox, stages.clone())?;
-    let installs = (fetcher, progress, server);
-    let node =
-        engine.into_node(&settings, shared.clone(), gate, (peers, company), installs, (log, applying), stages.clone());
+    let clock = engine.clock;
+    let node = Node::new(turn::Parts {
+        raft: engine.raft,
+        now: engine.now,
+        shared: shared.clone(),
+        gate,
+        peers,
+        company,
+        doors: Doors { log, store: Box::new(applying), fetcher: Box::new(fetcher), witness: None },
+        stages: stages.clone(),
+        progress,
+        snapshots: server,
+        election: settings.timing.election,
+        retention: Retention::new(settings.snapshot),
+        uses_object_store: settings.backups.is_some(),
+    });
     let stop = CancellationToken::new();
     let running = stop.clone();
     let ended = tokio::spawn(async move {
-        let (reason, log, applying) = node.run(running).await;
+        let (reason, log, store) = node.run(clock, running).await;
         drop(listening);
         // Both finish what is queued; they may wait for the disk.
         let closing = tokio::task::spawn_blocking(move || {
-            drop(applying);
+            drop(store);
             log.close();
         });
         closing.await.ok();
@@ -261,7 +267,7 @@ async fn open_engine(
     store: &Arc<Store>,
     intent: Option<Intent>,
     (inbox, stages): (&Arc<Inbox>, &Arc<Stages>),
-) -> Result<(Engine, DiskLog), StartError> {
+) -> Result<(Engine, Box<dyn LogDoor>), StartError> {
     let applied = Index(store.applied());
     if let Some(last) = intent.as_ref().map(Intent::last).filter(|last| last.index > applied) {
         return Err(StartError::StoreBehind { applied, start: last });
@@ -276,7 +282,7 @@ async fn open_engine(
     admitted.log_created()?;
     let reader = wal.reader();
     let telling = Telling { inbox: inbox.clone(), stages: stages.clone() };
-    let log = DiskLog::new(wal.start(Box::new(telling))?, reader, inbox.clone());
+    let log = LogThreads { writer: wal.start(Box::new(telling))?, reader, inbox: inbox.clone() };
     if applied > remembered.last.index {
         return Err(StartError::StoreAhead { applied, last: remembered.last });
     }
@@ -287,7 +293,7 @@ async fn open_engine(
     let now = clock.now();
     let boot = remembered.into_boot(applied)?;
     let raft = Raft::new(raft_config(settings, &admitted.identity)?, boot, now);
-    Ok((Engine { raft, clock, now }, log))
+    Ok((Engine { raft, clock, now }, Box::new(log)))
 }
 
 fn open_log(
@@ -362,59 +368,6 @@ fn raft_config(settings: &Settings, identity: &Identity) -> Result<Config, Boots
 
 fn random() -> Result<u64, BootstrapError> {
     getrandom::u64().map_err(BootstrapError::NoRandomness)
-}
-
-impl Engine {
-    #[expect(clippy::too_many_arguments, reason = "every part is made once, here, and each has a type of its own")]
-    fn into_node(
-        self,
-        settings: &Settings,
-        shared: Arc<Shared>,
-        gate: Arc<Gate>,
-        (peers, company): (Peers, Company),
-        (fetcher, progress, snapshots): (Fetcher, Arc<Progress>, Arc<Server>),
-        (log, applying): (DiskLog, Applying),
-        stages: Arc<Stages>,
-    ) -> Node {
-        let Self { raft, clock, now } = self;
-        Node {
-            sweep_at: now.mono,
-            raft,
-            out: raft::Output::default(),
-            clock,
-            now,
-            shared,
-            gate,
-            peers,
-            company,
-            log,
-            applying,
-            stages,
-            spans: Spans::default(),
-            waiters: Waiters::default(),
-            reads: Reads::default(),
-            calls: Calls::default(),
-            foreign: Foreign::default(),
-            paused_until: None,
-            request_timeout: REQUEST_TIMEOUT + 2 * settings.timing.election,
-            membership_changed: false,
-            membership_committed: true,
-            last_io: IoId::default(),
-            persisted_io: IoId::default(),
-            install_wanted: None,
-            fetcher,
-            progress,
-            snapshots,
-            ready: None,
-            retention: Retention::new(settings.snapshot),
-            uses_object_store: settings.backups.is_some(),
-            log_cuts: 0,
-            leader_changes: 0,
-            refused_messages: 0,
-            departure: None,
-            stop: None,
-        }
-    }
 }
 
 /// Tells the cluster this member's name and client URLs, until it has heard.

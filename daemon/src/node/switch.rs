@@ -5,50 +5,79 @@
 //! * Meanwhile messages and requests stay in the inbox, within its bounds. What this member's threads report is kept
 //!   and handed to the engine afterwards, as if it had come then.
 
-use super::Node;
 use super::completion::Completion;
+use super::{Node, Stop};
 use crate::install::{Installed, Ready, reset_to};
 use crate::snapshot::Manifest;
-use raft::{Input, RoleName};
+use raft::planted::{Bug, is_planted};
+use raft::{Input, Now, RoleName};
+use tokio::sync::oneshot;
 use tracing::info;
+
+/// A switch that has begun.
+pub(super) struct Switching {
+    manifest: Manifest,
+    done: oneshot::Sender<Installed>,
+    /// What else was reported meanwhile.
+    held: Vec<Completion>,
+}
 
 impl Node {
     /// The snapshot to switch to now, if there is one. One that the log has overtaken is dropped.
-    pub(super) fn ready_to_switch(&mut self) -> Option<Box<Ready>> {
+    fn ready_to_switch(&mut self) -> Option<Box<Ready>> {
         let brief = self.raft.brief();
         if let Some(ready) = self.ready.take_if(|ready| ready.switch.is_overtaken(brief.commit)) {
             let Ready { switch, done } = *ready;
             drop(switch); // its file is to be removed
             let _ = done.send(Installed::NotNeeded);
         }
-        let quiet = self.persisted_io == self.last_io && self.log.is_drained() && brief.role != RoleName::Leader;
+        let durable = self.persisted_io == self.last_io || is_planted(Bug::SwitchBeforeSync);
+        let quiet = durable && self.log.is_drained() && brief.role != RoleName::Leader;
         self.ready.take_if(|_| quiet)
     }
 
-    /// Switches state and log, and tells the engine. A failure stops the member; its next start goes on.
-    pub(super) async fn switch(&mut self, ready: Box<Ready>) {
+    /// Begins to switch state and log, if there is something to switch to.
+    pub(super) fn begin_switch(&mut self) {
+        let Some(ready) = self.ready_to_switch() else { return };
         let Ready { switch, done } = *ready;
         let manifest = switch.manifest.clone();
         info!(last = %manifest.last, "switching to a snapshot");
-        self.applying.switch(switch);
-        let inbox = self.shared.inbox().clone();
-        let (mut held, mut reset) = (Vec::new(), false);
-        while !reset {
-            for completion in inbox.take_completions().await {
-                match completion {
-                    Completion::Switched => self.log.submit(reset_to(&manifest)),
-                    Completion::LogReset => reset = true,
-                    Completion::Failed(why) => {
-                        self.stop = Some(super::Stop::Failed(why));
-                        return;
-                    }
-                    other => held.push(other),
+        self.store.switch(switch);
+        self.switching = Some(Switching { manifest, done, held: Vec::new() });
+    }
+
+    /// Nothing but completions is to be taken from the inbox.
+    pub(super) fn is_switching(&self) -> bool {
+        self.switching.is_some()
+    }
+
+    /// Goes on with a switch, and tells the engine when it is done. A failure stops the member; its next start goes on.
+    pub(super) fn go_on_switching(&mut self, now: Now, completions: Vec<Completion>) {
+        let Some(mut switching) = self.switching.take() else { return };
+        let mut reset = false;
+        for completion in completions {
+            match completion {
+                Completion::Switched => self.log.submit(reset_to(&switching.manifest)),
+                Completion::LogReset => reset = true,
+                Completion::Failed(why) => {
+                    self.stop = Some(Stop::Failed(why));
+                    return;
                 }
+                other => switching.held.push(other),
             }
         }
-        self.now = self.clock.now();
-        let Manifest { last, membership_at, membership, .. } = manifest;
+        if reset {
+            self.switched(now, switching);
+        } else {
+            self.switching = Some(switching);
+        }
+    }
+
+    fn switched(&mut self, now: Now, switching: Switching) {
+        let Switching { manifest: Manifest { last, membership_at, membership, .. }, done, held } = switching;
+        self.now = now;
         self.step(Input::Installed { last, membership_at, membership });
+        self.waiters.installed();
         self.reads.applied(last.index);
         for completion in held {
             self.on_completion(completion);

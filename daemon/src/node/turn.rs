@@ -1,9 +1,9 @@
 //! The loop: waits, takes everything there is, lets the engine step, and hands requests on.
 
-use super::applier::Applying;
 use super::calls::{Caller, Calls};
 use super::clock::Clock;
 use super::completion::Completion;
+use super::doors::{Doors, FetchDoor, StoreDoor, Witness};
 use super::follow::{Company, Departure};
 use super::foreign::Foreign;
 use super::inbox::Batch;
@@ -14,11 +14,12 @@ use super::request::{ProposeRequest, ReadRequest};
 use super::retention::{self, Retention};
 use super::shared::Shared;
 use super::spans::Spans;
+use super::switch::Switching;
 use super::trace::Trace;
 use super::waiters::{Place, WAITERS_MAX, Waiters};
 use super::{ProposeFailure, ReadFailure, Stop};
 use crate::bootstrap::NodeInfo;
-use crate::install::{Fetcher, Progress, Ready, Server};
+use crate::install::{Progress, Ready, Server};
 use crate::metrics::Stages;
 use crate::stage;
 use crate::transport::gate::Gate;
@@ -27,6 +28,7 @@ use crate::transport::{Call, CallReply, Forwarded, NotTaken, NotTakenReason, Pee
 use crate::wal::WalRequest;
 use admin_api::Id;
 use bytes::Bytes;
+use raft::planted::{Bug, is_planted};
 use raft::{
     Change, EntryKind, Index, Input, IoId, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName,
     Term, Time, Token, TransferError,
@@ -43,6 +45,8 @@ const APPLY_LAG_MAX: u64 = 5000;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// The pause before something that nobody took is offered again. Elections take longer, hand-overs less.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How long a request may take besides two election timeouts, as in etcd.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often deadlines of requests are looked at, while there are requests.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
 
@@ -50,14 +54,15 @@ const SWEEP_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Node {
     pub(super) raft: Raft,
     pub(super) out: Output,
-    pub(super) clock: Clock,
+    /// When this turn began.
     pub(super) now: Now,
     pub(super) shared: Arc<Shared>,
     pub(super) gate: Arc<Gate>,
     pub(super) peers: Peers,
     pub(super) company: Company,
     pub(super) log: DiskLog,
-    pub(super) applying: Applying,
+    pub(super) store: Box<dyn StoreDoor>,
+    pub(super) witness: Option<Box<dyn Witness>>,
     pub(super) stages: Arc<Stages>,
     pub(super) spans: Spans,
     pub(super) waiters: Waiters,
@@ -76,11 +81,13 @@ pub(super) struct Node {
     /// The last write the log has reported.
     pub(super) persisted_io: IoId,
     pub(super) install_wanted: Option<LogId>,
-    pub(super) fetcher: Fetcher,
+    pub(super) fetcher: Box<dyn FetchDoor>,
     pub(super) progress: Arc<Progress>,
     pub(super) snapshots: Arc<Server>,
     /// A snapshot that waits for its moment.
     pub(super) ready: Option<Box<Ready>>,
+    /// A switch to one is under way.
+    pub(super) switching: Option<Switching>,
     pub(super) retention: Retention,
     /// This member has a place for snapshots outside the cluster.
     pub(super) uses_object_store: bool,
@@ -92,37 +99,102 @@ pub(super) struct Node {
     pub(super) stop: Option<Stop>,
 }
 
+/// What a member's loop is made of.
+pub(super) struct Parts {
+    pub(super) raft: Raft,
+    pub(super) now: Now,
+    pub(super) shared: Arc<Shared>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) peers: Peers,
+    pub(super) company: Company,
+    pub(super) doors: Doors,
+    pub(super) stages: Arc<Stages>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) snapshots: Arc<Server>,
+    /// How long it takes to elect somebody.
+    pub(super) election: Duration,
+    pub(super) retention: Retention,
+    pub(super) uses_object_store: bool,
+}
+
 impl Node {
+    /// The loop before its first turn.
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { raft, now, shared, gate, peers, company, doors, stages, progress, snapshots, .. } = parts;
+        let Doors { log, store, fetcher, witness } = doors;
+        let mut node = Self {
+            sweep_at: now.mono,
+            raft,
+            out: Output::default(),
+            now,
+            shared,
+            gate,
+            peers,
+            company,
+            log: DiskLog::new(log),
+            store,
+            witness,
+            stages,
+            spans: Spans::default(),
+            waiters: Waiters::default(),
+            reads: Reads::default(),
+            calls: Calls::default(),
+            foreign: Foreign::default(),
+            paused_until: None,
+            request_timeout: REQUEST_TIMEOUT + 2 * parts.election,
+            membership_changed: false,
+            membership_committed: true,
+            last_io: IoId::default(),
+            persisted_io: IoId::default(),
+            install_wanted: None,
+            fetcher,
+            progress,
+            snapshots,
+            ready: None,
+            switching: None,
+            retention: parts.retention,
+            uses_object_store: parts.uses_object_store,
+            log_cuts: 0,
+            leader_changes: 0,
+            refused_messages: 0,
+            departure: None,
+            stop: None,
+        };
+        node.follow_membership();
+        node.end_turn();
+        node
+    }
+
     /// Runs until it is told to stop, or must.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> (Stop, DiskLog, Applying) {
+    pub(super) async fn run(mut self, clock: Clock, stop: CancellationToken) -> (Stop, DiskLog, Box<dyn StoreDoor>) {
         let (mut batch, inbox) = (Batch::default(), self.shared.inbox().clone());
-        self.follow_membership();
-        self.end_turn();
         let reason = loop {
-            let deadline = self.clock.instant(self.deadline());
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break Stop::Asked,
-                () = inbox.take(&mut batch) => {}
-                () = sleep_until(deadline) => {}
-            }
-            self.turn(&mut batch);
-            if let Some(ready) = self.ready_to_switch() {
+            if self.is_switching() {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => break Stop::Asked,
-                    () = self.switch(ready) => {}
+                    completions = inbox.take_completions() => self.go_on_switching(clock.now(), completions),
                 }
+            } else {
+                let deadline = clock.instant(self.deadline());
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break Stop::Asked,
+                    () = inbox.take(&mut batch) => {}
+                    () = sleep_until(deadline) => {}
+                }
+                self.turn(clock.now(), &mut batch);
             }
             if let Some(reason) = self.stop.take() {
                 break reason;
             }
         };
         inbox.close();
-        (reason, self.log, self.applying)
+        (reason, self.log, self.store)
     }
 
-    fn deadline(&self) -> Time {
+    /// When the next turn is due though nothing has come.
+    pub(super) fn deadline(&self) -> Time {
         let mut deadline = self.raft.next_deadline();
         if self.has_held() {
             deadline = deadline.min(self.paused_until.unwrap_or(self.sweep_at));
@@ -133,8 +205,9 @@ impl Node {
         self.departure.map_or(deadline, |departure| deadline.min(departure.due(self.now.mono)))
     }
 
-    fn turn(&mut self, batch: &mut Batch) {
-        self.now = self.clock.now();
+    /// Works through everything that has come, and leaves `batch` empty. Not while the member switches to a snapshot.
+    pub(super) fn turn(&mut self, now: Now, batch: &mut Batch) {
+        self.now = now;
         if self.raft.next_deadline() <= self.now.mono {
             self.step(Input::Tick);
         }
@@ -155,6 +228,7 @@ impl Node {
         for question in batch.questions.drain(..) {
             self.answer(question);
         }
+        self.begin_switch();
     }
 
     /// What follows from the turn as a whole.
@@ -210,6 +284,7 @@ impl Node {
     /// The store has flushed, so more of the log may be of no use any more.
     fn cut_log(&mut self, flushed: Index) {
         let status = self.raft.status(self.now.mono);
+        let flushed = if is_planted(Bug::CutUnflushed) { status.applied } else { flushed };
         let leading_for = self.retention.leading_for(status.role == RoleName::Leader, self.now.mono);
         let (first, followers, staged) = (status.first, &status.followers[..], self.staged());
         let view = retention::View { flushed, first, followers, leading_for, staged };
@@ -368,7 +443,7 @@ impl Node {
             return self.tell_not_taken(peer, term, none_taken(NotTakenReason::Busy));
         }
         // Its origin counts on this: see the waiters.
-        if term != self.raft.brief().term {
+        if term != self.raft.brief().term && !is_planted(Bug::AnyTermTaken) {
             return self.tell_not_taken(peer, term, none_taken(NotTakenReason::NotLeader));
         }
         let payloads = self.foreign.begin(commands);
@@ -381,8 +456,12 @@ impl Node {
         for sequence in &not_taken.sequences {
             match not_taken.reason {
                 NotTakenReason::NotLeader => self.waiters.returned(*sequence, peer, not_taken.term),
-                NotTakenReason::Busy => self.waiters.fail(*sequence, ProposeFailure::TooManyRequests),
-                NotTakenReason::NoSpace => self.waiters.fail(*sequence, ProposeFailure::NoSpace),
+                NotTakenReason::Busy => {
+                    self.waiters.refused(*sequence, peer, not_taken.term, ProposeFailure::TooManyRequests);
+                }
+                NotTakenReason::NoSpace => {
+                    self.waiters.refused(*sequence, peer, not_taken.term, ProposeFailure::NoSpace);
+                }
             }
         }
         if not_taken.reason == NotTakenReason::NotLeader {

@@ -43,7 +43,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// What the loop and the task of one peer share.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     pub(super) peer: MemberId,
     pub(super) control: Outbox,
     pub(super) append: Outbox,

@@ -79,7 +79,7 @@ pub(crate) struct Listener {
 
 /// Why an incoming connection ended.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+pub(super) enum Ended {
     #[error("{0}")]
     Connect(#[from] ConnectError),
     #[error("{0}")]
@@ -244,7 +244,7 @@ impl Reader<'_> {
                     continue;
                 }
                 let bytes = frame.head.len() + frame.records.len();
-                let event = self.event(frame)?;
+                let event = event_of(self.from, frame)?;
                 if !self.inbox.peer(event, bytes).await {
                     return Ok(());
                 }
@@ -259,40 +259,40 @@ impl Reader<'_> {
             }
         }
     }
+}
 
-    fn event(&self, frame: Frame) -> Result<PeerEvent, Ended> {
-        let peer = self.from;
-        Ok(match frame.kind {
-            FrameKind::Message => {
-                let envelope = take_message(frame)?;
-                if envelope.from != peer {
-                    return Err(Ended::Impostor);
-                }
-                PeerEvent::Message(envelope)
+/// What a frame from this peer is to the loop, on a lane that it has opened.
+pub(super) fn event_of(peer: MemberId, frame: Frame) -> Result<PeerEvent, Ended> {
+    Ok(match frame.kind {
+        FrameKind::Message => {
+            let envelope = take_message(frame)?;
+            if envelope.from != peer {
+                return Err(Ended::Impostor);
             }
-            FrameKind::Forward => {
-                let (term, commands) = take_forward(frame)?;
-                PeerEvent::Forwarded { peer, term, commands }
-            }
-            FrameKind::ForwardRefused => PeerEvent::NotTaken { peer, not_taken: take_not_taken(frame.head)? },
-            FrameKind::Call => {
-                let (id, call) = take_call(frame.head)?;
-                PeerEvent::Call { peer, id, call }
-            }
-            FrameKind::CallReply => {
-                let (id, reply) = take_reply(frame.head)?;
-                PeerEvent::CallReply { id, reply }
-            }
-            kind @ (FrameKind::Hello
-            | FrameKind::HelloReply
-            | FrameKind::Introduce
-            | FrameKind::Introduction
-            | FrameKind::Bind
-            | FrameKind::BindReply
-            | FrameKind::Ping
-            | FrameKind::Pong
-            | FrameKind::SnapshotAsk
-            | FrameKind::SnapshotAnswer) => return Err(ConnectError::Unexpected(kind).into()),
-        })
-    }
+            PeerEvent::Message(envelope)
+        }
+        FrameKind::Forward => {
+            let (term, commands) = take_forward(frame)?;
+            PeerEvent::Forwarded { peer, term, commands }
+        }
+        FrameKind::ForwardRefused => PeerEvent::NotTaken { peer, not_taken: take_not_taken(frame.head)? },
+        FrameKind::Call => {
+            let (id, call) = take_call(frame.head)?;
+            PeerEvent::Call { peer, id, call }
+        }
+        FrameKind::CallReply => {
+            let (id, reply) = take_reply(frame.head)?;
+            PeerEvent::CallReply { id, reply }
+        }
+        kind @ (FrameKind::Hello
+        | FrameKind::HelloReply
+        | FrameKind::Introduce
+        | FrameKind::Introduction
+        | FrameKind::Bind
+        | FrameKind::BindReply
+        | FrameKind::Ping
+        | FrameKind::Pong
+        | FrameKind::SnapshotAsk
+        | FrameKind::SnapshotAnswer) => return Err(ConnectError::Unexpected(kind).into()),
+    })
 }

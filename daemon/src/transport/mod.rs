@@ -23,6 +23,7 @@ mod outbox;
 mod peers;
 mod stats;
 pub mod wire;
+mod wires;
 
 pub(crate) use call::{Call, CallReply};
 pub use connect::{ALPN_PEERS, ConnectError};
@@ -32,6 +33,7 @@ pub(crate) use forward::{Forwarded, NotTaken, NotTakenReason};
 pub(crate) use listener::{Listener, PeerSockets};
 pub(crate) use peers::Peers;
 pub(crate) use stats::{Directory, ListenerStats, PeerStats};
+pub(crate) use wires::{Wires, call};
 
 #[cfg(test)]
 mod loopback_tests;

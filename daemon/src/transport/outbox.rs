@@ -120,6 +120,14 @@ impl Outbox {
         }
     }
 
+    /// As [`Outbox::take`], without waiting. None when there is nothing, too.
+    pub(super) fn try_take(&self) -> Option<Pieces> {
+        match self.lock().next() {
+            Next::Write(pieces) => Some(pieces),
+            Next::Wait | Next::GiveUp => None,
+        }
+    }
+
     /// Makes the lane's task give up its connection: what was dropped can only be repaired by starting over.
     pub(super) fn overflow(&self) {
         self.lock().overflown = true;
@@ -219,10 +227,23 @@ impl Pieces {
         assert_eq!(written, 0, "no more is written than was there");
     }
 
+    /// All of it in one piece.
+    pub(super) fn into_stream(mut self) -> Bytes {
+        match self.queue.len() {
+            1 => self.queue.pop_front().unwrap_or_default(),
+            _ => self.queue.iter().fold(BytesMut::with_capacity(self.bytes()), joined).freeze(),
+        }
+    }
+
     /// How much is left.
     pub(super) fn bytes(&self) -> usize {
         self.queue.iter().map(Bytes::len).sum()
     }
+}
+
+fn joined(mut all: BytesMut, piece: &Bytes) -> BytesMut {
+    all.extend_from_slice(piece);
+    all
 }
 
 #[cfg(test)]

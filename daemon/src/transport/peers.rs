@@ -19,34 +19,61 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-/// The links. Dropping them ends their tasks.
+/// The links. Dropping them ends whatever carries their frames.
 pub(crate) struct Peers {
-    local: Arc<Local>,
-    inbox: Arc<Inbox>,
+    me: MemberId,
     directory: Arc<Directory>,
+    carrier: Box<dyn Carrier>,
     peers: BTreeMap<MemberId, Peer>,
+}
+
+/// Whoever takes a link's frames to its peer, and tells the loop when the link stands: the door to the network.
+pub(crate) trait Carrier: Send {
+    /// Begins, and goes on until what this returns is dropped.
+    fn carry(&self, link: &Arc<Link>, addresses: watch::Receiver<Vec<Address>>) -> Box<dyn Send>;
 }
 
 struct Peer {
     link: Arc<Link>,
     addresses: watch::Sender<Vec<Address>>,
-    task: JoinHandle<()>,
+    _carried: Box<dyn Send>,
 }
 
-impl Drop for Peer {
+/// Connections, kept up by a task for each link.
+struct Tasks {
+    local: Arc<Local>,
+    inbox: Arc<Inbox>,
+}
+
+impl Carrier for Tasks {
+    fn carry(&self, link: &Arc<Link>, addresses: watch::Receiver<Vec<Address>>) -> Box<dyn Send> {
+        let run = link::run(Arc::clone(link), Arc::clone(&self.local), addresses, Arc::clone(&self.inbox));
+        Box::new(AbortOnDrop(tokio::spawn(run)))
+    }
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
 impl Peers {
     pub(crate) fn new(local: Arc<Local>, inbox: Arc<Inbox>, directory: Arc<Directory>) -> Self {
-        Self { local, inbox, directory, peers: BTreeMap::new() }
+        let me = local.identity.member;
+        Self::carried_by(Box::new(Tasks { local, inbox }), me, directory)
+    }
+
+    /// The links of `me`, over another network than sockets.
+    pub(crate) fn carried_by(carrier: Box<dyn Carrier>, me: MemberId, directory: Arc<Directory>) -> Self {
+        Self { me, directory, carrier, peers: BTreeMap::new() }
     }
 
     /// Links to exactly these, at these addresses. Links to others end.
     pub(crate) fn follow(&mut self, members: &BTreeMap<MemberId, NodeInfo>) {
-        let others = |id: &MemberId| *id != self.local.identity.member;
+        let others = |id: &MemberId| *id != self.me;
         self.peers.retain(|id, _| members.contains_key(id));
         self.directory.retain(|id| members.contains_key(&id));
         for (id, info) in members.iter().filter(|(id, _)| others(id)) {
@@ -128,8 +155,8 @@ impl Peers {
     fn start(&self, id: MemberId, addresses: Vec<Address>) -> Peer {
         let link = Arc::new(Link::new(id, self.directory.stats(id), self.directory.round_trip(id)));
         let (addresses, watched) = watch::channel(addresses);
-        let task = tokio::spawn(link::run(link.clone(), self.local.clone(), watched, self.inbox.clone()));
-        Peer { link, addresses, task }
+        let carried = self.carrier.carry(&link, watched);
+        Peer { link, addresses, _carried: carried }
     }
 }
 

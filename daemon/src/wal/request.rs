@@ -6,7 +6,7 @@ use raft::{Index, IoId, LogId, Persist};
 use std::time::Duration;
 
 /// Something for the writer. Requests take effect in the order in which they are submitted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum WalRequest {
     /// A write of the engine. Answered by [`Completion::Persisted`], for it and everything before it.
     Persist(Persist),

@@ -103,8 +103,8 @@ fn mend_frame(bytes: &mut [u8]) {
 }
 
 fn decode_frame(bytes: &[u8]) -> Verdict {
-    let Ok(envelope) = frames::decode(Bytes::copy_from_slice(bytes)) else { return Verdict::Refused };
-    assert_eq!(frames::decode(frames::encode(&envelope)).as_ref(), Ok(&envelope), "it comes through again");
+    let Ok(envelope) = frames::decode(&Bytes::copy_from_slice(bytes)) else { return Verdict::Refused };
+    assert_eq!(frames::decode(&frames::encode(&envelope)).as_ref(), Ok(&envelope), "it comes through again");
     Verdict::Accepted
 }
 

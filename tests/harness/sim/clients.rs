@@ -1,57 +1,98 @@
 //! Clients: they write and read registers, change the membership and move the leader, and remember what they were
 //! told.
 //!
-//! A client sits at one member, its home, and may send its write to another one, as a follower does that passes a
-//! write on; the home answers once it has applied the entry. A client whose home stops never learns the outcome.
+//! A client sits at one member and asks its handle, as the services of the daemon do. The member passes on what another
+//! one must do. A client whose member stops never learns the outcome.
 
-use super::checks::configs::is_quorum;
 use super::checks::history::Floor;
 use super::checks::{Verdict, ensure};
 use super::machine::KEYS;
-use super::member::What;
+use super::member::Answered;
 use super::perform::by_id;
 use super::swarm::Feature;
-use super::world::{Event, World, broken, node_info};
+use super::world::{Event, World, node_info};
 use super::write::{Deed, Write};
-use quorate::node::Outcome;
-use raft::{
-    Answer, Change, EntryKind, Input, MemberId, Membership, MembershipError, Proposal, ProposeError, ReadError,
-    RoleName, Term, Token, TransferError,
-};
+use mvcc::Revision;
+use quorate::node::driven::Driven;
+use quorate::node::{Applied, ChangeFailure, Handle, ProposeFailure, ReadFailure, TransferFailure};
+use raft::{Change, Index, MemberId, Membership, MembershipError, RoleName, Term, TransferError};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
-/// Writes in one proposal, at most.
+/// Writes that a client asks for at once, at most.
 const BATCH_MAX: u64 = 8;
 /// Of a hundred requests, how many go to whom a client takes for the leader.
-const TO_LEADER: u64 = 80;
+const TO_LEADER: u64 = 60;
 
 /// A request that is under way.
 #[derive(Clone, Copy, Debug)]
 enum Asked {
-    Write { home: usize, life: u32, floor: Floor },
+    Write { sequence: u64, floor: Floor },
     Read { key: usize, floor: Floor },
     Change,
     Transfer,
 }
 
-/// Whom a request was sent to, in which of its lives; it answers each request once.
-#[derive(Clone, Copy, Debug)]
+/// What comes of it.
+enum Reply {
+    Write(Result<Applied, ProposeFailure>),
+    Read(Result<(), ReadFailure>),
+    Change(Result<Index, ChangeFailure>),
+    Transfer(Result<MemberId, TransferFailure>),
+}
+
+/// A request, and the call that will bring its reply.
 struct Pending {
-    slot: usize,
-    life: u32,
-    /// The step before it was asked.
-    step: u64,
     asked: Asked,
+    call: Pin<Box<dyn Future<Output = Reply>>>,
 }
 
 /// All clients.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Clients {
-    last_token: u64,
-    /// Requests the engine has not answered.
-    pending: BTreeMap<u64, Pending>,
-    /// Writes and reads that have a place in the log and wait for it to be applied.
-    placed: BTreeMap<u64, Asked>,
+    last: u64,
+    /// What has no reply yet, by the slot of the member that was asked.
+    pending: BTreeMap<(usize, u64), Pending>,
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients").field("last", &self.last).field("pending", &self.pending.len()).finish()
+    }
+}
+
+impl Clients {
+    /// A process has ended, and nobody will ever hear of it.
+    pub fn forget(&mut self, slot: usize) {
+        self.pending.retain(|(at, _), _| *at != slot);
+    }
+
+    /// Looks at the calls to one member, and takes out those that have their reply.
+    fn replies(&mut self, slot: usize, answered: &Arc<Answered>) -> Vec<(Asked, Reply)> {
+        let waker = Waker::from(Arc::clone(answered));
+        let mut context = Context::from_waker(&waker);
+        let mut ready = Vec::new();
+        for (id, Pending { asked, call }) in self.pending.range_mut((slot, 0)..=(slot, u64::MAX)) {
+            if let Poll::Ready(reply) = call.as_mut().poll(&mut context) {
+                ready.push((*id, *asked, reply));
+            }
+        }
+        ready
+            .into_iter()
+            .map(|(id, asked, reply)| {
+                self.pending.remove(&id);
+                (asked, reply)
+            })
+            .collect()
+    }
+
+    fn ask(&mut self, slot: usize, asked: Asked, call: impl Future<Output = Reply> + 'static) {
+        self.last += 1;
+        self.pending.insert((slot, self.last), Pending { asked, call: Box::pin(call) });
+    }
 }
 
 impl World {
@@ -64,10 +105,10 @@ impl World {
         self.queue.push(self.now + wait, Event::Request);
         let slot = self.target();
         match self.chance.client.below(100) {
-            0..60 => self.ask_write(slot),
-            60..85 if self.swarm.does(Feature::Reads) => self.ask_read(),
-            85..93 if self.swarm.does(Feature::Membership) && !self.calm => self.ask_change(slot),
-            93..96 if self.swarm.does(Feature::Transfer) && !self.calm => self.ask_transfer(slot),
+            0..60 => self.ask_write(slot)?,
+            60..85 if self.swarm.does(Feature::Reads) => self.ask_read()?,
+            85..93 if self.swarm.does(Feature::Membership) && !self.calm => self.ask_change(slot)?,
+            93..96 if self.swarm.does(Feature::Transfer) && !self.calm => self.ask_transfer(slot)?,
             _ => {}
         }
         self.check_lag()
@@ -85,34 +126,40 @@ impl World {
         usize::try_from(self.chance.client.below(self.members.len() as u64)).expect("below a length")
     }
 
-    fn token(&mut self, slot: usize, asked: Asked) -> Token {
-        self.clients.last_token += 1;
-        let token = self.clients.last_token;
-        if self.members[slot].is_running() {
-            self.clients
-                .pending
-                .insert(token, Pending { slot, life: self.members[slot].life, step: self.report.steps, asked });
-        }
-        Token(token)
+    /// Lets a client ask the member at a slot, if its process is there.
+    fn ask<F>(&mut self, slot: usize, asked: Asked, call: impl FnOnce(Handle) -> F)
+    where
+        F: Future<Output = Reply> + 'static,
+    {
+        let Some(handle) = self.node(slot).map(|node| node.handle().clone()) else { return };
+        self.clients.ask(slot, asked, call(handle));
+        // A call begins when it is looked at.
+        self.members[slot].answered.wake_by_ref();
     }
 
-    /// One write or a batch of them, from a client at a random member.
-    pub(super) fn ask_write(&mut self, slot: usize) {
-        let home = if self.chance.client.coin() { slot } else { self.random_slot() };
+    /// The requests reach the member.
+    fn asked(&mut self, slot: usize) -> Verdict {
+        self.hear(slot)?;
+        self.turn_soon(slot)
+    }
+
+    /// One write or a batch of them.
+    pub(super) fn ask_write(&mut self, slot: usize) -> Verdict {
         let most = if self.swarm.does(Feature::Batches) { BATCH_MAX } else { 1 };
-        let count = self.chance.client.between(1, most);
-        let asked = Asked::Write { home, life: self.members[home].life, floor: self.history.begin() };
-        let proposals = (0..count)
-            .map(|_| {
-                let token = self.token(slot, asked);
-                let key = u8::try_from(self.chance.client.below(KEYS as u64)).expect("a few keys");
-                let padding = usize::try_from(self.chance.client.below(self.swarm.payload_max)).expect("small");
-                let write = Write { id: token.0, key, deed: self.draw_deed() };
-                let payload = write.encode(self.members[home].id, padding);
-                Proposal { token, kind: EntryKind::Command, payload }
-            })
-            .collect();
-        self.happen(slot, What::Ask(Box::new(Input::Propose(proposals))));
+        for _ in 0..self.chance.client.between(1, most) {
+            let Some(sequence) = self.node(slot).map(Driven::next_sequence) else { return Ok(()) };
+            let key = u8::try_from(self.chance.client.below(KEYS as u64)).expect("a few keys");
+            let padding = usize::try_from(self.chance.client.below(self.swarm.payload_max)).expect("small");
+            let write = Write { id: sequence, key, deed: self.draw_deed() };
+            // About half of the history stays; what was compacted already is refused, by everybody.
+            let oldest = Revision(i64::try_from(self.history.acknowledged() / 2).unwrap_or(i64::MAX));
+            let body = write.body(padding, oldest);
+            let asked = Asked::Write { sequence, floor: self.history.begin() };
+            self.ask(slot, asked, |handle| async move { Reply::Write(handle.propose(body).await) });
+            // Its number is taken when it is looked at.
+            self.hear(slot)?;
+        }
+        self.asked(slot)
     }
 
     fn draw_deed(&mut self) -> Deed {
@@ -124,29 +171,31 @@ impl World {
         }
     }
 
-    fn ask_read(&mut self) {
+    fn ask_read(&mut self) -> Verdict {
         let slot = self.random_slot();
         let key = usize::try_from(self.chance.client.below(KEYS as u64)).expect("a few keys");
-        let token = self.token(slot, Asked::Read { key, floor: self.history.begin() });
-        self.happen(slot, What::Ask(Box::new(Input::Read(token))));
+        let asked = Asked::Read { key, floor: self.history.begin() };
+        self.ask(slot, asked, |handle| async move { Reply::Read(handle.linearize().await) });
+        self.asked(slot)
     }
 
-    fn ask_transfer(&mut self, slot: usize) {
+    fn ask_transfer(&mut self, slot: usize) -> Verdict {
         let to = self.chance.client.coin().then(|| self.members[self.chance.client.pick_index(&self.members)].id);
-        let token = self.token(slot, Asked::Transfer);
-        self.happen(slot, What::Ask(Box::new(Input::TransferLeader { token, to })));
+        self.ask(slot, Asked::Transfer, |handle| async move { Reply::Transfer(handle.transfer_leader(to).await) });
+        self.asked(slot)
     }
 
-    fn ask_change(&mut self, slot: usize) {
-        let Some((at, membership)) = self.members[slot].disk.live.memberships().last().cloned() else { return };
+    fn ask_change(&mut self, slot: usize) -> Verdict {
+        let Some((at, membership)) = self.members[slot].disk.live.memberships().last().cloned() else { return Ok(()) };
         let changes = self.draw_changes(&membership);
         let expected = match self.chance.client.below(10) {
             0 => Some(at.next()),
             1..5 => Some(at),
             _ => None,
         };
-        let token = self.token(slot, Asked::Change);
-        self.happen(slot, What::Ask(Box::new(Input::ChangeMembership { token, expected, changes })));
+        let change = |handle: Handle| async move { Reply::Change(handle.change_membership(expected, changes).await) };
+        self.ask(slot, Asked::Change, change);
+        self.asked(slot)
     }
 
     fn draw_changes(&mut self, membership: &Membership) -> Vec<Change> {
@@ -201,98 +250,61 @@ impl World {
         Some(self.members[slot].id)
     }
 
-    /// The engine answers a request.
-    pub(super) fn answer(&mut self, slot: usize, answer: &Answer) -> Verdict {
-        let (Answer::Proposed(token, _)
-        | Answer::Read(token, _)
-        | Answer::Membership(token, _)
-        | Answer::Transfer(token, _)) = answer;
-        let member = &self.members[slot];
-        let (id, life) = (member.id, member.life);
-        self.trace.note(self.now, token.0, || format!("{id} → client {answer:?}"));
-        let Some(pending) = self.clients.pending.remove(&token.0).filter(|p| (p.slot, p.life) == (slot, life)) else {
-            return Err(broken(format!("{id} answers what it was not asked, or twice: {answer:?}")));
-        };
-        self.report.reach(outcome(answer));
-        match (answer, pending.asked) {
-            (Answer::Proposed(_, Ok(_)), asked @ Asked::Write { .. }) => {
-                self.clients.placed.insert(token.0, asked);
-            }
-            (Answer::Proposed(_, Err(_)), Asked::Write { .. }) => self.history.refused(token.0),
-            (Answer::Read(_, Ok(index)), asked @ Asked::Read { .. }) => {
-                self.check_round(slot, pending.step)?;
-                self.clients.placed.insert(token.0, asked);
-                self.members[slot].reads.push((*index, token.0));
-                self.serve_reads(slot)?;
-            }
-            (Answer::Read(_, Err(_)), Asked::Read { .. })
-            | (Answer::Membership(..), Asked::Change)
-            | (Answer::Transfer(..), Asked::Transfer) => {}
-            (answer, asked) => return Err(broken(format!("{id} was asked {asked:?} and answers {answer:?}"))),
+    /// Clients of a member hear what has come of their requests.
+    pub(super) fn hear(&mut self, slot: usize) -> Verdict {
+        let answered = Arc::clone(&self.members[slot].answered);
+        if !answered.take() {
+            return Ok(());
+        }
+        for (asked, reply) in self.clients.replies(slot, &answered) {
+            let id = self.members[slot].id;
+            self.trace.note(self.now, id.0 << 48, || format!("{id} → client {asked:?}: {}", outcome(&reply)));
+            self.report.reach(outcome(&reply));
+            self.told(slot, asked, reply)?;
         }
         Ok(())
     }
 
-    /// A member has applied requests that were made at it; their clients learn of it.
-    pub(super) fn acknowledge(&mut self, slot: usize, outcomes: &[Outcome]) -> Verdict {
-        let life = self.members[slot].life;
-        for Outcome { sequence: id, applied } in outcomes {
-            let at_home = |asked: &Asked| matches!(asked, Asked::Write { home, life: then, .. } if (*home, *then) == (slot, life));
-            let asked = self.clients.placed.get(id).or(self.clients.pending.get(id).map(|p| &p.asked));
-            if let Some(Asked::Write { floor, .. }) = asked.copied().filter(at_home) {
-                self.clients.placed.remove(id);
-                self.history.written(*id, floor, applied.index, &self.ledger)?;
-                if let Ok(done) = &applied.outcome {
-                    self.history.revised(applied.index, done.revision)?;
+    fn told(&mut self, slot: usize, asked: Asked, reply: Reply) -> Verdict {
+        match (asked, reply) {
+            (Asked::Write { sequence, floor }, Reply::Write(Ok(Applied { outcome, index, .. }))) => {
+                self.history.written(sequence, floor, index, &self.ledger)?;
+                outcome.map_or(Ok(()), |done| self.history.revised(index, done.revision))
+            }
+            (Asked::Write { sequence, .. }, Reply::Write(Err(failure))) => {
+                if is_final(failure) {
+                    self.history.refused(sequence);
                 }
+                Ok(())
             }
-        }
-        self.serve_reads(slot)
-    }
-
-    /// Reads whose index has been applied see the registers.
-    pub(super) fn serve_reads(&mut self, slot: usize) -> Verdict {
-        let member = &mut self.members[slot];
-        let at = member.machine.state.applied.last.index;
-        let ready: Vec<u64> = member.reads.extract_if(.., |(index, _)| *index <= at).map(|(_, token)| token).collect();
-        for token in ready {
-            if let Some(Asked::Read { key, floor }) = self.clients.placed.remove(&token) {
-                let found = self.members[slot].machine.read(key)?;
-                self.history.read(key, found, floor, at, &self.ledger)?;
-                self.report.reach("read served");
+            (Asked::Read { key, floor }, Reply::Read(Ok(()))) => {
+                let machine = &self.members[slot].machine;
+                let at = machine.state.applied.last.index;
+                self.history.read(key, machine.read(key)?, floor, at, &self.ledger)
             }
+            (Asked::Change, Reply::Change(Ok(at))) => {
+                let last = self.ledger.last().last;
+                ensure("S8", at <= last.index, || format!("a change at {at} is said to be done, committed is {last}"))
+            }
+            // Nothing has changed, or nobody knows.
+            _ => Ok(()),
         }
-        Ok(())
-    }
-
-    /// A leader that confirms a read has begun to ask the others after the read came, unless it decides alone.
-    fn check_round(&self, slot: usize, asked: u64) -> Verdict {
-        let member = &self.members[slot];
-        let Some(raft) = member.raft.as_ref().filter(|_| member.leading.is_some()) else { return Ok(()) };
-        let alone = is_quorum(raft.membership().1, |voter| voter == member.id);
-        let (round, began) = member.round;
-        ensure("S9", alone || began > asked, || {
-            format!("{} confirms a read that came after step {asked} by {round:?}, begun in step {began}", member.id)
-        })
     }
 
     /// Nobody who still runs owes an answer.
     pub(super) fn check_answered(&self) -> Verdict {
-        let owed = self.clients.pending.iter().find(|(_, pending)| {
-            let member = &self.members[pending.slot];
-            member.is_running() && member.life == pending.life
-        });
-        ensure("answers", owed.is_none(), || format!("a request was never answered: {owed:?}"))
+        let owed = self.clients.pending.iter().find(|((slot, _), _)| self.members[*slot].is_running());
+        ensure("answers", owed.is_none(), || {
+            format!("a request was never answered: {:?}", owed.map(|(at, pending)| (at, pending.asked)))
+        })
     }
 
     /// What leaders say of their followers, held against the disks.
     pub(super) fn check_lag(&self) -> Verdict {
         let current: Option<Term> = self.members.iter().filter_map(|member| member.leading).max();
         for member in self.members.iter().filter(|member| member.leading.is_some() && member.leading == current) {
-            let Some(raft) = member.raft.as_ref().filter(|_| !member.paused && member.installing.is_none()) else {
-                continue;
-            };
-            let status = raft.status(member.clock.now(self.now).mono);
+            let Some(node) = member.node.as_ref().filter(|_| !member.paused) else { continue };
+            let status = node.status(member.clock.now(self.now).mono);
             ensure("S15", status.role == RoleName::Leader, || format!("{} is {:?}", member.id, status.role))?;
             for said in &status.followers {
                 // One that has gone on to a later term may have taken back what it acknowledged.
@@ -306,26 +318,52 @@ impl World {
     }
 }
 
-/// The place an answer reaches.
-fn outcome(answer: &Answer) -> &'static str {
-    match answer {
-        Answer::Proposed(_, Ok(_)) => "proposed",
-        Answer::Proposed(_, Err(ProposeError::NotLeader { .. })) => "propose refused: not leader",
-        Answer::Proposed(_, Err(ProposeError::Busy)) => "propose refused: busy",
-        Answer::Proposed(_, Err(ProposeError::Transferring)) => "propose refused: transferring",
-        Answer::Proposed(_, Err(ProposeError::NoQuorum)) => "propose refused: no quorum",
-        Answer::Proposed(_, Err(ProposeError::DiskFull)) => "propose refused: disk full",
-        Answer::Read(_, Ok(_)) => "read confirmed",
-        Answer::Read(_, Err(ReadError::NoLeader)) => "read refused: no leader",
-        Answer::Read(_, Err(ReadError::Unconfirmed)) => "read refused: unconfirmed",
-        Answer::Membership(_, Ok(_)) => "membership changed",
-        Answer::Membership(_, Err(error)) => refusal(error),
-        Answer::Transfer(_, Ok(_)) => "transferred",
-        Answer::Transfer(_, Err(TransferError::NotLeader { .. })) => "transfer refused: not leader",
-        Answer::Transfer(_, Err(TransferError::NotVoter(_))) => "transfer refused: not a voter",
-        Answer::Transfer(_, Err(TransferError::NoTarget)) => "transfer refused: no target",
-        Answer::Transfer(_, Err(TransferError::InProgress)) => "transfer refused: in progress",
-        Answer::Transfer(_, Err(TransferError::TimedOut)) => "transfer refused: timed out",
+/// Whether a client that hears this may rely on its write never taking effect.
+fn is_final(failure: ProposeFailure) -> bool {
+    match failure {
+        ProposeFailure::NoLeader
+        | ProposeFailure::LeaderChanged
+        | ProposeFailure::TooManyRequests
+        | ProposeFailure::NoSpace
+        | ProposeFailure::TooLarge { .. } => true,
+        ProposeFailure::TimedOut | ProposeFailure::TimedOutLeaderChanged | ProposeFailure::Stopped => false,
+    }
+}
+
+/// The place a reply reaches.
+fn outcome(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::Write(Ok(_)) => "written",
+        Reply::Write(Err(failure)) => match failure {
+            ProposeFailure::NoLeader => "write failed: no leader",
+            ProposeFailure::LeaderChanged => "write failed: leader changed",
+            ProposeFailure::TooManyRequests => "write failed: too many requests",
+            ProposeFailure::NoSpace => "write failed: no space",
+            ProposeFailure::TooLarge { .. } => "write failed: too large",
+            ProposeFailure::TimedOut => "write failed: timed out",
+            ProposeFailure::TimedOutLeaderChanged => "write failed: timed out, leader changed",
+            ProposeFailure::Stopped => "write failed: stopped",
+        },
+        Reply::Read(Ok(())) => "read served",
+        Reply::Read(Err(ReadFailure::NoLeader)) => "read failed: no leader",
+        Reply::Read(Err(ReadFailure::TimedOut)) => "read failed: timed out",
+        Reply::Read(Err(ReadFailure::TooManyRequests | ReadFailure::Stopped)) => "read failed: not taken",
+        Reply::Change(Ok(_)) => "membership changed",
+        Reply::Change(Err(ChangeFailure::Refused(error))) => refusal(error),
+        Reply::Change(Err(ChangeFailure::NoLeader)) => "change failed: no leader",
+        Reply::Change(Err(ChangeFailure::TimedOut)) => "change failed: timed out",
+        Reply::Change(Err(ChangeFailure::Stopped)) => "change failed: stopped",
+        Reply::Transfer(Ok(_)) => "transferred",
+        Reply::Transfer(Err(TransferFailure::Refused(TransferError::NotLeader { .. }))) => {
+            "transfer refused: not leader"
+        }
+        Reply::Transfer(Err(TransferFailure::Refused(TransferError::NotVoter(_)))) => "transfer refused: not a voter",
+        Reply::Transfer(Err(TransferFailure::Refused(TransferError::NoTarget))) => "transfer refused: no target",
+        Reply::Transfer(Err(TransferFailure::Refused(TransferError::InProgress))) => "transfer refused: in progress",
+        Reply::Transfer(Err(TransferFailure::Refused(TransferError::TimedOut))) => "transfer refused: timed out",
+        Reply::Transfer(Err(TransferFailure::NoLeader)) => "transfer failed: no leader",
+        Reply::Transfer(Err(TransferFailure::TimedOut)) => "transfer failed: timed out",
+        Reply::Transfer(Err(TransferFailure::Stopped)) => "transfer failed: stopped",
     }
 }
 

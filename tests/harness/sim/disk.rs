@@ -7,8 +7,9 @@ use super::checks::{Violation, ensure};
 use super::image::{Base, LogImage};
 use super::medium::{End, Medium, is_log};
 use super::rng::Rng;
-use quorate::wal::{Options, Room, WalRequest};
-use raft::{Boot, Entry, HardState, Index, IoId, LogId, LogRead, LogReadFailure, MemberId, Membership, Persist, Term};
+use quorate::install::Intent;
+use quorate::wal::{Completion, Options, Room, WalReader, WalRequest};
+use raft::{Boot, Entry, HardState, Index, IoId, LogId, LogRead, LogReadFailure, MemberId, Membership, Term};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -27,8 +28,10 @@ pub struct Disk {
     /// The bytes.
     pub medium: Medium,
     member: MemberId,
-    queued: VecDeque<Persist>,
-    /// How many of the queued writes the running flush covers.
+    queued: VecDeque<WalRequest>,
+    /// What the log amounts to after the snapshot that it is asked to follow.
+    following: Option<Following>,
+    /// How many of the queued requests the running flush covers.
     flushing: usize,
     /// Tells the completion of the running flush from that of one a crash has forgotten.
     pub flush: u64,
@@ -43,11 +46,14 @@ pub struct Disk {
     pub slowness: u64,
 }
 
+/// Where a snapshot stands: what precedes the next entry, and the configuration in force.
+pub type Following = (Base, (Index, Arc<Membership>));
+
 /// What a flush has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Flushed {
-    /// The last write that is durable now.
-    pub durable: Option<IoId>,
+    /// What the log has reported.
+    pub reported: Vec<Completion>,
     /// The disk has failed, or is full: the process must end.
     pub failed: bool,
 }
@@ -69,6 +75,7 @@ impl Disk {
             medium,
             member,
             queued: VecDeque::new(),
+            following: None,
             flushing: 0,
             flush: 0,
             last_io: None,
@@ -79,27 +86,63 @@ impl Disk {
         }
     }
 
-    /// Opens the log for a process that starts over a state machine that has applied everything up to `applied`.
+    /// Opens the log for a process that starts over a state machine that has applied everything up to `applied`, and has
+    /// perhaps been switched to a snapshot that the log does not follow yet.
     ///
     /// # Errors
     /// S6 when the log does not open or holds anything but what it must.
-    pub fn start(&mut self, salt: u64, applied: Index) -> Result<Boot, Violation> {
+    pub fn start(
+        &mut self,
+        salt: u64,
+        applied: Index,
+        switched: Option<(&Intent, Following)>,
+    ) -> Result<Boot, Violation> {
         let broken = |what: String| Violation { check: "S6", what: format!("{}: {what}", self.member) };
-        let remembered = self.medium.open(salt).map_err(broken)?;
+        let remembered = self.medium.open(salt, switched.as_ref().map(|(intent, _)| *intent)).map_err(broken)?;
+        if let Some((_, (base, membership))) = switched {
+            self.durable.install(base, membership);
+            self.live = self.durable.clone();
+        }
+        ensure("S6", remembered.last == self.durable.last().last, || {
+            format!("{}: the log ends at {}, not at {}", self.member, remembered.last, self.durable.last().last)
+        })?;
         remembered.into_boot(applied).map_err(|error| broken(error.to_string()))
     }
 
-    /// Queues a write.
+    /// The log as it is read.
+    #[must_use]
+    pub fn reader(&self) -> WalReader {
+        self.medium.reader()
+    }
+
+    /// Queues a request; `following` is where the snapshot stands that the log is to follow, if it is asked to.
     ///
     /// # Errors
-    /// What is wrong with it: its number, or what it does to the log.
-    pub fn submit(&mut self, persist: Persist) -> Result<(), String> {
-        if self.last_io.is_some_and(|last| persist.io.0 != last.0 + 1) {
-            return Err(format!("write {} follows {:?}", persist.io, self.last_io));
+    /// What is wrong with it: a write's number, or what it does to the log.
+    pub fn submit(&mut self, request: WalRequest, following: Option<Following>) -> Result<(), String> {
+        match &request {
+            WalRequest::Persist(persist) => {
+                if self.last_io.is_some_and(|last| persist.io.0 != last.0 + 1) {
+                    return Err(format!("write {} follows {:?}", persist.io, self.last_io));
+                }
+                self.last_io = Some(persist.io);
+                self.live.apply(persist)?;
+            }
+            WalRequest::Reset { .. } if self.queued() > 0 => {
+                return Err(format!("the log is to follow a snapshot while {} writes are under way", self.queued()));
+            }
+            WalRequest::Reset { start, membership } => {
+                let expected =
+                    following.as_ref().map(|(base, (at, membership))| (base.last, (*at, membership.encode())));
+                let asked = membership.clone().map(|membership| (*start, membership));
+                if asked.is_none() || asked != expected {
+                    return Err(format!("the log is to follow {asked:?}, the state machine stands at {expected:?}"));
+                }
+            }
+            WalRequest::Compact { .. } | WalRequest::CommitHint(_) => {}
         }
-        self.last_io = Some(persist.io);
-        self.live.apply(&persist)?;
-        self.queued.push_back(persist);
+        self.following = following.or(self.following.take());
+        self.queued.push_back(request);
         Ok(())
     }
 
@@ -108,7 +151,8 @@ impl Disk {
         if self.flushing > 0 {
             return false;
         }
-        let blocked = self.queued.iter().position(|write| self.full && !write.append.is_empty());
+        let appends = |request: &WalRequest| matches!(request, WalRequest::Persist(write) if !write.append.is_empty());
+        let blocked = self.queued.iter().position(|request| self.full && appends(request));
         self.flushing = blocked.unwrap_or(self.queued.len());
         self.flush += u64::from(self.flushing > 0);
         self.flushing > 0
@@ -117,49 +161,56 @@ impl Disk {
     /// Ends the running flush.
     pub fn end_flush(&mut self) -> Flushed {
         let count = std::mem::take(&mut self.flushing);
-        let requests = self.queued.iter().take(count).cloned().map(WalRequest::Persist).collect();
-        let (heard, done) = self.medium.perform(requests);
+        let (heard, done) = self.medium.perform(self.queued.iter().take(count).cloned().collect());
         if heard.persisted.is_some() {
             (self.settled, self.cut_last) = (self.durable.last().last, false);
         }
-        let reported = self.queued.iter().take_while(|write| Some(write.io) <= heard.persisted).count();
-        for write in self.queued.drain(..reported) {
-            self.cut_last |= write.truncate_from.is_some();
-            self.durable.apply(&write).expect("it was applied to the live log already");
-            if let Some(HardState { term, vote: Some(vote) }) = write.hard_state {
-                self.votes.insert(term, vote);
+        let is_done = |request: &WalRequest| match request {
+            WalRequest::Persist(write) => Some(write.io) <= heard.persisted,
+            _ => done.is_ok(),
+        };
+        let reported = self.queued.iter().take(count).take_while(|request| is_done(request)).count();
+        for request in self.queued.drain(..reported).collect::<Vec<_>>() {
+            self.cut_last |= self.became_durable(&request);
+        }
+        for completion in &heard.all {
+            match completion {
+                Completion::Compacted { start } => {
+                    self.durable.compact(start.index);
+                    self.live.compact(start.index);
+                }
+                Completion::Reset { .. } => self.live = self.durable.clone(),
+                Completion::Persisted { .. } | Completion::Room(_) => {}
             }
         }
         while self.votes.len() > VOTES_KEPT {
             self.votes.pop_first();
         }
-        Flushed { durable: heard.persisted, failed: done.is_err() }
+        Flushed { reported: heard.all, failed: done.is_err() }
     }
 
-    /// Looks after the files at hand. Says whether there is room now, if that has changed.
-    pub fn look_after(&mut self) -> Option<bool> {
-        self.medium.look_after().map(|room| room == Room::Enough)
-    }
-
-    /// Lets entries up to `through` go. Says where the log starts now, if that has changed, and whether it failed.
-    pub fn compact(&mut self, through: Index) -> (Option<LogId>, bool) {
-        let (heard, done) = self.medium.perform(vec![WalRequest::Compact { through }]);
-        if let Some(start) = heard.start {
-            self.durable.compact(start.index);
-            self.live.compact(start.index);
+    /// A request has taken effect on the disk. Whether it took entries back.
+    fn became_durable(&mut self, request: &WalRequest) -> bool {
+        match request {
+            WalRequest::Persist(write) => {
+                self.durable.apply(write).expect("it was applied to the live log already");
+                if let Some(HardState { term, vote: Some(vote) }) = write.hard_state {
+                    self.votes.insert(term, vote);
+                }
+                write.truncate_from.is_some()
+            }
+            WalRequest::Reset { .. } => {
+                let (base, membership) = self.following.take().expect("it came with the request");
+                self.durable.install(base, membership);
+                true
+            }
+            WalRequest::Compact { .. } | WalRequest::CommitHint(_) => false,
         }
-        (heard.start, done.is_err())
     }
 
-    /// Puts the log behind a snapshot. Says whether that failed.
-    pub fn install(&mut self, base: Base, (at, membership): &(Index, Arc<Membership>)) -> bool {
-        let reset = WalRequest::Reset { start: base.last, membership: Some((*at, membership.encode())) };
-        let (heard, done) = self.medium.perform(vec![reset]);
-        if heard.start.is_some() || done.is_ok() {
-            self.durable.install(base, (*at, Arc::clone(membership)));
-            self.live.install(base, (*at, Arc::clone(membership)));
-        }
-        done.is_err()
+    /// Looks after the files at hand. Says what the room is now, if that has changed.
+    pub fn look_after(&mut self) -> Option<Room> {
+        self.medium.look_after()
     }
 
     /// Reads entries back for a follower, perhaps from a disk with a bit that is the wrong way round.
@@ -183,45 +234,34 @@ impl Disk {
         Ok(result)
     }
 
-    /// Whether nothing waits to be written.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.queued.is_empty()
-    }
-
-    /// Writes that wait.
+    /// Writes of the engine that wait.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.queued.len()
+        self.queued.iter().filter(|request| matches!(request, WalRequest::Persist(_))).count()
     }
 
-    /// The process ends, with some of what is queued on its way, and perhaps a compaction up to `compacting`. How many
-    /// writes are lost.
+    /// The process ends, with some of what is queued on its way. How many requests are lost.
     ///
     /// # Errors
     /// S6 when what is left cannot be opened, or is not a step between what was reported and what was asked for.
-    pub fn end(&mut self, how: End, compacting: Option<Index>, rng: &mut Rng) -> Result<usize, Violation> {
+    pub fn end(&mut self, how: End, rng: &mut Rng) -> Result<usize, Violation> {
         let count = usize::try_from(rng.below(self.queued.len() as u64 + 1)).expect("not above a length");
-        let writes = self.queued.iter().take(count).cloned().map(WalRequest::Persist);
-        let requests = writes.chain(compacting.map(|through| WalRequest::Compact { through })).collect();
+        let requests = self.queued.iter().take(count).cloned().collect();
         let member = self.member;
         let broken = |what| Violation { check: "S6", what: format!("{member} after {how:?}: {what}") };
         let (remembered, entries) = self.medium.end(requests, how, rng).map_err(broken)?;
         let (reported, mut kept, mut cut) = (self.durable.last().last, 0, false);
         while is_log(&self.durable, &remembered, &entries) != Some(true) {
-            let Some(write) = self.queued.pop_front() else {
+            let Some(request) = self.queued.pop_front() else {
                 let what = format!("found {remembered:?}, durable was {:?}", self.durable.last().last);
                 return Err(broken(what));
             };
-            self.durable.apply(&write).expect("it was applied to the live log already");
-            if let Some(HardState { term, vote: Some(vote) }) = write.hard_state {
-                self.votes.insert(term, vote);
-            }
-            (kept, cut) = (kept + 1, cut || write.truncate_from.is_some());
+            (kept, cut) = (kept + 1, self.became_durable(&request) || cut);
         }
         self.durable.compact(remembered.start.index);
         let lost = self.queued.len();
         self.queued.clear();
+        self.following = None;
         if kept > 0 {
             (self.settled, self.cut_last) = (reported, cut);
         }

@@ -1,27 +1,41 @@
 use super::*;
-use raft::{EntryKind, LogId};
+use raft::{EntryKind, Persist};
 
 fn write(io: u64) -> Persist {
     let entry = Entry::new(LogId::new(1, io), EntryKind::Command, 0, b"");
     Persist { io: IoId(io), hard_state: None, truncate_from: None, append: vec![entry] }
 }
 
+fn submit(disk: &mut Disk, write: Persist) -> Result<(), String> {
+    disk.submit(WalRequest::Persist(write), None)
+}
+
+/// The last write that is durable now, and whether the disk failed.
+fn end_flush(disk: &mut Disk) -> (Option<IoId>, bool) {
+    let Flushed { reported, failed } = disk.end_flush();
+    let persisted = reported.iter().rev().find_map(|completion| match completion {
+        Completion::Persisted { io, .. } => Some(*io),
+        _ => None,
+    });
+    (persisted, failed)
+}
+
 fn started() -> Disk {
     let options = Options { segment_bytes: 8 << 10, spare_segments: 1, ballast_bytes: 0, ..Options::default() };
     let mut disk = Disk::format(MemberId(1), None, options);
-    disk.start(1, Index::ZERO).expect("a new log");
+    disk.start(1, Index::ZERO, None).expect("a new log");
     disk
 }
 
 #[test]
 fn a_flush_covers_what_was_queued_when_it_began() {
     let mut disk = started();
-    disk.submit(write(1)).expect("in order");
+    submit(&mut disk, write(1)).expect("in order");
     assert!(disk.start_flush());
-    disk.submit(write(2)).expect("in order");
+    submit(&mut disk, write(2)).expect("in order");
     assert!(!disk.start_flush());
     disk.flushing = 1;
-    assert_eq!(disk.end_flush(), Flushed { durable: Some(IoId(1)), failed: false });
+    assert_eq!(end_flush(&mut disk), (Some(IoId(1)), false));
     assert_eq!(disk.durable.last().last, LogId::new(1, 1));
     assert_eq!(disk.live.last().last, LogId::new(1, 2));
 }
@@ -34,11 +48,11 @@ fn an_end_keeps_a_first_part_of_the_queue_and_every_length_of_it_happens() {
         for _ in 0..200 {
             let mut disk = started();
             for io in 1..=3 {
-                disk.submit(Persist { truncate_from: Some(Index(io)), ..write(io) }).expect("in order");
+                submit(&mut disk, Persist { truncate_from: Some(Index(io)), ..write(io) }).expect("in order");
             }
-            disk.end(how, None, &mut rng).expect("a step between");
+            disk.end(how, &mut rng).expect("a step between");
             assert_eq!(disk.live.last(), disk.durable.last());
-            let boot = disk.start(2, Index::ZERO).expect("the log as it was found");
+            let boot = disk.start(2, Index::ZERO, None).expect("the log as it was found");
             assert_eq!(boot.last, disk.durable.last().last);
             kept.insert(disk.durable.last().last.index.0);
         }
@@ -49,24 +63,24 @@ fn an_end_keeps_a_first_part_of_the_queue_and_every_length_of_it_happens() {
 #[test]
 fn a_log_that_lost_what_it_reported_is_refused() {
     let mut disk = started();
-    disk.submit(write(1)).expect("in order");
+    submit(&mut disk, write(1)).expect("in order");
     disk.start_flush();
     disk.end_flush();
     // The model believes in one more write than there ever was.
     disk.durable.apply(&write(2)).expect("it follows");
-    let refused = disk.end(End::Power, None, &mut Rng::new(1)).expect_err("the second write is not there");
+    let refused = disk.end(End::Power, &mut Rng::new(1)).expect_err("the second write is not there");
     assert_eq!(refused.check, "S6");
 }
 
 #[test]
 fn a_failed_sync_reports_nothing_and_the_log_opens_again() {
     let mut disk = started();
-    disk.submit(write(1)).expect("in order");
+    submit(&mut disk, write(1)).expect("in order");
     disk.start_flush();
     disk.medium.fail_next_sync();
-    assert_eq!(disk.end_flush(), Flushed { durable: None, failed: true });
-    disk.end(End::Process, None, &mut Rng::new(3)).expect("a step between");
-    disk.start(2, Index::ZERO).expect("it opens");
+    assert_eq!(end_flush(&mut disk), (None, true));
+    disk.end(End::Process, &mut Rng::new(3)).expect("a step between");
+    disk.start(2, Index::ZERO, None).expect("it opens");
 }
 
 #[test]
@@ -74,10 +88,10 @@ fn a_disk_that_holds_entries_back_still_takes_the_hard_state() {
     let mut disk = started();
     disk.full = true;
     let state = HardState { term: Term(2), vote: Some(MemberId(1)) };
-    disk.submit(Persist { hard_state: Some(state), append: vec![], ..write(1) }).expect("in order");
-    disk.submit(Persist { io: IoId(2), ..write(1) }).expect("in order");
+    submit(&mut disk, Persist { hard_state: Some(state), append: vec![], ..write(1) }).expect("in order");
+    submit(&mut disk, Persist { io: IoId(2), ..write(1) }).expect("in order");
     assert!(disk.start_flush());
-    assert_eq!(disk.end_flush().durable, Some(IoId(1)));
+    assert_eq!(end_flush(&mut disk).0, Some(IoId(1)));
     assert!(!disk.start_flush());
     assert_eq!(disk.votes.get(&Term(2)), Some(&MemberId(1)));
 }
@@ -86,7 +100,7 @@ fn a_disk_that_holds_entries_back_still_takes_the_hard_state() {
 fn a_flipped_bit_is_noticed_or_changes_nothing_that_counts() {
     let mut disk = started();
     for io in 1..=20 {
-        disk.submit(write(io)).expect("in order");
+        submit(&mut disk, write(io)).expect("in order");
         disk.start_flush();
         disk.end_flush();
     }
@@ -101,6 +115,24 @@ fn a_flipped_bit_is_noticed_or_changes_nothing_that_counts() {
 #[test]
 fn a_write_out_of_order_is_refused() {
     let mut disk = started();
-    disk.submit(write(1)).expect("in order");
-    assert!(disk.submit(write(3)).is_err());
+    submit(&mut disk, write(1)).expect("in order");
+    assert!(submit(&mut disk, write(3)).is_err());
+}
+
+#[test]
+fn a_log_follows_a_snapshot_only_when_nothing_else_is_under_way() {
+    let base = Base { last: LogId::new(1, 9), ..Base::default() };
+    let membership = Arc::new(Membership::default());
+    let reset = WalRequest::Reset { start: base.last, membership: Some((Index::ZERO, membership.encode())) };
+    let following = Some((base, (Index::ZERO, membership)));
+    let mut disk = started();
+    submit(&mut disk, write(1)).expect("in order");
+    assert!(disk.submit(reset.clone(), following.clone()).is_err(), "a write is under way");
+    disk.start_flush();
+    disk.end_flush();
+    assert!(disk.submit(reset.clone(), None).is_err(), "the state machine stands elsewhere");
+    disk.submit(reset, following).expect("quiet");
+    disk.start_flush();
+    assert!(!disk.end_flush().failed);
+    assert_eq!((disk.live.last(), disk.durable.last()), (base, base));
 }

@@ -7,9 +7,11 @@
 use super::image::{Base, LogImage};
 use super::rng::Rng;
 use bytes::Bytes;
-use quorate::disk::{Fate, SimDisk};
+use quorate::disk::{Disk, Fate, SimDisk};
+use quorate::install::{Intent, recover_log};
 use quorate::wal::{
-    Completion, Identity, Listener, Options, ReadError, Recovered, Remembered, Room, Wal, WalError, WalRequest,
+    Completion, Identity, Listener, Options, ReadError, Recovered, Remembered, Room, Wal, WalError, WalReader,
+    WalRequest,
 };
 use raft::{Entry, Index, IoId, LogId, LogRead, LogReadFailure, MemberId, Membership};
 use std::fmt;
@@ -45,17 +47,16 @@ pub struct Medium {
 pub struct Heard {
     /// The last write that is durable.
     pub persisted: Option<IoId>,
-    /// The log starts after this entry now.
-    pub start: Option<LogId>,
+    /// Everything, in order.
+    pub all: Vec<Completion>,
 }
 
 impl Listener for Heard {
     fn completed(&mut self, completion: Completion) {
-        match completion {
-            Completion::Persisted { io, .. } => self.persisted = Some(io),
-            Completion::Compacted { start } | Completion::Reset { start } => self.start = Some(start),
-            Completion::Room(_) => {}
+        if let Completion::Persisted { io, .. } = completion {
+            self.persisted = Some(io);
         }
+        self.all.push(completion);
     }
 
     fn failed(&mut self, _: &WalError) {}
@@ -90,18 +91,30 @@ impl Medium {
         Ok(())
     }
 
-    /// Opens the log; `salt` differs from start to start.
+    /// Opens the log, and lets it follow a snapshot that the state was switched to; `salt` differs from start to start.
     ///
     /// # Errors
     /// When it does not open, or not with what it held when the process before ended.
-    pub fn open(&mut self, salt: u64) -> Result<Remembered, String> {
+    pub fn open(&mut self, salt: u64, intent: Option<&Intent>) -> Result<Remembered, String> {
         self.options.salt_seed = salt;
-        let Recovered { remembered, wal, .. } = self.open_with(&self.disk, &self.options)?;
-        if let Some(found) = self.found.take().filter(|found| *found != remembered) {
-            return Err(format!("the log said {found:?} after the crash and says {remembered:?} now"));
+        let mut recovered = self.open_with(&self.disk, &self.options)?;
+        if let Some(found) = self.found.take().filter(|found| *found != recovered.remembered) {
+            return Err(format!("the log said {found:?} after the crash and says {:?} now", recovered.remembered));
         }
+        if let Some(intent) = intent {
+            let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+            let again = recover_log(recovered, intent, (&disk, self.identity, &self.options));
+            recovered = again.map_err(|error| format!("the log: {error}"))?;
+        }
+        let Recovered { remembered, wal, .. } = recovered;
         self.wal = Some(wal);
         Ok(remembered)
+    }
+
+    /// The log as it is read.
+    #[must_use]
+    pub fn reader(&self) -> WalReader {
+        self.wal.as_ref().expect("a running process has its log open").reader()
     }
 
     fn open_with(&self, disk: &SimDisk, options: &Options) -> Result<Recovered, String> {

@@ -1,49 +1,72 @@
-//! One member of the simulated cluster: the real engine, and around it what a daemon would be.
+//! One member of the simulated cluster: the daemon's loop, and around it what its threads and sockets would be.
 
 use super::clock::Clock;
 use super::disk::{Disk, draw_options};
-use super::machine::{Machine, Snapshot};
+use super::machine::Machine;
+use super::network::Kind;
 use super::queue::Micros;
 use super::rng::Rng;
 use bytes::Bytes;
-use raft::{Index, Input, Install, LinkId, LogRead, MemberId, Membership, Raft, ReadRound, RoleName, Term};
-use std::collections::VecDeque;
+use quorate::node::driven::Driven;
+use raft::{Index, LinkId, LogRead, MemberId, Membership, ReadRound, RoleName, Term, Token};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
 
 /// Something that happens to one member.
 #[derive(Debug)]
 pub enum What {
     /// A frame has crossed the network; from which slot, on which connection.
-    Deliver(Bytes, usize, u64),
-    /// A deadline may have come.
+    Deliver(Bytes, usize, u64, Kind),
+    /// The loop may have something to do by now.
     Tick,
+    /// The loop takes its turn.
+    Turn,
     /// A flush has ended.
     Flushed(u64),
     /// The state machine has applied the oldest slice handed to it.
     Applied(u64),
+    /// The state machine is to be switched to a snapshot.
+    Switch(u64),
     /// Entries have been read back.
     ReadBack(LogRead),
     /// A snapshot has been fetched.
-    Fetched(Install),
-    /// A snapshot is on the disk.
-    Installed,
-    /// A connection stands.
-    LinkUp(MemberId, LinkId),
+    Fetched,
+    /// It calls another one, by slot, if they are still connected in the same way.
+    Dial(usize, u64),
     /// A connection is gone, by the slot of the peer.
     LinkDown(usize, LinkId),
-    /// Somebody asks for something.
-    Ask(Box<Input>),
+    /// The disk announces that it has no room.
+    Full,
     /// The disk has room again.
     RoomAgain,
 }
 
+/// Says that somebody who waits for an answer of a member has it.
+#[derive(Debug, Default)]
+pub struct Answered(AtomicBool);
+
+impl Wake for Answered {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Answered {
+    /// Whether somebody has, since this was asked last.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// One member.
-#[derive(Debug)]
 pub struct Member {
     /// Its name.
     pub id: MemberId,
-    /// The engine, while it runs.
-    pub raft: Option<Raft>,
+    /// The loop, while its process runs.
+    pub node: Option<Driven>,
     /// Counts its starts: what was meant for an earlier life is lost.
     pub life: u32,
     /// Its clocks.
@@ -56,6 +79,8 @@ pub struct Member {
     pub applying: u64,
     /// How many times slower than usual its state machine is.
     pub apply_slowness: u64,
+    /// How far it was last told that its store is durable.
+    pub flushed: Index,
     /// What it is, from its own events.
     pub role: RoleName,
     /// The term it leads in.
@@ -64,24 +89,32 @@ pub struct Member {
     pub claimed: Index,
     /// As leader: the read round whose heartbeats it sends, and the step in which it sent the first of them.
     pub round: (ReadRound, u64),
+    /// The step before each read that its engine was asked for.
+    pub asked: BTreeMap<Token, u64>,
     /// When a tick is scheduled.
     pub tick_at: Option<Micros>,
+    /// A turn is scheduled.
+    pub turn_due: bool,
     /// It stands still.
     pub paused: bool,
     /// What waits for it to go on.
     pub deferred: VecDeque<What>,
-    /// A snapshot is being fetched.
+    /// The snapshot it needs covers at least this entry.
+    pub wanted: Index,
+    /// A snapshot is being fetched, or is to be switched to.
     pub fetching: bool,
-    /// A snapshot is being written, and nothing else happens meanwhile.
-    pub installing: Option<Box<Snapshot>>,
-    /// What waits for the snapshot to be written.
-    pub held: VecDeque<Input>,
-    /// Reads that wait for an index to be applied, by their token.
-    pub reads: Vec<(Index, u64)>,
+    /// Set when one of its clients has its answer.
+    pub answered: Arc<Answered>,
     /// It will not start again.
     pub dead: bool,
     /// It has learned that it is not a member any more.
     pub removed: bool,
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("id", &self.id).field("disk", &self.disk).finish_non_exhaustive()
+    }
 }
 
 impl Member {
@@ -91,24 +124,26 @@ impl Member {
     pub fn format(id: MemberId, clock: Clock, first: Option<Arc<Membership>>, on_disk: bool, rng: &mut Rng) -> Self {
         Self {
             id,
-            raft: None,
+            node: None,
             life: 0,
             clock,
             disk: Disk::format(id, first.clone(), draw_options(rng)),
             machine: Machine::format(id, first, on_disk),
             applying: 0,
             apply_slowness: 1,
+            flushed: Index::ZERO,
             role: RoleName::Follower,
             leading: None,
             claimed: Index::ZERO,
             round: (ReadRound(0), 0),
+            asked: BTreeMap::new(),
             tick_at: None,
+            turn_due: false,
             paused: false,
             deferred: VecDeque::new(),
+            wanted: Index::ZERO,
             fetching: false,
-            installing: None,
-            held: VecDeque::new(),
-            reads: Vec::new(),
+            answered: Arc::default(),
             dead: false,
             removed: false,
         }
@@ -117,18 +152,24 @@ impl Member {
     /// Whether its process exists.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.raft.is_some()
+        self.node.is_some()
+    }
+
+    /// It switches to a snapshot and does nothing else.
+    #[must_use]
+    pub fn is_switching(&self) -> bool {
+        self.node.as_ref().is_some_and(Driven::is_switching)
     }
 
     /// Forgets everything that is not on a disk.
     pub fn forget(&mut self) {
-        self.raft = None;
+        self.node = None;
         self.life += 1;
         self.applying += 1;
         (self.role, self.leading, self.claimed) = (RoleName::Follower, None, Index::ZERO);
-        (self.tick_at, self.paused, self.fetching, self.installing) = (None, false, false, None);
+        (self.tick_at, self.turn_due, self.paused, self.fetching) = (None, false, false, false);
+        (self.flushed, self.wanted) = (Index::ZERO, Index::ZERO);
+        self.asked.clear();
         self.deferred.clear();
-        self.held.clear();
-        self.reads.clear();
     }
 }

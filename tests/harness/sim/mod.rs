@@ -1,9 +1,9 @@
-//! A whole cluster from one number: the real engine, log, store and codecs on simulated disks, links and clocks, with
-//! everything they promise checked as it happens.
+//! A whole cluster from one number: the daemon's own loop, engine, log, store and codecs on simulated disks, links and
+//! clocks, with everything they promise checked as it happens.
 //!
 //! ```text
-//!   campaign ──▶ world ──▶ raft::Raft        many seeds; one run; the engine under test
-//!                  ├─ perform                what the engine wants done, as a daemon would
+//!   campaign ──▶ world ──▶ node::driven      many seeds; one run; the daemon's loop, turn by turn
+//!                  ├─ perform                what comes out of its doors: its threads' work, and the checks
 //!                  ├─ network                links
 //!                  ├─ disk ── medium         what the log must hold; wal::Wal on a simulated disk
 //!                  ├─ machine                mvcc::Store, in memory or in redb on a simulated disk
@@ -14,6 +14,10 @@
 //!
 //! Time is virtual, chance comes from the seed, nothing depends on the machine: the same seed gives the same trace,
 //! line by line.
+//!
+//! Not run here, because it is made of sockets, threads or tasks: the links' connections, the threads of log, store and
+//! keeper, the task that fetches snapshots (what it fetches and what becomes of it is the real thing), and everything a
+//! client sees before a [`Handle`](quorate::node::Handle).
 
 pub mod campaign;
 pub mod checks;

@@ -1,72 +1,111 @@
-//! Performs what the engine wants done, as a daemon would, and checks it on the way.
+//! Performs what a member's loop wants done, as its threads would, and checks on the way what passes the doors.
 
 use super::checks::configs::{Proposed, is_quorum};
-use super::checks::{Verdict, ensure};
+use super::checks::retention::{self, Cut};
+use super::checks::{Verdict, Violation, ensure};
 use super::disk::Flushed;
 use super::frames;
 use super::image::{Base, LogImage};
 use super::medium::End;
 use super::member::{Member, What};
-use super::network::Fate;
+use super::network::{Fate, Kind};
 use super::queue::{MILLI, Micros};
-use super::swarm::{Fault, Feature};
+use super::swarm::Fault;
 use super::world::{Event as Happening, World, broken};
+use bytes::Bytes;
+use quorate::install::{Installed, Switch};
+use quorate::node::driven::{Driven, Effect};
+use quorate::transport::hello::Lane;
+use quorate::wal::{Completion, Room, WalRequest};
 use raft::{
-    Entry, EntryKind, Envelope, Event, Index, Input, Install, Membership, Message, Output, Persist, ReadRound,
-    RoleName, Term,
+    Brief, Entry, EntryKind, Envelope, Event, Index, Input, MemberId, Membership, Message, Persist, ReadRound,
+    RoleName, Term, Token,
 };
+use std::sync::Arc;
 
 /// How long fetching a snapshot takes on average.
 const FETCH_MEAN: Micros = 50 * MILLI;
-/// How long writing one takes on average.
-const INSTALL_MEAN: Micros = 10 * MILLI;
+/// How long switching to one takes on average.
+const SWITCH_MEAN: Micros = 10 * MILLI;
 /// Millionths of fetches that fail while they may.
 const FETCH_FAILS: u64 = 400_000;
+/// Millionths of switches that a member falls before, and as many that it falls after, where members fall.
+const FALLS_AMID_SWITCH: u64 = 150_000;
+/// Entries that became durable between two words of it to the loop: the daemon flushes every two seconds.
+const FLUSHED_EVERY: u64 = 16;
+
+/// One step of an engine, as far as it has been seen.
+#[derive(Default)]
+struct Step {
+    /// The configuration in force before.
+    before: Option<(Index, Arc<Membership>)>,
+    /// Where the engine stands after it.
+    brief: Option<Brief>,
+    /// Reads it has confirmed.
+    reads: Vec<Token>,
+}
 
 impl World {
-    /// One step of one engine, with everything that follows from it.
-    pub(super) fn step(&mut self, slot: usize, input: Input) -> Verdict {
-        let member = &mut self.members[slot];
-        let Some(raft) = &mut member.raft else { return Ok(()) };
-        let id = member.id;
-        self.report.steps += 1;
-        self.trace.note(self.now, id.0 << 16 ^ number_of(&input), || format!("{id} ← {}", describe(&input)));
-        let mut out = std::mem::take(&mut self.out);
-        raft.step(member.clock.now(self.now), input, &mut out);
-        let verdict = self.perform(slot, &mut out);
-        clear(&mut out);
-        self.out = out;
-        self.arm(slot);
-        verdict
+    /// Everything that one turn of a loop has come to.
+    pub(super) fn perform(&mut self, slot: usize, effects: &mut Vec<Effect>) -> Verdict {
+        let mut step = Step::default();
+        // Only then is what the engine says now what the loop decided by.
+        let untold = !effects.iter().any(|effect| matches!(effect, Effect::Told { .. }));
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Told { number, words, read } => {
+                    self.step_ends(slot, std::mem::take(&mut step))?;
+                    let member = &mut self.members[slot];
+                    let id = member.id;
+                    self.trace.note(self.now, id.0 << 16 ^ number, || format!("{id} ← {words}"));
+                    member.asked.extend(read.map(|token| (token, self.report.steps)));
+                    self.report.steps += 1;
+                    step.before = member.disk.live.memberships().last().cloned();
+                }
+                Effect::Said { brief, events, reads, round } => {
+                    self.note_round(slot, round);
+                    events.iter().try_for_each(|event| self.event(slot, event))?;
+                    (step.brief, step.reads) = (Some(brief), reads);
+                }
+                Effect::Log(request) => self.write(slot, request, untold)?,
+                Effect::Read(ask) => self.ask_log(slot, ask),
+                Effect::Apply(entries) => self.hand_over(slot, entries)?,
+                Effect::Switch(switch) => self.switch_asked(slot, switch)?,
+                Effect::Fetch(at_least) => self.fetch(slot, at_least),
+            }
+        }
+        self.step_ends(slot, step)
     }
 
-    fn perform(&mut self, slot: usize, out: &mut Output) -> Verdict {
-        for event in out.events.drain(..) {
-            self.event(slot, &event)?;
+    /// What must hold when everything that came of a step is known.
+    fn step_ends(&mut self, slot: usize, step: Step) -> Verdict {
+        let Some(brief) = step.brief else { return Ok(()) };
+        self.claim(slot, brief.commit)?;
+        if let Some((at, membership)) = &step.before {
+            self.reconfigured(slot, (*at, &**membership), brief.commit)?;
         }
-        let before = self.members[slot].disk.live.memberships().last().cloned();
-        if let Some(persist) = out.persist.take() {
-            self.persist(slot, persist)?;
+        step.reads.into_iter().try_for_each(|token| self.check_round(slot, token))
+    }
+
+    fn note_round(&mut self, slot: usize, round: Option<ReadRound>) {
+        let member = &mut self.members[slot];
+        if let Some(round) = round.filter(|round| *round != member.round.0) {
+            member.round = (round, self.report.steps);
         }
-        self.claim(slot)?;
-        self.reconfigured(slot, before.as_ref().map(|(at, membership)| (*at, &**membership)))?;
-        for envelope in out.send.drain(..) {
-            self.promise(slot, &envelope)?;
-            self.send(slot, &envelope);
-        }
-        if !out.apply.is_empty() {
-            self.hand_over(slot, std::mem::take(&mut out.apply))?;
-        }
-        for answer in out.answers.drain(..) {
-            self.answer(slot, &answer)?;
-        }
-        for read in out.log_reads.drain(..) {
-            self.ask_log(slot, read);
-        }
-        if let Some(install) = out.install.take() {
-            self.fetch(slot, install);
-        }
-        Ok(())
+    }
+
+    /// A leader that confirms a read has begun to ask the others after the read came, unless it decides alone.
+    fn check_round(&mut self, slot: usize, token: Token) -> Verdict {
+        let member = &mut self.members[slot];
+        let Some(asked) = member.asked.remove(&token) else { return Ok(()) };
+        let Some((_, membership)) = member.disk.live.memberships().last().filter(|_| member.leading.is_some()) else {
+            return Ok(());
+        };
+        let alone = is_quorum(membership, |voter| voter == member.id);
+        let (round, began) = member.round;
+        ensure("S9", alone || began > asked, || {
+            format!("{} confirms a read that came after step {asked} by {round:?}, begun in step {began}", member.id)
+        })
     }
 
     fn event(&mut self, slot: usize, event: &Event) -> Verdict {
@@ -113,16 +152,25 @@ impl World {
         ledger.elected(id, log)
     }
 
-    fn persist(&mut self, slot: usize, persist: Persist) -> Verdict {
+    /// The log is asked for something.
+    fn write(&mut self, slot: usize, request: WalRequest, alone: bool) -> Verdict {
+        let mut appended: Vec<Index> = Vec::new();
+        let mut following = None;
+        match &request {
+            WalRequest::Persist(persist) => {
+                self.persist(slot, persist)?;
+                appended.extend(persist.append.iter().map(Entry::index));
+            }
+            WalRequest::Compact { through } => self.check_cut(slot, *through, alone)?,
+            WalRequest::Reset { .. } => {
+                let state = &self.members[slot].machine.state;
+                following = Some((state.applied, state.membership.clone()));
+            }
+            WalRequest::CommitHint(_) => {}
+        }
         let member = &mut self.members[slot];
         let id = member.id;
-        self.trace.note(self.now, persist.io.0, || format!("{id} → disk {}", describe_write(&persist)));
-        if let Some(state) = persist.hard_state {
-            self.elections.hard_state(id, state)?;
-        }
-        self.ledger.write_begins(id, &member.disk.live, &persist, member.leading)?;
-        let appended: Vec<Index> = persist.append.iter().map(Entry::index).collect();
-        member.disk.submit(persist).map_err(|what| broken(format!("{id}: {what}")))?;
+        member.disk.submit(request, following).map_err(|what| broken(format!("{id}: {what}")))?;
         for index in appended {
             self.ledger.appended(id, self.members[slot].disk.live.at(index).expect("just appended"))?;
         }
@@ -130,15 +178,41 @@ impl World {
         Ok(())
     }
 
-    /// A leader may just have appended a configuration.
-    fn reconfigured(&self, slot: usize, before: Option<(Index, &Membership)>) -> Verdict {
+    fn persist(&mut self, slot: usize, persist: &Persist) -> Verdict {
         let member = &self.members[slot];
-        let (Some(term), Some(before), Some(raft)) = (member.leading, before, &member.raft) else { return Ok(()) };
+        let id = member.id;
+        self.trace.note(self.now, persist.io.0, || format!("{id} → disk {}", describe_write(persist)));
+        if let Some(state) = persist.hard_state {
+            self.elections.hard_state(id, state)?;
+        }
+        self.ledger.write_begins(id, &member.disk.live, persist, member.leading)
+    }
+
+    /// What is cut off a log must be of no use any more.
+    fn check_cut(&mut self, slot: usize, through: Index, alone: bool) -> Verdict {
+        let member = &self.members[slot];
+        let id = member.id;
+        self.trace.note(self.now, through.0, || format!("{id} lets its log go through {through}"));
+        let status = member.node.as_ref().map(|node| node.status(member.clock.now(self.now).mono));
+        let status = status.filter(|_| alone && member.leading.is_some());
+        retention::check(&Cut {
+            member: id,
+            through,
+            durable: member.machine.checkpoint.applied.last.index,
+            log: &member.disk.live,
+            followers: status.as_ref().map(|status| &status.followers[..]).unwrap_or_default(),
+            rules: &self.swarm.retention,
+        })
+    }
+
+    /// A leader may just have appended a configuration.
+    fn reconfigured(&self, slot: usize, before: (Index, &Membership), commit: Index) -> Verdict {
+        let member = &self.members[slot];
+        let Some(term) = member.leading else { return Ok(()) };
         if member.disk.live.memberships().last().is_none_or(|(at, _)| *at <= before.0) {
             return Ok(());
         }
         let Some((at, membership)) = member.disk.live.memberships().last() else { return Ok(()) };
-        let commit = raft.brief().commit;
         // Its own word, now that it has been checked: others may be terms ahead of it.
         let committed = member.disk.live.at(commit).map_or((commit, Term(0)), |base| (commit, base.last.term));
         Proposed { leader: member.id, term, before, after: (*at, membership), committed }.check()
@@ -159,29 +233,31 @@ impl World {
         if disk.flush != flush {
             return Ok(());
         }
-        let Flushed { durable, failed } = disk.end_flush();
+        let Flushed { reported, failed } = disk.end_flush();
         let room = if self.chance.disk.coin() { disk.look_after() } else { None };
         if failed {
             self.report.reach("a write or a sync failed, the process ended");
             return self.fall(slot);
         }
         self.flush(slot);
+        for completion in reported {
+            if let Completion::Compacted { start } = completion {
+                let id = self.members[slot].id;
+                self.trace.note(self.now, start.index.0, || format!("{id} has cut its log through {start}"));
+                self.report.reach("log cut");
+            }
+            self.node(slot).into_iter().for_each(|node| node.log_done(&completion));
+        }
         if let Some(room) = room {
-            self.report.reach(if room { "room again" } else { "no room for a segment" });
-            self.happen(slot, What::Ask(Box::new(Input::DiskFull(!room))));
+            self.report.reach(if room == Room::Enough { "room again" } else { "no room for a segment" });
+            self.node(slot).into_iter().for_each(|node| node.log_done(&Completion::Room(room)));
         }
-        let member = &self.members[slot];
-        if member.installing.is_some() && member.disk.is_idle() {
-            self.write_snapshot(slot);
-        }
-        durable.map_or(Ok(()), |io| self.input(slot, Input::Persisted(io)))
+        self.turn_soon(slot)
     }
 
     /// What a member takes for committed must be.
-    fn claim(&mut self, slot: usize) -> Verdict {
-        let member = &self.members[slot];
-        let Some(commit) = member.raft.as_ref().map(|raft| raft.brief().commit) else { return Ok(()) };
-        if commit <= member.claimed {
+    fn claim(&mut self, slot: usize, commit: Index) -> Verdict {
+        if commit <= self.members[slot].claimed {
             return Ok(());
         }
         let Self { members, ledger, .. } = self;
@@ -196,14 +272,27 @@ impl World {
         ledger.claim(id, log, commit, leading, durable)
     }
 
+    /// Sends what the loop has queued for its links.
+    pub(super) fn send_all(&mut self, slot: usize) -> Verdict {
+        let Some(node) = &self.members[slot].node else { return Ok(()) };
+        let mut frames = std::mem::take(&mut self.frames);
+        node.departing(|peer, lane, frame| frames.push((peer, lane, frame)));
+        for (peer, lane, frame) in frames.drain(..) {
+            let message = frames::look(&frame).map_err(|what| Violation { check: "codec", what })?;
+            let kind = if message.is_some() { Kind::Consensus } else { Kind::Request };
+            match &message {
+                Some(envelope) => self.promise(slot, envelope)?,
+                None => self.trace.note(self.now, peer.0, || format!("  a request to {peer}, {} bytes", frame.len())),
+            }
+            self.send(slot, (peer, lane, kind), &frame);
+        }
+        self.frames = frames;
+        Ok(())
+    }
+
     /// A message must not promise what the disk does not hold.
     fn promise(&mut self, slot: usize, envelope: &Envelope) -> Verdict {
         self.trace.note(self.now, envelope.to.0, || format!("  {envelope}"));
-        if let Message::Heartbeat { round, .. } = envelope.message
-            && round != self.members[slot].round.0
-        {
-            self.members[slot].round = (round, self.report.steps);
-        }
         let Member { id, disk, .. } = &self.members[slot];
         if stands_on_term(&envelope.message) {
             let durable = disk.durable.hard_state.term;
@@ -221,15 +310,9 @@ impl World {
         }
     }
 
-    fn send(&mut self, slot: usize, envelope: &Envelope) {
-        let Some(to) = self.slot_of(envelope.to) else { return };
-        if to == slot {
-            return;
-        }
-        // As the daemon's transport does it: what belongs to the log on a lane of its own.
-        let bulk =
-            matches!(envelope.message, Message::Append { .. } | Message::Commit { .. } | Message::Snapshot { .. });
-        let Fate { first, again } = self.network.send(&mut self.chance.network, self.now, slot, to, bulk);
+    fn send(&mut self, slot: usize, (peer, lane, kind): (MemberId, Lane, Kind), frame: &Bytes) {
+        let Some(to) = self.slot_of(peer).filter(|to| *to != slot) else { return };
+        let Fate { first, again } = self.network.send(&mut self.chance.network, self.now, (slot, to), lane, kind);
         if first.is_none() {
             self.trace.note(self.now, 0, || "    which is lost".to_owned());
         }
@@ -244,9 +327,10 @@ impl World {
         if first.is_none() {
             return;
         }
-        let (life, epoch, frame) = (self.members[to].life, self.network.epoch(slot, to), frames::encode(envelope));
+        let (life, epoch) = (self.members[to].life, self.network.epoch(slot, to));
         for at in [first, again].into_iter().flatten() {
-            self.queue.push(at, Happening::To { slot: to, life, what: What::Deliver(frame.clone(), slot, epoch) });
+            self.queue
+                .push(at, Happening::To { slot: to, life, what: What::Deliver(frame.clone(), slot, epoch, kind) });
         }
     }
 
@@ -291,113 +375,167 @@ impl World {
         }
         let outcomes = member.machine.apply(&entries)?;
         self.ledger.stored(member.id, member.machine.state.applied.last.index, member.machine.state.store)?;
-        let machine = &mut member.machine;
-        let (applied, kept) = (machine.state.applied.last, machine.checkpoint.applied.last);
+        let (applied, kept) = (member.machine.state.applied.last, member.machine.checkpoint.applied.last);
         let due = applied.index.0 - kept.index.0 >= self.swarm.checkpoint_every;
-        if due && !machine.flush() {
+        if due && !member.machine.flush() {
             self.report.reach("the store's disk failed, the process ended");
             return self.fall(slot);
         }
-        if !self.members[slot].machine.queue.is_empty() {
+        if let Some(node) = &member.node {
+            node.applied(applied.index, applied.term, outcomes);
+        }
+        if !member.machine.queue.is_empty() {
             self.apply_next(slot);
+        } else if member.machine.switch.is_some() {
+            self.switch_next(slot);
         }
-        self.acknowledge(slot, &outcomes)?;
-        self.input(slot, Input::Applied(applied.index))?;
-        self.cut_log(slot)
+        self.turn_soon(slot)?;
+        self.tell_flushed(slot)
     }
 
-    /// Cuts the log behind the state machine's checkpoint, if it has grown.
-    fn cut_log(&mut self, slot: usize) -> Verdict {
-        let Member { id, disk, machine, installing, .. } = &mut self.members[slot];
-        let (durable, start) = (machine.checkpoint.applied.last.index, disk.durable.base.last.index);
-        let retained = durable.0.saturating_sub(start.0);
-        if !self.swarm.does(Feature::Compaction) || retained <= self.swarm.keep_entries || installing.is_some() {
+    /// The loop hears now and then how much of the store would survive a crash.
+    fn tell_flushed(&mut self, slot: usize) -> Verdict {
+        let member = &mut self.members[slot];
+        let Some(node) = &member.node else { return Ok(()) };
+        let durable = member.machine.checkpoint.applied.last.index;
+        if durable.0 < member.flushed.0 + FLUSHED_EVERY {
             return Ok(());
         }
-        let through = Index(durable.0 - self.chance.disk.below(self.swarm.keep_entries.min(retained) + 1));
-        let id = *id;
-        if disk.full {
-            return Ok(());
-        }
-        let (start, failed) = disk.compact(through);
-        if failed {
-            self.report.reach("cutting the log failed, the process ended");
-            return self.fall(slot);
-        }
-        let Some(start) = start else { return Ok(()) };
-        self.trace.note(self.now, through.0, || format!("{id} cuts its log through {start}"));
-        self.report.reach("log cut");
-        self.step(slot, Input::Compacted { through: start })
+        member.flushed = durable;
+        node.flushed(durable);
+        self.turn_soon(slot)
     }
 
-    /// A snapshot is to be fetched.
-    fn fetch(&mut self, slot: usize, install: Install) {
+    /// A snapshot is needed.
+    fn fetch(&mut self, slot: usize, at_least: Index) {
         self.report.reach("snapshot offered");
-        if !std::mem::replace(&mut self.members[slot].fetching, true) {
-            let wait = MILLI + self.chance.disk.exponential(FETCH_MEAN);
-            self.later(slot, wait, What::Fetched(install));
+        let member = &mut self.members[slot];
+        member.wanted = at_least;
+        if !std::mem::replace(&mut member.fetching, true) {
+            self.fetch_soon(slot);
         }
     }
 
-    /// A snapshot has been fetched, if its source could be reached all the way.
-    pub(super) fn fetched(&mut self, slot: usize, install: Install) -> Verdict {
-        self.members[slot].fetching = false;
+    fn fetch_soon(&mut self, slot: usize) {
+        let wait = MILLI + self.chance.disk.exponential(FETCH_MEAN);
+        self.later(slot, wait, What::Fetched);
+    }
+
+    /// A snapshot has been fetched, if there was one and its source could be reached all the way. If not it is tried
+    /// again, for as long as it is needed.
+    pub(super) fn fetched(&mut self, slot: usize) -> Verdict {
+        let wanted = self.members[slot].wanted;
+        if self.node(slot).is_none_or(|node| node.brief().commit >= wanted) {
+            self.members[slot].fetching = false;
+            return Ok(());
+        }
         let fails = self.swarm.has(Fault::FetchFails) && !self.calm && self.chance.fault.chance(FETCH_FAILS);
         if fails {
             self.report.fault(Fault::FetchFails, &[role_mark(self.members[slot].role)]);
-            return Ok(());
         }
-        let Some(from) = self.slot_of(install.from).filter(|from| self.network.is_connected(*from, slot)) else {
+        let source = self.source(slot, wanted).filter(|_| !fails);
+        let snapshot = match source {
+            Some(from) => {
+                let Member { machine, node, .. } = &mut self.members[from];
+                machine.snapshot(|index| node.as_ref()?.snapshot_point(index))?
+            }
+            None => None,
+        };
+        let Some(snapshot) = snapshot else {
+            self.fetch_soon(slot);
             return Ok(());
         };
-        let Some(snapshot) = self.members[from].machine.snapshot()? else { return Ok(()) };
-        let member = &mut self.members[slot];
-        let last = snapshot.state.applied.last;
-        if last.index < install.offer.last.index || last.index <= member.machine.handed || member.installing.is_some() {
-            return Ok(());
+        let Member { machine, node, .. } = &mut self.members[slot];
+        let switch = machine.prepare(snapshot)?;
+        if let Some(node) = node {
+            node.fetched(switch);
         }
-        member.installing = Some(Box::new(snapshot));
-        if member.disk.is_idle() {
-            self.write_snapshot(slot);
+        self.turn_soon(slot)
+    }
+
+    /// Somebody who runs, can be reached and has applied so much.
+    fn source(&mut self, slot: usize, wanted: Index) -> Option<usize> {
+        let fit = |from: &usize| {
+            let member = &self.members[*from];
+            let runs = member.is_running() && !member.paused && !member.is_switching();
+            let reached = *from != slot && self.network.is_connected(*from, slot);
+            runs && reached && member.machine.state.applied.last.index >= wanted
+        };
+        let sources: Vec<usize> = (0..self.members.len()).filter(fit).collect();
+        self.chance.disk.pick(&sources).copied()
+    }
+
+    /// What the fetching task does when it hears what became of its snapshot.
+    pub(super) fn told_of_install(&mut self, slot: usize) {
+        let member = &mut self.members[slot];
+        let Some(told) = member.node.as_mut().and_then(Driven::installed) else { return };
+        match told {
+            Installed::Yes => member.machine.installed(),
+            Installed::NotNeeded => member.machine.not_needed(),
+        }
+        member.fetching = false;
+        self.report.reach(if told == Installed::Yes { "snapshot installed" } else { "snapshot not needed" });
+    }
+
+    /// The loop stands still until the state has been switched.
+    fn switch_asked(&mut self, slot: usize, switch: Box<Switch>) -> Verdict {
+        let Member { id, disk, machine, .. } = &mut self.members[slot];
+        ensure("S6", disk.queued() == 0, || format!("{id} begins to switch with {} writes under way", disk.queued()))?;
+        machine.switch = Some(switch);
+        if machine.queue.is_empty() {
+            self.switch_next(slot);
         }
         Ok(())
+    }
+
+    fn switch_next(&mut self, slot: usize) {
+        let wait = self.chance.disk.exponential(SWITCH_MEAN);
+        let applying = self.members[slot].applying;
+        self.later(slot, wait, What::Switch(applying));
+    }
+
+    /// The state is switched.
+    pub(super) fn switch(&mut self, slot: usize, applying: u64) -> Verdict {
+        let member = &mut self.members[slot];
+        if member.applying != applying {
+            return Ok(());
+        }
+        let id = member.id;
+        if self.falls_amid(slot)? {
+            return Ok(());
+        }
+        let member = &mut self.members[slot];
+        if !member.machine.switched() {
+            self.report.reach("the store's disk failed, the process ended");
+            return self.fall(slot);
+        }
+        let base = member.machine.state.applied;
+        ensure("S5", self.ledger.at(base.last.index) == Some(&base), || {
+            format!("{id} installs {}, committed is {:?}", base.last, self.ledger.at(base.last.index))
+        })?;
+        self.trace.note(self.now, base.hash, || format!("{id} has switched to {}", base.last));
+        if self.falls_amid(slot)? {
+            return Ok(());
+        }
+        self.node(slot).into_iter().for_each(Driven::switched);
+        self.turn_soon(slot)
+    }
+
+    /// A switch is short, and what a crash in it leaves is put together from two disks: more of them are struck than
+    /// chance would.
+    fn falls_amid(&mut self, slot: usize) -> Result<bool, Violation> {
+        let fault = [Fault::Crash, Fault::Kill].into_iter().find(|fault| self.swarm.has(*fault));
+        let fault = fault.filter(|_| !self.calm && self.chance.fault.chance(FALLS_AMID_SWITCH));
+        if let Some(fault) = fault {
+            self.strike_down(fault, slot)?;
+        }
+        Ok(fault.is_some())
     }
 
     /// A member's disk has failed it: it ends, and starts again.
     fn fall(&mut self, slot: usize) -> Verdict {
         self.end(slot, End::Process)?;
         self.restart_soon(slot);
-        Ok(())
-    }
-
-    fn write_snapshot(&mut self, slot: usize) {
-        let wait = self.chance.disk.exponential(INSTALL_MEAN);
-        self.later(slot, wait, What::Installed);
-    }
-
-    /// A snapshot is on the disk: state machine and log in one stroke.
-    pub(super) fn installed(&mut self, slot: usize) -> Verdict {
-        let member = &mut self.members[slot];
-        let Some(snapshot) = member.installing.take() else { return Ok(()) };
-        let (base, (at, membership)) = (snapshot.state.applied, snapshot.state.membership.clone());
-        let id = member.id;
-        ensure("S5", self.ledger.at(base.last.index) == Some(&base), || {
-            format!("{id} installs {}, committed is {:?}", base.last, self.ledger.at(base.last.index))
-        })?;
-        // As one stroke: what lies between is not under test here, so nothing may fail.
-        member.disk.medium.heal();
-        let failed = member.disk.install(base, &(at, membership.clone()));
-        ensure("S6", !failed, || format!("{id} could not put its log behind {}", base.last))?;
-        member.machine.install(*snapshot)?;
-        member.applying += 1;
-        self.trace.note(self.now, base.hash, || format!("{id} has installed {}", base.last));
-        self.report.reach("snapshot installed");
-        let membership = Membership::clone(&membership);
-        self.serve_reads(slot)?;
-        self.step(slot, Input::Installed { last: base.last, membership_at: at, membership })?;
-        while let Some(input) = self.members[slot].held.pop_front() {
-            self.input(slot, input)?;
-        }
         Ok(())
     }
 }
@@ -410,15 +548,6 @@ pub(super) fn by_id(members: &[Member], id: raft::MemberId) -> Option<&Member> {
 /// Whether a log holds this very log up to its last entry.
 fn holds(log: &LogImage, base: Base) -> bool {
     log.at(base.last.index).map_or(log.base.last.index > base.last.index, |at| at == base)
-}
-
-fn clear(out: &mut Output) {
-    out.send.clear();
-    out.apply.clear();
-    out.answers.clear();
-    out.log_reads.clear();
-    out.events.clear();
-    (out.persist, out.install) = (None, None);
 }
 
 /// Whether a message promises that its sender never goes back behind its term.
@@ -453,7 +582,8 @@ pub(super) fn role_mark(role: RoleName) -> &'static str {
     }
 }
 
-fn number_of(input: &Input) -> u64 {
+/// A number for what an engine takes.
+pub(super) fn number_of(input: &Input) -> u64 {
     match input {
         Input::Tick => 1,
         Input::Received(envelope) => 2 ^ envelope.from.0 << 8 ^ envelope.term.0 << 16,
@@ -472,7 +602,8 @@ fn number_of(input: &Input) -> u64 {
     }
 }
 
-fn describe(input: &Input) -> String {
+/// Words for it.
+pub(super) fn describe(input: &Input) -> String {
     match input {
         Input::Received(envelope) => format!("{envelope}"),
         Input::Propose(proposals) => {

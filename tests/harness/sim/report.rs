@@ -99,7 +99,7 @@ const STATES: [&str; 16] = [
 ];
 
 /// Places that nothing reaches unless some part of a run works as it should.
-const PLACES: [&str; 20] = [
+const PLACES: [&str; 26] = [
     "a write or a sync failed, the process ended",
     "the store's disk failed, the process ended",
     "bit flip: noticed",
@@ -117,7 +117,13 @@ const PLACES: [&str; 20] = [
     "read served",
     "removed",
     "change refused: too early",
-    "propose refused: disk full",
+    "write failed: no space",
+    "write failed: leader changed",
+    "write failed: timed out",
+    "read failed: timed out",
+    "snapshot not needed",
+    "a switch was finished by the next start",
+    "a removed member ended",
     "peace for all",
     "peace for a majority",
 ];

@@ -106,7 +106,7 @@ impl World {
         while self.now < deadline {
             for slot in 0..self.members.len() {
                 if self.members[slot].leading.is_some() {
-                    self.ask_write(slot);
+                    self.ask_write(slot)?;
                 }
             }
             self.advance((self.now + election / 4).min(deadline))?;
@@ -123,11 +123,11 @@ impl World {
     /// L1 and S15: everybody who is a member holds and has applied the same, and the leader says so.
     fn check_converged(&mut self) -> Verdict {
         let leader = self.members.iter().filter(|member| member.leading.is_some()).max_by_key(|member| member.leading);
-        let Some((leader, raft)) = leader.and_then(|leader| Some((leader, leader.raft.as_ref()?))) else {
+        let Some((leader, node)) = leader.and_then(|leader| Some((leader, leader.node.as_ref()?))) else {
             return ensure("L1", false, || "nobody leads after a minute of peace".to_owned());
         };
         let last = leader.disk.live.last();
-        let (_, membership) = raft.membership();
+        let (_, membership) = node.membership();
         for member in self.members.iter().filter(|member| member.is_running() && membership.is_member(member.id)) {
             let applied = member.machine.state.applied;
             ensure("L1", applied == last && member.disk.durable.last() == last, || {
@@ -149,7 +149,7 @@ impl World {
             ensure("S5", found == first, || format!("{}: rows hash to {found:?}, elsewhere to {first:?}", member.id))?;
             (0..KEYS).try_for_each(|key| member.machine.read(key).map(|_| ()))?;
         }
-        for said in &raft.status(leader.clock.now(self.now).mono).followers {
+        for said in &node.status(leader.clock.now(self.now).mono).followers {
             let Some(follower) = super::perform::by_id(&self.members, said.member) else { continue };
             lag::check(&leader.disk.live, &follower.disk.durable, said)?;
             if follower.is_running() {

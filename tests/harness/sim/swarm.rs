@@ -4,6 +4,7 @@
 
 use super::queue::{MILLI, Micros, SECOND};
 use super::rng::{MILLION, Rng};
+use quorate::config::settings::Snapshot;
 use raft::{Config, MemberId};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -207,8 +208,10 @@ pub struct Swarm {
     pub request_mean: Micros,
     /// Bytes of a write beyond its head.
     pub payload_max: u64,
-    /// Entries a member keeps behind its state machine before it cuts its log.
-    pub keep_entries: u64,
+    /// How much of their logs members keep.
+    pub retention: Snapshot,
+    /// How long what has reached a member waits for the loop's next turn, on average; 0 for a turn of its own.
+    pub turn_mean: Micros,
     /// Entries between two checkpoints of the state machine.
     pub checkpoint_every: u64,
     /// The settings of every member, but for its id and its seed.
@@ -236,7 +239,8 @@ impl Swarm {
             fault_mean: rng.between(300 * MILLI, 5 * SECOND),
             request_mean: if features.contains(&Feature::Load) { 20 * MILLI } else { rng.between(50, 500) * MILLI },
             payload_max: if features.contains(&Feature::Large) { 4096 } else { 64 },
-            keep_entries: if features.contains(&Feature::Compaction) { rng.between(0, 60) } else { u64::MAX },
+            retention: retention(rng, features.contains(&Feature::Compaction)),
+            turn_mean: if rng.coin() { rng.between(20, 2 * MILLI) } else { 0 },
             checkpoint_every: checkpoint_every(rng, &features),
             trouble: TROUBLE,
             faults,
@@ -273,6 +277,20 @@ fn checkpoint_every(rng: &mut Rng, features: &BTreeSet<Feature>) -> u64 {
         (true, _) => rng.between(20, 100),
         (false, true) => rng.between(2, 50),
         (false, false) => 1,
+    }
+}
+
+/// Little is kept, so that cuts are many and followers fall behind them; or all of it.
+fn retention(rng: &mut Rng, cut: bool) -> Snapshot {
+    let most = |some: u64| if cut { some } else { u64::MAX };
+    Snapshot {
+        entries: most(rng.between(1, 20)),
+        catchup_entries: most(rng.between(0, 60)),
+        segment_bytes: 0,
+        tail_bytes: most(1 << rng.between(8, 16)),
+        anchor_bytes: most(1 << rng.between(13, 18)),
+        send_bytes_per_second: 0,
+        anchor_time: Duration::from_millis(rng.between(500, 10_000)),
     }
 }
 

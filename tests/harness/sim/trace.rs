@@ -46,6 +46,12 @@ impl Trace {
         }
     }
 
+    /// Whether anybody reads the words.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        !matches!(self.lines, Lines::None)
+    }
+
     /// The hash of everything noted.
     #[must_use]
     pub fn hash(&self) -> u64 {

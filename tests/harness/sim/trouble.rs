@@ -8,7 +8,7 @@ use super::perform::role_mark;
 use super::queue::{MILLI, Micros, SECOND};
 use super::swarm::Fault;
 use super::world::{Event, Repair, World};
-use raft::{Input, RoleName, StreamState};
+use raft::{RoleName, StreamState};
 
 /// How long a member is down on average.
 const DOWN_MEAN: Micros = 2 * SECOND;
@@ -75,18 +75,18 @@ impl World {
     /// Notes what the victim was doing.
     fn struck(&mut self, fault: Fault, slot: usize) {
         let member = &self.members[slot];
-        let Some(raft) = &member.raft else { return };
-        let status = raft.status(member.clock.now(self.now).mono);
+        let Some(node) = &member.node else { return };
+        let status = node.status(member.clock.now(self.now).mono);
         let mut states = vec![role_mark(status.role)];
         let any = |state| status.followers.iter().any(|follower| follower.state == state);
         let more = [
             (status.role == RoleName::Leader && any(StreamState::Probe), "probing"),
             (status.role == RoleName::Leader && any(StreamState::Snapshot), "offering-snapshot"),
             (!status.membership_committed, "change-pending"),
-            (raft.membership().1.is_joint(), "joint"),
+            (node.membership().1.is_joint(), "joint"),
             (status.transferring, "transferring"),
             (member.fetching, "fetching"),
-            (member.installing.is_some(), "installing"),
+            (member.is_switching(), "installing"),
             (member.paused, "paused"),
             (status.last.index > status.commit, "uncommitted"),
             (member.disk.queued() > 0, "flushing"),
@@ -104,7 +104,7 @@ impl World {
         self.queue.push(at, Event::Repair(repair));
     }
 
-    fn strike_down(&mut self, fault: Fault, slot: usize) -> Verdict {
+    pub(super) fn strike_down(&mut self, fault: Fault, slot: usize) -> Verdict {
         if self.members[slot].is_running() {
             self.struck(fault, slot);
             self.end(slot, if fault == Fault::Kill { End::Process } else { End::Power })?;
@@ -206,7 +206,7 @@ impl World {
             Fault::SlowDisk => disk.slowness = self.chance.fault.between(2, SLOWNESS_MAX),
             _ => {
                 disk.full = fault == Fault::DiskStuck;
-                self.happen(slot, What::Ask(Box::new(Input::DiskFull(true))));
+                self.happen(slot, What::Full);
             }
         }
         self.repair_after(SLOW_MEAN, Repair::Disk(slot));
@@ -263,14 +263,16 @@ impl World {
         self.happen(slot, What::RoomAgain);
     }
 
-    /// A member that stood still goes on with everything that has reached it meanwhile.
+    /// A member that stood still goes on with everything that has reached it meanwhile, in one turn of its loop.
     pub(super) fn resume(&mut self, slot: usize) -> Verdict {
         let id = self.members[slot].id;
         self.members[slot].paused = false;
         self.trace.note(self.now, id.0 << 40, || format!("{id} goes on"));
+        self.members[slot].turn_due = true;
         while let Some(what) = self.members[slot].deferred.pop_front() {
             self.handle(slot, what)?;
         }
-        Ok(())
+        self.members[slot].turn_due = false;
+        self.turn(slot)
     }
 }

@@ -6,21 +6,28 @@ use super::checks::ledger::Ledger;
 use super::checks::{Verdict, Violation, ensure};
 use super::clients::Clients;
 use super::clock::Clock;
-use super::frames;
+use super::machine::CLUSTER;
 use super::medium::End;
 use super::member::{Member, What};
-use super::network::{Network, SLOTS};
+use super::network::{Kind, Network, SLOTS};
+use super::perform::{describe, number_of};
 use super::queue::{MILLI, Micros, Queue};
 use super::report::Report;
 use super::rng::Rng;
 use super::swarm::{Cut, Fault, Feature, Swarm};
 use super::trace::Trace;
 use bytes::Bytes;
-use raft::{Config, Input, LinkId, LogRead, LogReadFailure, MemberId, Membership, Output, Raft};
+use quorate::bootstrap::{Identity, NodeInfo, StorageId};
+use quorate::node::Stop;
+use quorate::node::driven::{Driven, Effect, Start};
+use quorate::transport::hello::Lane;
+use raft::{Config, LinkId, LogRead, LogReadFailure, MemberId, Membership};
 use std::sync::Arc;
 
 /// How long a new connection takes, at most.
 const DIAL_MAX: Micros = 200 * MILLI;
+/// The pause before a call that came to nothing is made again, on average.
+const DIAL_AGAIN: Micros = 500 * MILLI;
 /// How long reading entries back takes on average.
 const READ_BACK_MEAN: Micros = 2 * MILLI;
 /// Millionths of reads from a disk with a bit that is the wrong way round, while there may be one.
@@ -81,7 +88,6 @@ pub struct Chances {
 }
 
 /// The world.
-#[derive(Debug)]
 pub struct World {
     /// The true time.
     pub now: Micros,
@@ -115,8 +121,12 @@ pub struct World {
     pub partition: u64,
     /// Leaders since it became calm.
     pub leaders_in_calm: u64,
-    /// Emptied after each step and used again.
-    pub(super) out: Output,
+    /// Processes that have started. Each start has a number of its own, which keeps requests apart.
+    pub starts: u64,
+    /// Emptied after each turn and used again.
+    pub(super) effects: Vec<Effect>,
+    /// As these are.
+    pub(super) frames: Vec<(MemberId, Lane, Bytes)>,
 }
 
 impl World {
@@ -149,7 +159,9 @@ impl World {
             quiet: false,
             partition: 0,
             leaders_in_calm: 0,
-            out: Output::default(),
+            starts: 0,
+            effects: Vec::new(),
+            frames: Vec::new(),
         }
     }
 
@@ -190,7 +202,7 @@ impl World {
             self.now = at;
             match event {
                 Event::To { slot, life, what } => self.reach(slot, life, what)?,
-                Event::Connect(one, other) => self.connect(one, other)?,
+                Event::Connect(one, other) => self.connect(one, other),
                 Event::Sever(one, other) => self.give_up(one, other),
                 Event::Fault => self.strike()?,
                 Event::Repair(repair) => self.repair(repair)?,
@@ -229,22 +241,41 @@ impl World {
             return Ok(());
         }
         member.clock = Clock::new(chance, self.swarm.drift);
-        member.machine.start()?;
-        let applied = member.machine.state.applied.last.index;
-        let boot = member.disk.start(chance.bits(), applied)?;
+        let intent = member.machine.start()?;
+        let state = &member.machine.state;
+        let applied = state.applied.last.index;
+        let switched = intent.as_ref().map(|intent| (intent, (state.applied, state.membership.clone())));
+        let boot = member.disk.start(chance.bits(), applied, switched)?;
+        if intent.is_some() {
+            member.machine.installed();
+            self.report.reach("a switch was finished by the next start");
+        }
         let config = Config { id: member.id, seed: chance.bits(), ..self.swarm.config.clone() };
         self.elections.restarted(member.id, boot.hard_state);
-        let held = boot.last.index >= applied;
-        ensure("S5", held, || format!("{} has applied {applied}, its log ends at {}", member.id, boot.last))?;
-        let (id, last) = (member.id, boot.last);
+        let held = boot.last.index >= applied && boot.start.index <= applied;
+        let (start, last) = (boot.start, boot.last);
+        ensure("S5", held, || format!("{} has applied {applied}, its log holds {start} to {last}", member.id))?;
+        self.starts += 1;
+        let id = member.id;
+        let (name, storage) = (id.to_string(), storage_of(id));
         self.trace.note(self.now, id.0, || format!("{id} starts, log up to {last}, applied {applied}"));
-        member.raft = Some(Raft::new(config, boot, member.clock.now(self.now)));
-        self.arm(slot);
+        member.node = Some(Driven::start(Start {
+            identity: Identity { cluster: CLUSTER, member: id, storage, name, boot: self.starts },
+            info: info_of(id),
+            config,
+            boot,
+            now: member.clock.now(self.now),
+            store: Arc::clone(member.machine.open_store()),
+            reader: member.disk.reader(),
+            retention: self.swarm.retention,
+            number: number_of,
+            words: self.trace.is_read().then_some(describe),
+        }));
         if self.members[slot].disk.full {
-            self.happen(slot, What::Ask(Box::new(Input::DiskFull(true))));
+            self.happen(slot, What::Full);
         }
         self.reconnect();
-        Ok(())
+        self.turn(slot)
     }
 
     /// Ends a member's process.
@@ -254,9 +285,8 @@ impl World {
             return Ok(());
         }
         member.forget();
-        let kept = member.machine.checkpoint.applied.last.index;
-        let compacting = (self.swarm.does(Feature::Compaction) && self.chance.disk.coin()).then_some(kept);
-        let lost = member.disk.end(how, compacting, &mut self.chance.disk)?;
+        self.clients.forget(slot);
+        let lost = member.disk.end(how, &mut self.chance.disk)?;
         member.machine.end(how, &mut self.chance.disk);
         let id = member.id;
         self.trace.note(self.now, id.0 << 8, || format!("{id} ends ({how:?}), {lost} writes lost"));
@@ -283,14 +313,59 @@ impl World {
         }
     }
 
-    fn connect(&mut self, one: usize, other: usize) -> Verdict {
-        if !self.members[one].is_running() || !self.members[other].is_running() {
+    fn connect(&mut self, one: usize, other: usize) {
+        let runs = self.members[one].is_running() && self.members[other].is_running();
+        if runs && self.network.connect(one, other) {
+            let epoch = self.network.epoch(one, other);
+            self.happen(one, What::Dial(other, epoch));
+            self.happen(other, What::Dial(one, epoch));
+        }
+    }
+
+    /// One side of a connected pair says hello, so that it may send; until that has come to something.
+    fn dial(&mut self, from: usize, to: usize, epoch: u64) -> Verdict {
+        let peer = self.members[to].id;
+        let wants = self.members[from].node.as_ref().is_some_and(|node| node.links_to(peer));
+        if self.network.epoch(from, to) != epoch || !self.network.is_connected(from, to) || !wants {
             return Ok(());
         }
-        let Some((here, there)) = self.network.connect(one, other) else { return Ok(()) };
-        let (first, second) = (self.members[one].id, self.members[other].id);
-        self.reach(one, self.members[one].life, What::LinkUp(second, here))?;
-        self.reach(other, self.members[other].life, What::LinkUp(first, there))
+        let answers = self.members[to].is_running() && !self.members[to].paused;
+        if answers && self.network.can_raise(from, to) {
+            if let (Some(caller), Some(called)) = (&self.members[from].node, &self.members[to].node) {
+                let welcome = caller.call(called);
+                match welcome {
+                    Ok(()) => caller.link_up(peer, self.network.raise(from, to)),
+                    Err(refusal) => self.report.reach(&format!("call refused: {refusal:?}")),
+                }
+                self.turn_soon(to)?;
+                self.turn_soon(from)?;
+                if welcome.is_ok() {
+                    return Ok(());
+                }
+            }
+        } else if answers && !self.network.is_blocked(from, to) && !self.network.is_blocked(to, from) {
+            // It stands already.
+            return Ok(());
+        }
+        let wait = MILLI + self.chance.network.exponential(DIAL_AGAIN);
+        self.later(from, wait, What::Dial(to, epoch));
+        Ok(())
+    }
+
+    /// The loop wants other links than before.
+    pub(super) fn relink(&mut self, slot: usize) {
+        let Some(node) = &self.members[slot].node else { return };
+        for (peer, wanted) in node.link_changes() {
+            let Some(to) = self.slot_of(peer) else { continue };
+            if !wanted {
+                self.network.lower(slot, to);
+                // The loop hears that it is down.
+                self.happen(slot, What::Turn);
+            } else if self.network.is_connected(slot, to) {
+                let (wait, epoch) = (self.chance.network.below(DIAL_MAX), self.network.epoch(slot, to));
+                self.later(slot, wait, What::Dial(to, epoch));
+            }
+        }
     }
 
     /// Nothing has come through for a while: the connection ends, if that is still so.
@@ -326,8 +401,8 @@ impl World {
 
     /// Something reaches a member: if it still lives that life, now or when it goes on.
     fn reach(&mut self, slot: usize, life: u32, what: What) -> Verdict {
-        if let What::Deliver(_, from, epoch) = &what
-            && !self.network.arrive(*from, slot, *epoch)
+        if let What::Deliver(_, from, epoch, kind) = &what
+            && !self.network.arrive(*from, slot, *epoch, *kind)
         {
             return Ok(());
         }
@@ -336,8 +411,8 @@ impl World {
         }
         let member = &mut self.members[slot];
         // A message finds whoever listens at the address by now; everything else belongs to one life.
-        let meant = member.life == life || (matches!(what, What::Deliver(..)) && !self.network.options.ordered);
-        if !member.is_running() || !meant {
+        let outlives = matches!(what, What::Deliver(_, _, _, Kind::Consensus)) && !self.network.options.ordered;
+        if !member.is_running() || !(member.life == life || outlives) {
             return Ok(());
         }
         if member.paused {
@@ -350,59 +425,125 @@ impl World {
     /// Something happens to a member that runs.
     pub(super) fn handle(&mut self, slot: usize, what: What) -> Verdict {
         match what {
-            What::Deliver(frame, ..) => {
+            What::Deliver(frame, from, ..) => {
                 self.report.messages += 1;
-                let envelope = frames::decode(frame).map_err(|what| Violation { check: "codec", what })?;
-                self.input(slot, Input::Received(envelope))
+                let peer = self.members[from].id;
+                let arrived = self.node(slot).map_or(Ok(()), |node| node.arrived(peer, frame));
+                arrived.map_err(|what| Violation { check: "codec", what })?;
+                self.turn_soon(slot)
             }
             What::Tick => self.tick(slot),
+            What::Turn => {
+                self.members[slot].turn_due = false;
+                self.turn(slot)
+            }
             What::Flushed(flush) => self.flushed(slot, flush),
             What::Applied(applying) => self.applied(slot, applying),
-            What::ReadBack(read) => self.read_back(slot, read),
-            What::Fetched(install) => self.fetched(slot, install),
-            What::Installed => self.installed(slot),
-            What::LinkUp(peer, link) => self.input(slot, Input::LinkUp { peer, link }),
+            What::Switch(applying) => self.switch(slot, applying),
+            What::ReadBack(read) => self.read_back(slot, &read),
+            What::Fetched => self.fetched(slot),
+            What::Dial(to, epoch) => self.dial(slot, to, epoch),
             What::LinkDown(peer, link) => self.link_down(slot, peer, link),
-            What::Ask(input) => self.input(slot, *input),
+            What::Full => self.told_of_room(slot, true),
             What::RoomAgain => {
                 self.flush(slot);
-                self.input(slot, Input::DiskFull(false))
+                self.told_of_room(slot, false)
             }
         }
+    }
+
+    pub(super) fn node(&self, slot: usize) -> Option<&Driven> {
+        self.members[slot].node.as_ref()
     }
 
     fn link_down(&mut self, slot: usize, peer: usize, link: LinkId) -> Verdict {
         let peer = self.members[peer].id;
-        self.input(slot, Input::LinkDown { peer, link })
+        if let Some(node) = self.node(slot) {
+            node.link_down(peer, link);
+        }
+        self.turn_soon(slot)
     }
 
-    /// The engine takes an input, unless a snapshot is being written.
-    pub(super) fn input(&mut self, slot: usize, input: Input) -> Verdict {
+    fn told_of_room(&mut self, slot: usize, full: bool) -> Verdict {
+        if let Some(node) = self.node(slot) {
+            node.disk_full(full);
+        }
+        self.turn_soon(slot)
+    }
+
+    /// Something has come: the loop takes its turn, at once or a little later, with what else has come by then.
+    pub(super) fn turn_soon(&mut self, slot: usize) -> Verdict {
         let member = &mut self.members[slot];
-        if member.installing.is_some() {
-            member.held.push_back(input);
+        if !member.is_running() || member.paused || member.turn_due {
             return Ok(());
         }
-        self.step(slot, input)
+        if self.swarm.turn_mean == 0 {
+            return self.turn(slot);
+        }
+        member.turn_due = true;
+        let wait = self.chance.member.exponential(self.swarm.turn_mean);
+        self.later(slot, wait, What::Turn);
+        Ok(())
+    }
+
+    /// The loop takes its turn.
+    pub(super) fn turn(&mut self, slot: usize) -> Verdict {
+        let member = &mut self.members[slot];
+        let Some(node) = &mut member.node else { return Ok(()) };
+        let mut effects = std::mem::take(&mut self.effects);
+        node.turn(member.clock.now(self.now), &mut effects);
+        let verdict = self.perform(slot, &mut effects);
+        effects.clear();
+        self.effects = effects;
+        verdict?;
+        self.relink(slot);
+        self.send_all(slot)?;
+        self.told_of_install(slot);
+        self.hear(slot)?;
+        self.arm(slot);
+        self.stopped(slot)
+    }
+
+    /// The loop may have ended.
+    fn stopped(&mut self, slot: usize) -> Verdict {
+        let Some(stop) = self.node(slot).and_then(Driven::stop).cloned() else { return Ok(()) };
+        let id = self.members[slot].id;
+        ensure("engine", stop == Stop::Removed, || format!("{id} stops: {stop}"))?;
+        // The word of those who have the committed configuration, which may not be the member itself.
+        let committed = self.ledger.last().last.index;
+        let known = self.members.iter().filter_map(|member| member.disk.live.membership_at(committed));
+        let (at, membership) = known.max_by_key(|(at, _)| *at).ok_or_else(|| broken("no configuration".to_owned()))?;
+        ensure("S8", membership.removed.contains(&id), || {
+            format!("{id} stops as removed, the configuration at {at} is {membership:?}")
+        })?;
+        self.report.reach("a removed member ended");
+        self.end(slot, End::Process)?;
+        if !self.calm {
+            self.restart_soon(slot);
+        }
+        Ok(())
     }
 
     fn tick(&mut self, slot: usize) -> Verdict {
         let member = &mut self.members[slot];
         member.tick_at = None;
-        let Some(raft) = &member.raft else { return Ok(()) };
-        if member.clock.now(self.now).mono >= raft.next_deadline() {
-            return self.input(slot, Input::Tick);
+        let Some(deadline) = member.node.as_ref().and_then(Driven::deadline) else { return Ok(()) };
+        let now = member.clock.now(self.now).mono;
+        if now < deadline {
+            self.arm(slot);
+            return Ok(());
         }
-        self.arm(slot);
-        Ok(())
+        self.turn(slot)?;
+        let next = self.node(slot).and_then(Driven::deadline);
+        ensure("L1", next.is_none_or(|next| next > now), || format!("the loop does not rest: {next:?} at {now:?}"))
     }
 
-    /// Schedules a tick for the engine's next deadline, if none comes before.
+    /// Schedules a tick for the loop's next deadline, if none comes before.
     pub(super) fn arm(&mut self, slot: usize) {
         let member = &mut self.members[slot];
-        let Some(raft) = &member.raft else { return };
-        let Some(at) = member.clock.when(raft.next_deadline()) else { return };
-        if member.installing.is_none() && member.tick_at.is_none_or(|scheduled| at < scheduled) {
+        let Some(deadline) = member.node.as_ref().and_then(Driven::deadline) else { return };
+        let Some(at) = member.clock.when(deadline) else { return };
+        if member.tick_at.is_none_or(|scheduled| at < scheduled) {
             let at = at.max(self.now);
             member.tick_at = Some(at);
             self.queue.push(at, Event::To { slot, life: member.life, what: What::Tick });
@@ -414,24 +555,37 @@ impl World {
         self.later(slot, wait, What::ReadBack(read));
     }
 
-    fn read_back(&mut self, slot: usize, read: LogRead) -> Verdict {
+    fn read_back(&mut self, slot: usize, read: &LogRead) -> Verdict {
         let rotten = self.swarm.has(Fault::Unreadable) && !self.calm && self.chance.disk.chance(UNREADABLE);
         if rotten {
             self.report.fault(Fault::Unreadable, &["cold read"]);
         }
-        let result = self.members[slot].disk.read(&read, rotten.then_some(&mut self.chance.disk))?;
+        let result = self.members[slot].disk.read(read, rotten.then_some(&mut self.chance.disk))?;
         self.report.reach(match &result {
             Ok(_) => "log read: entries",
             Err(LogReadFailure::Compacted) => "log read: compacted",
             Err(LogReadFailure::Unreadable) => "log read: unreadable",
         });
-        self.input(slot, Input::LogRead { peer: read.peer, stream: read.stream, result })
+        if let Some(node) = self.node(slot) {
+            node.read_back(read, result);
+        }
+        self.turn_soon(slot)
     }
 }
 
-/// What a member's address looks like.
+/// How a member describes itself.
+fn info_of(id: MemberId) -> NodeInfo {
+    let peer_urls = vec![format!("http://{id}:2380")];
+    NodeInfo { name: id.to_string(), peer_urls, storage: Some(storage_of(id)) }
+}
+
+fn storage_of(id: MemberId) -> StorageId {
+    StorageId::from_bytes(u128::from(id.0).to_be_bytes())
+}
+
+/// The same, as a configuration carries it.
 pub(super) fn node_info(id: MemberId) -> Bytes {
-    Bytes::from(format!("http://{id}:2380"))
+    info_of(id).encode()
 }
 
 /// A rule of the world itself did not hold.

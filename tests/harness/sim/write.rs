@@ -45,19 +45,19 @@ impl Write {
         Self { id, key, deed: Deed::Put }
     }
 
-    /// The command, proposed by the member `home`; its value followed by `padding` more bytes.
+    /// What is asked of the store; a value is followed by `padding` more bytes, and `oldest` is the revision a compaction
+    /// keeps.
     #[must_use]
-    pub fn encode(self, home: MemberId, padding: usize) -> Bytes {
+    pub fn body(self, padding: usize, oldest: Revision) -> Body {
         let mut value = BytesMut::with_capacity(8 + padding);
         value.put_u64_le(self.id);
         value.put_bytes(0x5a, padding);
         let put =
             Put { key: name(self.key), value: value.freeze(), prev_kv: self.id.is_multiple_of(3), ..Put::default() };
-        let body = match self.deed {
+        match self.deed {
             Deed::Put => Body::Put(put),
             Deed::Delete => Body::DeleteRange(DeleteRange { range: register(self.key), prev_kv: true }),
-            // About half of the history stays; a number that was compacted already is refused, by everybody.
-            Deed::Compact => Body::Compact { revision: Revision(i64::try_from(self.id / 2).unwrap_or(i64::MAX)) },
+            Deed::Compact => Body::Compact { revision: oldest },
             Deed::Replace => Body::Txn(Txn {
                 compares: vec![Compare {
                     range: register(self.key),
@@ -67,7 +67,13 @@ impl Write {
                 success: vec![Op::Put(put.clone())],
                 failure: vec![Op::Put(put)],
             }),
-        };
+        }
+    }
+
+    /// The command, as the member `home` proposes it.
+    #[must_use]
+    pub fn encode(self, home: MemberId, padding: usize) -> Bytes {
+        let body = self.body(padding, Revision(i64::try_from(self.id / 2).unwrap_or(i64::MAX)));
         Command { id: RequestId { origin: home.0, sequence: self.id }, body }.encode()
     }
 

@@ -13,6 +13,7 @@
 //! | S8 | adjacent configurations share a member of every two quorums; one change at a time |
 //! | S9 | reads and writes happen in an order that agrees with real time |
 //! | S15 | lag is what the disks say |
+//! | S16 | a log is cut behind what the store has made durable, and not in front of followers it is kept for |
 //! | L1, L2 | a healed majority commits, converges and stays with its leader |
 
 pub mod configs;
@@ -20,6 +21,7 @@ pub mod elections;
 pub mod history;
 pub mod lag;
 pub mod ledger;
+pub mod retention;
 
 use std::fmt;
 

@@ -1,0 +1,114 @@
+//! S16: what is cut off a log. The rules are read from the settings again; nothing is asked of whoever decided.
+
+use super::{Verdict, ensure};
+use crate::sim::image::LogImage;
+use quorate::config::settings::Snapshot;
+use raft::{FollowerStatus, Index, MemberId, StreamState};
+
+/// One cut.
+#[derive(Debug)]
+pub struct Cut<'a> {
+    /// Whose log.
+    pub member: MemberId,
+    /// The last entry that is to go.
+    pub through: Index,
+    /// The store survives a crash with everything up to here.
+    pub durable: Index,
+    /// The log.
+    pub log: &'a LogImage,
+    /// The followers, if it leads.
+    pub followers: &'a [FollowerStatus],
+    /// How much is kept.
+    pub rules: &'a Snapshot,
+}
+
+/// A log is about to be cut.
+///
+/// # Errors
+/// S16 when a crash would need what goes, or a follower that is to find it there.
+pub fn check(cut: &Cut<'_>) -> Verdict {
+    let Cut { member, through, durable, .. } = cut;
+    ensure("S16", through <= durable, || {
+        format!("{member} cuts its log through {through}, its store is durable to {durable}")
+    })?;
+    let kept_for =
+        cut.followers.iter().find(|follower| is_kept_for(cut, follower) && *through > follower.matched.index);
+    ensure("S16", kept_for.is_none(), || format!("{member} cuts its log through {through} in front of {kept_for:?}"))
+}
+
+/// Whether a follower was heard within the time, and lacks well less than the bytes, that a log is kept for.
+fn is_kept_for(cut: &Cut<'_>, follower: &FollowerStatus) -> bool {
+    let heard = follower.silent_for.is_some_and(|silent_for| silent_for <= cut.rules.anchor_time);
+    let Some(matched) = cut.log.at(follower.matched.index) else { return false };
+    // On the disk an entry takes more than its record: how much more is not known here.
+    let near = cut.log.last().bytes - matched.bytes <= cut.rules.anchor_bytes / 4;
+    heard && near && follower.state != StreamState::Snapshot
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::assert_refused;
+    use super::*;
+    use raft::{Entry, EntryKind, IoId, Lag, LogId, PausedReason, Persist, Resets};
+    use std::time::Duration;
+
+    const RULES: Snapshot = Snapshot {
+        entries: 1,
+        catchup_entries: 0,
+        segment_bytes: 0,
+        tail_bytes: 0,
+        anchor_bytes: 1 << 20,
+        send_bytes_per_second: 0,
+        anchor_time: Duration::from_secs(1),
+    };
+
+    fn log() -> LogImage {
+        let append = (1..=9).map(|at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, b"payload")).collect();
+        let mut log = LogImage::format(None);
+        log.apply(&Persist { io: IoId(1), hard_state: None, truncate_from: None, append }).expect("consecutive");
+        log
+    }
+
+    fn follower(matched: u64, silent_for: u64) -> FollowerStatus {
+        FollowerStatus {
+            member: MemberId(2),
+            learner: false,
+            state: StreamState::Replicate,
+            paused: PausedReason::None,
+            matched: LogId::new(1, matched),
+            next: Index(matched + 1),
+            lag: Lag { entries: 9 - matched, bytes: 0, age: Duration::ZERO, approximate: false },
+            applied: Index(0),
+            in_flight_messages: 0,
+            in_flight_bytes: 0,
+            window_bytes: 0,
+            credit_bytes: 0,
+            round_trip: None,
+            ack_bytes_per_second: 0,
+            silent_for: Some(Duration::from_millis(silent_for)),
+            rejections: 0,
+            resets: Resets::new(),
+        }
+    }
+
+    fn cut(through: u64, followers: &[FollowerStatus], rules: &Snapshot) -> Verdict {
+        check(&Cut { member: MemberId(1), through: Index(through), durable: Index(7), log: &log(), followers, rules })
+    }
+
+    #[test]
+    fn a_cut_behind_what_is_durable_and_what_followers_have_passes() {
+        cut(7, &[follower(7, 0)], &RULES).expect("nobody needs it");
+        cut(7, &[follower(3, 1_001)], &RULES).expect("it was away for too long");
+        cut(7, &[follower(3, 0)], &Snapshot { anchor_bytes: 8, ..RULES }).expect("it is too far behind");
+    }
+
+    #[test]
+    fn a_cut_beyond_what_is_durable_is_refused() {
+        assert_refused(cut(8, &[], &RULES), "S16");
+    }
+
+    #[test]
+    fn a_cut_in_front_of_a_follower_is_refused() {
+        assert_refused(cut(4, &[follower(7, 0), follower(3, 0)], &RULES), "S16");
+    }
+}
