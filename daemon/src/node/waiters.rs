@@ -295,7 +295,7 @@ mod tests {
         let mut waiters = Waiters::default();
         let mut answers = [1, 2].map(|sequence| insert(&mut waiters, sequence));
         waiters.take_held(1 << 20);
-        [1, 2].map(|sequence| waiters.moved(sequence, Place::With(MemberId(2), Term(1))));
+        [1, 2].into_iter().for_each(|sequence| waiters.moved(sequence, Place::With(MemberId(2), Term(1))));
         waiters.installed();
         waiters.applied(Term(2));
         assert!(!waiters.has_held(), "it may have been applied by whoever made the snapshot");
