@@ -49,6 +49,7 @@ impl Node {
         self.now = self.clock.now();
         let Manifest { last, membership_at, membership, .. } = manifest;
         self.step(Input::Installed { last, membership_at, membership });
+        self.waiters.installed();
         self.reads.applied(last.index);
         for completion in held {
             self.on_completion(completion);

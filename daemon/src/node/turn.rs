@@ -381,8 +381,12 @@ impl Node {
         for sequence in &not_taken.sequences {
             match not_taken.reason {
                 NotTakenReason::NotLeader => self.waiters.returned(*sequence, peer, not_taken.term),
-                NotTakenReason::Busy => self.waiters.fail(*sequence, ProposeFailure::TooManyRequests),
-                NotTakenReason::NoSpace => self.waiters.fail(*sequence, ProposeFailure::NoSpace),
+                NotTakenReason::Busy => {
+                    self.waiters.refused(*sequence, peer, not_taken.term, ProposeFailure::TooManyRequests);
+                }
+                NotTakenReason::NoSpace => {
+                    self.waiters.refused(*sequence, peer, not_taken.term, ProposeFailure::NoSpace);
+                }
             }
         }
         if not_taken.reason == NotTakenReason::NotLeader {

@@ -6,6 +6,8 @@
 //!   than the one it was handed to has been applied and its own has not. (A leader takes commands for its own term
 //!   only, and what is not in the log of a later leader when that commits is never committed.) Until then an
 //!   ambiguous loss stays one: it waits for its entry or for its time to run out.
+//! * A snapshot may hold what a command did, and does not say so. After an install what was handed on before stays
+//!   ambiguous for good.
 
 use super::trace::Trace;
 use super::{Applied, ProposeFailure};
@@ -25,6 +27,14 @@ pub(super) enum Place {
     Held,
     /// With the leader of this term, which may be this member itself: on its way to its log, or in it.
     With(MemberId, Term),
+    /// As before, and a snapshot was installed since: its entry may never be seen here.
+    Doubtful(MemberId, Term),
+}
+
+impl Place {
+    fn is_with(self, leader: MemberId, term: Term) -> bool {
+        matches!(self, Self::With(with, given) | Self::Doubtful(with, given) if (with, given) == (leader, term))
+    }
 }
 
 #[derive(Debug)]
@@ -133,8 +143,29 @@ impl Waiters {
 
     /// The member it was handed to did not take it, so it is in no log: hand it on again.
     pub(super) fn returned(&mut self, sequence: u64, from: MemberId, term: Term) {
-        if self.waiting.get(&sequence).is_some_and(|waiter| waiter.place == Place::With(from, term)) {
+        if self.is_with(sequence, from, term) {
             self.moved(sequence, Place::Held);
+        }
+    }
+
+    /// The member it was handed to will not take it, so it is in no log. What was handed on to another one since, when
+    /// this word comes late, may well be.
+    pub(super) fn refused(&mut self, sequence: u64, from: MemberId, term: Term, failure: ProposeFailure) {
+        if self.is_with(sequence, from, term) {
+            self.fail(sequence, failure);
+        }
+    }
+
+    fn is_with(&self, sequence: u64, leader: MemberId, term: Term) -> bool {
+        self.waiting.get(&sequence).is_some_and(|waiter| waiter.place.is_with(leader, term))
+    }
+
+    /// A snapshot has been installed: the outcomes of what it covers will not be delivered.
+    pub(super) fn installed(&mut self) {
+        for waiter in self.waiting.values_mut() {
+            if let Place::With(leader, term) = waiter.place {
+                waiter.place = Place::Doubtful(leader, term);
+            }
         }
     }
 
@@ -180,8 +211,10 @@ impl Waiters {
             let failure = match waiter.place {
                 Place::Held if waiter.reign == self.reign => ProposeFailure::NoLeader,
                 Place::Held => ProposeFailure::LeaderChanged,
-                Place::With(..) if waiter.reign != self.reign => ProposeFailure::TimedOutLeaderChanged,
-                Place::With(..) => ProposeFailure::TimedOut,
+                Place::With(..) | Place::Doubtful(..) if waiter.reign != self.reign => {
+                    ProposeFailure::TimedOutLeaderChanged
+                }
+                Place::With(..) | Place::Doubtful(..) => ProposeFailure::TimedOut,
             };
             self.fail(sequence, failure);
         }
@@ -245,6 +278,39 @@ mod tests {
         assert!(!waiters.has_held(), "another member's word does not count, nor one of another time");
         waiters.returned(1, MemberId(2), Term(1));
         assert_eq!(waiters.take_held(1 << 20), [(1, Bytes::from_static(b"command"))]);
+    }
+
+    #[test]
+    fn what_a_snapshot_may_hold_is_not_handed_on_again() {
+        let mut waiters = Waiters::default();
+        let mut answers = [1, 2].map(|sequence| insert(&mut waiters, sequence));
+        waiters.take_held(1 << 20);
+        [1, 2].into_iter().for_each(|sequence| waiters.moved(sequence, Place::With(MemberId(2), Term(1))));
+        waiters.installed();
+        waiters.applied(Term(2));
+        assert!(!waiters.has_held(), "it may have been applied by whoever made the snapshot");
+        waiters.returned(1, MemberId(2), Term(1));
+        assert_eq!(waiters.take_held(1 << 20).len(), 1, "the leader itself says that it is in no log");
+        waiters.sweep(Time(100));
+        assert_eq!(
+            answers[1].try_recv().expect("its time is over").expect_err("nobody knows"),
+            ProposeFailure::TimedOut
+        );
+    }
+
+    #[test]
+    fn a_refusal_that_comes_late_says_nothing_of_what_was_handed_on_since() {
+        let mut waiters = Waiters::default();
+        let mut answer = insert(&mut waiters, 1);
+        waiters.take_held(1 << 20);
+        waiters.moved(1, Place::With(MemberId(2), Term(1)));
+        waiters.applied(Term(2));
+        waiters.take_held(1 << 20);
+        waiters.moved(1, Place::With(MemberId(3), Term(2)));
+        waiters.refused(1, MemberId(2), Term(1), ProposeFailure::TooManyRequests);
+        assert!(answer.try_recv().is_err(), "the new leader may have it in its log");
+        waiters.refused(1, MemberId(3), Term(2), ProposeFailure::TooManyRequests);
+        assert_eq!(failure(answer), Some(ProposeFailure::TooManyRequests));
     }
 
     #[test]
