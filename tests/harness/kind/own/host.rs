@@ -92,7 +92,7 @@ impl Before {
             let _ = fs::remove_dir(folder);
         }
         if !self.namespaces_are_mounted && is_mounted(NAMESPACES)? && fs::read_dir(NAMESPACES)?.next().is_none() {
-            outcome = outcome.and(output(command(&["umount", NAMESPACES])).map(drop));
+            outcome = outcome.and(output(&mut command(&["umount", NAMESPACES])).map(drop));
         }
         outcome
     }
