@@ -70,7 +70,6 @@ pub(super) struct Node {
     /// How long a request may take.
     pub(super) request_timeout: Duration,
     pub(super) membership_changed: bool,
-    pub(super) membership_committed: bool,
     /// The last write handed to the log.
     pub(super) last_io: IoId,
     /// The last write the log has reported.
