@@ -9,7 +9,7 @@ use tests::sim::shrink::shrink;
 use tests::sim::trace::Lines;
 
 /// Seeds of one run of the tests.
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 500;
 /// Seeds that run twice.
 const TWICE: u64 = 30;
 /// Seeds in which a planted bug must be found: several times what it takes, see `sim --hunt`.
