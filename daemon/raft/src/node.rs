@@ -229,6 +229,19 @@ impl Raft {
         (self.core.memberships.at(), self.core.membership())
     }
 
+    /// Whether the configuration in force is known here to be committed.
+    #[must_use]
+    pub fn membership_committed(&self) -> bool {
+        self.core.membership_committed()
+    }
+
+    /// The last configuration that is known here to be committed. Who is removed in it is removed for good; who is
+    /// removed only in [`membership`](Self::membership) may be back after the next election.
+    #[must_use]
+    pub fn committed_membership(&self) -> &Membership {
+        self.core.memberships.committed(self.core.commit()).1
+    }
+
     /// What a snapshot of the state machine at `index`, which it has applied, must tell of the log. None if the entry
     /// is gone from the log, or the configuration of that time is forgotten: a later one has been committed since.
     #[must_use]

@@ -146,6 +146,23 @@ fn what_others_have_committed_is_applied_when_it_is_durable_here() {
 }
 
 #[test]
+fn a_removal_that_is_only_in_the_log_is_certain_when_it_is_committed() {
+    let mut alone = Alone::with(3, &[1, 1], |_| {});
+    let mut membership = alone.raft.membership().1.clone();
+    membership.voters.remove(&MemberId(3));
+    membership.removed.insert(MemberId(3));
+    let entry = Entry::new(LogId::new(1, 3), EntryKind::Membership, 0, &membership.encode());
+    let base = LogId::new(1, 2);
+    alone.hear(2, Message::Append { stream: StreamId(1), prev: base, entries: vec![entry], commit: Index(2) });
+    alone.flush();
+    let removed = |membership: &Membership| membership.removed.contains(&MemberId(3));
+    assert!(removed(alone.raft.membership().1) && !removed(alone.raft.committed_membership()));
+    assert!(!alone.raft.membership_committed());
+    alone.hear(2, Message::Commit { stream: StreamId(1), commit: Index(3) });
+    assert!(removed(alone.raft.committed_membership()) && alone.raft.membership_committed());
+}
+
+#[test]
 fn a_batch_is_one_write_of_consecutive_entries_in_one_buffer() {
     let mut leader = Alone::new(3, &[]).elected(3);
     leader.flush();

@@ -207,8 +207,7 @@ impl Driven {
             cluster: None,
         };
         let gate = Arc::new(Gate::new(introduction, identity.boot));
-        let (at, membership) = raft.membership();
-        gate.open(Id(identity.member.0), known_cluster(identity.cluster, at, membership));
+        gate.open(Id(identity.member.0), known_cluster(identity.cluster, &raft));
         let wires = Wires::new(Arc::clone(&inbox));
         let peers = Peers::carried_by(Box::new(wires.clone()), identity.member, Arc::new(Directory::default()));
         let local = Arc::new(Local::new(identity.clone(), info, Arc::clone(&gate), None));

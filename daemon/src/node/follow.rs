@@ -5,7 +5,7 @@ use super::{Node, Stop};
 use crate::bootstrap::{ClusterId, NodeInfo};
 use crate::transport::hello::KnownCluster;
 use admin_api::Id;
-use raft::{Index, MemberId, Membership, RoleName, Time};
+use raft::{MemberId, Raft, RoleName, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tracing::warn;
@@ -64,8 +64,7 @@ impl Company {
 impl Node {
     /// The configuration in force has changed, or whether it is committed.
     pub(super) fn follow_membership(&mut self) {
-        let (at, membership) = self.raft.membership();
-        let configured = configured(at, membership, self.membership_committed);
+        let configured = configured(&self.raft);
         let members: BTreeMap<MemberId, NodeInfo> =
             configured.members.iter().map(|(id, (info, _))| (*id, info.clone())).collect();
         let until = self.now.mono.after(LINGER);
@@ -78,7 +77,7 @@ impl Node {
         company.guests.retain(|id, _| !members.contains_key(id) && !configured.removed.contains(id));
         company.leaving.retain(|id, _| !members.contains_key(id));
         company.members = members;
-        self.gate.follow(self.known(&configured));
+        self.gate.follow(known(self.shared.identity().cluster, &configured, &self.raft));
         self.shared.configure(configured);
         self.link();
     }
@@ -125,32 +124,27 @@ impl Node {
     pub(super) fn link(&mut self) {
         self.peers.follow(&self.company.everybody());
     }
-
-    /// What the gate tells of the cluster. Removals count only once they are certain: a caller ends because of them.
-    fn known(&self, configured: &Configured) -> KnownCluster {
-        let before = self.gate.introduction().cluster.map(|known| known.removed).unwrap_or_default();
-        let certain = || configured.removed.iter().map(|id| Id(id.0)).collect();
-        KnownCluster {
-            id: self.shared.identity().cluster,
-            membership_at: configured.at.0,
-            members: configured.members.iter().map(|(id, (info, _))| (Id(id.0), info.clone())).collect(),
-            removed: if configured.committed { certain() } else { before },
-        }
-    }
 }
 
-/// The cluster that a configuration describes, for a gate that opens before anything has changed.
-pub(super) fn known_cluster(id: ClusterId, at: Index, membership: &Membership) -> KnownCluster {
-    let configured = configured(at, membership, true);
+/// What the gate tells of the cluster before anything has changed.
+pub(super) fn known_cluster(id: ClusterId, raft: &Raft) -> KnownCluster {
+    known(id, &configured(raft), raft)
+}
+
+/// What the gate tells of the cluster. Removals count only once they are certain: a caller ends because of them, and
+/// one that the next leader takes back must not have ended anybody. A log that has just been read holds more than is
+/// known to be committed.
+fn known(id: ClusterId, configured: &Configured, raft: &Raft) -> KnownCluster {
     KnownCluster {
         id,
-        membership_at: at.0,
-        members: configured.members.into_iter().map(|(id, (info, _))| (Id(id.0), info)).collect(),
-        removed: configured.removed.into_iter().map(|id| Id(id.0)).collect(),
+        membership_at: configured.at.0,
+        members: configured.members.iter().map(|(id, (info, _))| (Id(id.0), info.clone())).collect(),
+        removed: raft.committed_membership().removed.iter().map(|id| Id(id.0)).collect(),
     }
 }
 
-fn configured(at: Index, membership: &Membership, committed: bool) -> Configured {
+fn configured(raft: &Raft) -> Configured {
+    let (at, membership) = raft.membership();
     let members = membership.members().map(|id| {
         let info = membership.nodes.get(&id).map(|bytes| NodeInfo::decode(bytes)).transpose();
         let info = info.unwrap_or_else(|error| {
@@ -161,9 +155,46 @@ fn configured(at: Index, membership: &Membership, committed: bool) -> Configured
     });
     Configured {
         at,
-        committed,
+        committed: raft.membership_committed(),
         joint: membership.is_joint(),
         members: members.collect(),
         removed: membership.removed.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use raft::{Boot, Config, Entry, EntryKind, HardState, Index, LogId, Membership, Now, Term};
+
+    const CLUSTER: ClusterId = ClusterId(7);
+
+    /// Member 1 after a start: the log goes on to the removal of member 3, of which `commit` says whether it is
+    /// committed.
+    fn started(commit: u64) -> Raft {
+        let founded = Membership::bootstrap((1..=3).map(|id| (MemberId(id), NodeInfo::default().encode())));
+        let mut without = founded.clone();
+        without.voters.remove(&MemberId(3));
+        without.nodes.remove(&MemberId(3));
+        without.removed.insert(MemberId(3));
+        let last = LogId::new(1, 1);
+        let boot = Boot {
+            hard_state: HardState { term: Term(1), vote: None },
+            terms: vec![(last.index, last.term)],
+            last,
+            recent: vec![Entry::new(last, EntryKind::Membership, 0, &without.encode())],
+            memberships: vec![(Index::ZERO, founded), (last.index, without)],
+            applied: Index(commit),
+            ..Boot::default()
+        };
+        Raft::new(Config::new(MemberId(1), 1), boot, Now { mono: Time(1), wall_us: 1 })
+    }
+
+    #[test]
+    fn nobody_is_told_to_have_been_removed_by_what_a_log_holds_uncommitted() {
+        let known = known_cluster(CLUSTER, &started(0));
+        assert!(!known.members.contains_key(&Id(3)), "the last configuration is in force");
+        assert!(known.removed.is_empty(), "the next leader may take it back: {:?}", known.removed);
+        assert_eq!(known_cluster(CLUSTER, &started(1)).removed, [Id(3)].into());
     }
 }

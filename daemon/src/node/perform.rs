@@ -151,11 +151,11 @@ impl Node {
             Event::Candidate { term } => info!(%term, "standing for election"),
             Event::MembershipEffective { at } => {
                 info!(%at, "a configuration is in force");
-                (self.membership_changed, self.membership_committed) = (true, false);
+                self.membership_changed = true;
             }
             Event::MembershipCommitted { at } => {
                 info!(%at, "the configuration is committed");
-                (self.membership_changed, self.membership_committed) = (true, true);
+                self.membership_changed = true;
             }
             Event::Removed { at } => {
                 warn!(%at, "this member has been removed from the cluster");

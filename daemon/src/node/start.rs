@@ -97,12 +97,11 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         info!("finished an install that was begun before the last stop");
     }
     let identity = admitted.identity.clone();
-    let (at, membership) = engine.raft.membership();
     let company = match &admitted.log {
         LogStart::Joined(known) => Company::of(known),
         LogStart::Founded(_) | LogStart::Restored(..) | LogStart::Exists => Company::default(),
     };
-    let known = known_cluster(identity.cluster, at, membership);
+    let known = known_cluster(identity.cluster, &engine.raft);
     admitted.refuse_wrong_place(&settings, &known, &gate, tls.client.as_ref()).await?;
     gate.open(Id(identity.member.0), known);
     info!(member = %Id(identity.member.0), cluster = %identity.cluster, boot = identity.boot, "starting");

@@ -75,7 +75,6 @@ pub(super) struct Node {
     /// How long a request may take.
     pub(super) request_timeout: Duration,
     pub(super) membership_changed: bool,
-    pub(super) membership_committed: bool,
     /// The last write handed to the log.
     pub(super) last_io: IoId,
     /// The last write the log has reported.
@@ -143,7 +142,6 @@ impl Node {
             paused_until: None,
             request_timeout: REQUEST_TIMEOUT + 2 * parts.election,
             membership_changed: false,
-            membership_committed: true,
             last_io: IoId::default(),
             persisted_io: IoId::default(),
             install_wanted: None,

@@ -1,8 +1,9 @@
 //! Everything that keeps the tree honest, in one read-only command; the same here and in CI.
 //!
 //! ```text
-//!   cargo verify                       every step; of what runs on Kubernetes what every change is tried on
-//!   cargo verify all                   every step, whole
+//!   cargo verify                       every step but the scenarios on Kubernetes
+//!   cargo verify kubernetes            of these what every change to the operator or to `deploy/` is tried on
+//!   cargo verify all                   every step, with every scenario
 //!   cargo verify sim cluster           these steps
 //!   cargo verify cluster -- leader     the tests of a step whose names contain a word
 //!   cargo verify --list                what there is
@@ -48,8 +49,12 @@ fn main() -> ExitCode {
     };
     verify::packages::provide();
     let (mut passed, all) = (0, Instant::now());
-    let runner = Runner { target, names, everyday: wanted.is_empty() };
-    let chosen = |step: &&Step| wanted.is_empty() || wanted.iter().any(|word| word == ALL || word == step.name);
+    let has = |name: &str| wanted.iter().any(|word| word == name);
+    let runner = Runner { target, everyday: names.is_empty() && !has(ALL), names };
+    let chosen = |step: &&Step| match wanted.is_empty() {
+        true => !step.is_on_kubernetes(),
+        false => has(ALL) || has(step.name),
+    };
     for step in STEPS.iter().filter(chosen) {
         println!("\n== {}: {}", step.name, step.what);
         let begun = Instant::now();

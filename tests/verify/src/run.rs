@@ -23,7 +23,7 @@ pub(crate) struct Runner {
     pub(crate) target: PathBuf,
     /// Of each step's tests those whose names contain one of these; all of them if there are none.
     pub(crate) names: Vec<String>,
-    /// On Kubernetes only what every change is tried on.
+    /// On Kubernetes only what is tried first.
     pub(crate) everyday: bool,
 }
 

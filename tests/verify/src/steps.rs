@@ -16,6 +16,13 @@ pub(crate) struct Step {
     pub(crate) work: Work,
 }
 
+impl Step {
+    /// Whether it runs scenarios on a Kubernetes, which take a quiet machine and many minutes.
+    pub(crate) fn is_on_kubernetes(&self) -> bool {
+        matches!(self.work, Work::OnKubernetes { .. })
+    }
+}
+
 pub(crate) enum Work {
     /// A cargo command that runs no test, what it takes besides the selection, and variables for it.
     Cargo {
@@ -31,7 +38,7 @@ pub(crate) enum Work {
     OnKubernetes {
         target: &'static str,
         rest: &'static [&'static str],
-        /// Words of the names of those that every change is tried on.
+        /// Words of the names of those that run when nothing else is asked for.
         everyday: &'static [&'static str],
     },
 }
@@ -46,8 +53,8 @@ impl Work {
     }
 }
 
-/// What every change is tried on, on Kubernetes: what a user's cluster goes through first, and each fault that costs a
-/// leader, a node or a volume. The other scenarios try the harness itself, or what seldom changes.
+/// What is tried first on Kubernetes: what a user's cluster goes through, and each fault that costs a leader, a node or
+/// a volume. The other scenarios try the harness itself, or what seldom changes.
 const EVERYDAY: &[&str] = &[
     "forms::",
     "leader_killed::",
