@@ -12,6 +12,10 @@ use std::time::Duration;
 /// How long things go wrong.
 pub const TROUBLE: Micros = 60 * SECOND;
 
+/// What waits to be committed is no more than so many appends. A client gives up after a few seconds; a queue that takes
+/// longer than that to drain, at an append for each round trip, answers nobody as long as it is kept full.
+const UNCOMMITTED_APPENDS_MAX: u64 = 32;
+
 /// What may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -230,6 +234,8 @@ impl Swarm {
         if features.contains(&Feature::Large) {
             config.append_bytes_max = rng.between(64, 1024);
         }
+        config.uncommitted_bytes_max =
+            config.uncommitted_bytes_max.min(UNCOMMITTED_APPENDS_MAX * config.append_bytes_max);
         Self {
             voters: voters.unwrap_or_else(|| draw_voters(rng)),
             network: network(rng, &faults, config.election),
@@ -288,7 +294,7 @@ fn retention(rng: &mut Rng, cut: bool) -> Snapshot {
         catchup_entries: most(rng.between(0, 60)),
         segment_bytes: 0,
         tail_bytes: most(1 << rng.between(8, 16)),
-        anchor_bytes: most(1 << rng.between(13, 18)),
+        anchor_bytes: most(1 << rng.between(13, 20)),
         send_bytes_per_second: 0,
         anchor_time: Duration::from_millis(rng.between(500, 10_000)),
     }

@@ -5,6 +5,13 @@ use crate::sim::image::LogImage;
 use quorate::config::settings::Snapshot;
 use raft::{FollowerStatus, Index, MemberId, StreamState};
 
+/// What the log's disk takes for an entry besides its record, at most: batches begin on sectors of 512 bytes, and one
+/// carries a header and perhaps the term, the vote and what is committed.
+const ENTRY_OVERHEAD_BYTES: u64 = 1024;
+
+/// Logs find their entries by stretches of up to this size, and keep or drop each as a whole.
+const STRETCH_BYTES: u64 = 64 << 10;
+
 /// One cut.
 #[derive(Debug)]
 pub struct Cut<'a> {
@@ -36,12 +43,13 @@ pub fn check(cut: &Cut<'_>) -> Verdict {
     ensure("S16", kept_for.is_none(), || format!("{member} cuts its log through {through} in front of {kept_for:?}"))
 }
 
-/// Whether a follower was heard within the time, and lacks well less than the bytes, that a log is kept for.
+/// Whether a follower was heard within the time, and lacks less than the bytes, that a log is kept for.
 fn is_kept_for(cut: &Cut<'_>, follower: &FollowerStatus) -> bool {
     let heard = follower.silent_for.is_some_and(|silent_for| silent_for <= cut.rules.anchor_time);
     let Some(matched) = cut.log.at(follower.matched.index) else { return false };
-    // On the disk an entry takes more than its record: how much more is not known here.
-    let near = cut.log.last().bytes - matched.bytes <= cut.rules.anchor_bytes / 4;
+    let entries = cut.log.last().last.index.0 - follower.matched.index.0;
+    let bytes = cut.log.last().bytes - matched.bytes + entries * ENTRY_OVERHEAD_BYTES;
+    let near = bytes + STRETCH_BYTES <= cut.rules.anchor_bytes;
     heard && near && follower.state != StreamState::Snapshot
 }
 
@@ -99,7 +107,7 @@ mod tests {
     fn a_cut_behind_what_is_durable_and_what_followers_have_passes() {
         cut(7, &[follower(7, 0)], &RULES).expect("nobody needs it");
         cut(7, &[follower(3, 1_001)], &RULES).expect("it was away for too long");
-        cut(7, &[follower(3, 0)], &Snapshot { anchor_bytes: 8, ..RULES }).expect("it is too far behind");
+        cut(7, &[follower(3, 0)], &Snapshot { anchor_bytes: 64 << 10, ..RULES }).expect("it is too far behind");
     }
 
     #[test]
