@@ -4,7 +4,7 @@
 //! has been reported, `live` what the member believes it has asked for; what a crash leaves lies between.
 
 use super::checks::{Violation, ensure};
-use super::image::{Base, LogImage};
+use super::image::{Base, LogImage, Logged};
 use super::medium::{End, Medium, is_log};
 use super::rng::Rng;
 use quorate::install::Intent;
@@ -40,6 +40,8 @@ pub struct Disk {
     settled: LogId,
     /// A write behind that took entries back: damage to it brings them up again.
     cut_last: bool,
+    /// What the compaction behind that let go: damage to its note brings it up again.
+    compacted_last: Vec<Logged>,
     /// No room for entries: a write that carries some waits, and everything behind it.
     pub full: bool,
     /// How many times slower than usual.
@@ -81,6 +83,7 @@ impl Disk {
             last_io: None,
             settled: LogId::ZERO,
             cut_last: false,
+            compacted_last: Vec::new(),
             full: false,
             slowness: 1,
         }
@@ -164,6 +167,7 @@ impl Disk {
         let (heard, done) = self.medium.perform(self.queued.iter().take(count).cloned().collect());
         if heard.persisted.is_some() {
             (self.settled, self.cut_last) = (self.durable.last().last, false);
+            self.compacted_last.clear();
         }
         let is_done = |request: &WalRequest| match request {
             WalRequest::Persist(write) => Some(write.io) <= heard.persisted,
@@ -176,7 +180,7 @@ impl Disk {
         for completion in &heard.all {
             match completion {
                 Completion::Compacted { start } => {
-                    self.durable.compact(start.index);
+                    self.compacted_last = self.durable.compact(start.index);
                     self.live.compact(start.index);
                 }
                 Completion::Reset { .. } => self.live = self.durable.clone(),
@@ -258,7 +262,10 @@ impl Disk {
             };
             (kept, cut) = (kept + 1, self.became_durable(&request) || cut);
         }
-        self.durable.compact(remembered.start.index);
+        let compacted = self.durable.compact(remembered.start.index);
+        if kept > 0 || !compacted.is_empty() {
+            self.compacted_last = compacted;
+        }
         let lost = self.queued.len();
         self.queued.clear();
         self.following = None;
@@ -282,7 +289,8 @@ impl Disk {
         }
         // Damage to the last batch cannot be told from a write that never finished.
         let held = entries.iter().all(|entry| {
-            let known = self.durable.entry(entry.index());
+            let let_go = || self.compacted_last.iter().find(|logged| logged.entry.index() == entry.index());
+            let known = self.durable.entry(entry.index()).or_else(let_go);
             known.is_some_and(|logged| logged.entry.record()[..8] == entry.record()[..8])
         });
         let held = self.cut_last || held && self.settled.index <= remembered.last.index;

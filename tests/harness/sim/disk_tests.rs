@@ -113,6 +113,24 @@ fn a_flipped_bit_is_noticed_or_changes_nothing_that_counts() {
 }
 
 #[test]
+fn a_flipped_bit_in_the_note_of_a_compaction_brings_back_what_it_let_go_and_takes_nothing() {
+    let mut disk = started();
+    for io in 1..=20 {
+        submit(&mut disk, write(io)).expect("in order");
+        disk.start_flush();
+        disk.end_flush();
+    }
+    for through in [5, 8] {
+        disk.submit(WalRequest::Compact { through: Index(through) }, None).expect("nothing is under way");
+        disk.start_flush();
+        disk.end_flush();
+    }
+    let mut rng = Rng::new(11);
+    let cut = (0..300).filter(|_| disk.rot(&mut rng).expect("nothing is made up") == "bit flip: last batch cut");
+    assert!(cut.count() > 0);
+}
+
+#[test]
 fn a_write_out_of_order_is_refused() {
     let mut disk = started();
     submit(&mut disk, write(1)).expect("in order");

@@ -143,13 +143,15 @@ impl LogImage {
         Ok(())
     }
 
-    /// Cuts everything up to `through`, if that is here.
-    pub fn compact(&mut self, through: Index) {
-        let Some(base) = self.at(through) else { return };
-        self.entries.drain(..usize::try_from(through.0 - self.base.last.index.0).expect("a count of entries"));
+    /// Cuts everything up to `through`, if that is here, and hands it out.
+    pub fn compact(&mut self, through: Index) -> Vec<Logged> {
+        let Some(base) = self.at(through) else { return Vec::new() };
+        let count = usize::try_from(through.0 - self.base.last.index.0).expect("a count of entries");
+        let gone = self.entries.drain(..count).collect();
         self.base = base;
         let at_base = self.memberships.iter().rposition(|(at, _)| *at <= through).unwrap_or(0);
         self.memberships.drain(..at_base);
+        gone
     }
 
     /// Puts the log behind a snapshot: one that contains the snapshot's last entry stays as it is.
