@@ -53,18 +53,10 @@ impl Work {
     }
 }
 
-/// What is tried first on Kubernetes: what a user's cluster goes through, and each fault that costs a leader, a node or
-/// a volume. The other scenarios try the harness itself, or what seldom changes.
-const EVERYDAY: &[&str] = &[
-    "forms::",
-    "leader_killed::",
-    "node_lost::",
-    "restart::",
-    "claim_lost::",
-    "life::a_cluster_forms",
-    "changes::",
-    "repair::",
-];
+/// What is tried on Kubernetes each time: a cluster forms, grows, shrinks, is upgraded, its leader is killed, a volume
+/// is lost; about ten minutes. The other scenarios try the harness itself, or what seldom changes.
+const EVERYDAY: &[&str] =
+    &["forms::", "leader_killed::", "claim_lost::", "life::a_cluster_forms", "changes::", "repair::"];
 
 /// In the order of a run: what fails soonest comes first.
 pub(crate) const STEPS: &[Step] = &[
