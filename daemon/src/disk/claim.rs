@@ -63,7 +63,11 @@ impl DirectoryClaim {
         }
         let lock = open_lock(path).map_err(at)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                // What a killed process has renamed here may be in memory only. Whoever claims it relies on the names.
+                File::open(path).and_then(|directory| directory.sync_all()).map_err(at)?;
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(ClaimError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(at(source)),
         }

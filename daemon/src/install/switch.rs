@@ -51,6 +51,8 @@ pub enum SwitchError {
 /// # Errors
 /// [`SwitchError`]; the member cannot start.
 pub fn recover_state(disk: &dyn Disk) -> Result<Option<Intent>, SwitchError> {
+    // A killed process may have left names that only memory has. The log is about to follow what they say.
+    disk.sync_dir()?;
     let names = disk.list()?;
     let has = |name: &str| names.iter().any(|known| known == name);
     if !has(INTENT_FILE) {

@@ -39,6 +39,9 @@ impl Wal {
     /// [`OpenError`] when there is none, it is another one's, it is corrupt, or the disk fails. Nothing is repaired.
     pub fn open(disk: Arc<dyn Disk>, identity: Identity, options: &Options) -> Result<Recovered, OpenError> {
         let listing = |source| OpenError::Io { doing: "listing", file: "the log".to_owned(), source };
+        // A process that was killed between giving a segment its name and syncing it has left a name that only memory
+        // has. What is written under it from now on would go with it.
+        disk.sync_dir().map_err(listing)?;
         let names = disk.list().map_err(listing)?;
         let mut sequences: Vec<u64> = names.iter().filter_map(|name| segment_of(name)).collect();
         sequences.sort_unstable();

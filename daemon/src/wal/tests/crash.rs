@@ -109,6 +109,18 @@ fn a_log_that_was_recovered_goes_on_and_survives_the_next_crash() {
 }
 
 #[test]
+fn what_is_written_after_a_kill_survives_the_loss_of_power() {
+    for cut in 0..effects_of_a_life() {
+        let Some(bench) = life_cut_after(cut).1 else { continue };
+        let mut second = bench.kill().unwrap_or_else(|error| panic!("killed at effect {cut}: {error}"));
+        second.append(1, 10).unwrap();
+        for fate in [Fate::Lost, Fate::Chance(cut)] {
+            second.crash(fate).unwrap_or_else(|error| panic!("killed at effect {cut}, then {error}"));
+        }
+    }
+}
+
+#[test]
 fn a_crash_during_recovery_is_recovered_from() {
     for cut in (0..effects_of_a_life()).step_by(2) {
         let Some(bench) = life_cut_after(cut).1 else { continue };
