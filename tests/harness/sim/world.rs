@@ -32,6 +32,8 @@ const DIAL_AGAIN: Micros = 500 * MILLI;
 const READ_BACK_MEAN: Micros = 2 * MILLI;
 /// Millionths of reads from a disk with a bit that is the wrong way round, while there may be one.
 const UNREADABLE: u64 = 300_000;
+/// Turns in which a loop must have done all that is due.
+const TURNS_AT_ONCE: usize = 2;
 
 /// Something that happens.
 #[derive(Debug)]
@@ -533,8 +535,14 @@ impl World {
             self.arm(slot);
             return Ok(());
         }
-        self.turn(slot)?;
-        let next = self.node(slot).and_then(Driven::deadline);
+        let mut next = Some(deadline);
+        // What has come may have made something due at once: a link that turns out to be faster stalls sooner.
+        for _ in 0..TURNS_AT_ONCE {
+            if next.is_some_and(|next| next <= now) {
+                self.turn(slot)?;
+                next = self.node(slot).and_then(Driven::deadline);
+            }
+        }
         ensure("L1", next.is_none_or(|next| next > now), || format!("the loop does not rest: {next:?} at {now:?}"))
     }
 

@@ -49,7 +49,8 @@ fn is_kept_for(cut: &Cut<'_>, follower: &FollowerStatus) -> bool {
     let Some(matched) = cut.log.at(follower.matched.index) else { return false };
     let entries = cut.log.last().last.index.0 - follower.matched.index.0;
     let bytes = cut.log.last().bytes - matched.bytes + entries * ENTRY_OVERHEAD_BYTES;
-    let near = bytes + STRETCH_BYTES <= cut.rules.anchor_bytes;
+    // Segments as short as those of a run are up to half checkpoints.
+    let near = 2 * bytes + STRETCH_BYTES <= cut.rules.anchor_bytes;
     heard && near && follower.state != StreamState::Snapshot
 }
 
