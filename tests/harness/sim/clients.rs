@@ -286,6 +286,10 @@ impl World {
                 let last = self.ledger.last().last;
                 ensure("S8", at <= last.index, || format!("a change at {at} is said to be done, committed is {last}"))
             }
+            (Asked::Transfer, _) => {
+                self.transfers_in_calm += u64::from(self.calm);
+                Ok(())
+            }
             // Nothing has changed, or nobody knows.
             _ => Ok(()),
         }

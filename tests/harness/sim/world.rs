@@ -123,6 +123,8 @@ pub struct World {
     pub partition: u64,
     /// Leaders since it became calm.
     pub leaders_in_calm: u64,
+    /// Hand-overs that were asked for before that and answered since, done or not.
+    pub transfers_in_calm: u64,
     /// Processes that have started. Each start has a number of its own, which keeps requests apart.
     pub starts: u64,
     /// Emptied after each turn and used again.
@@ -161,6 +163,7 @@ impl World {
             quiet: false,
             partition: 0,
             leaders_in_calm: 0,
+            transfers_in_calm: 0,
             starts: 0,
             effects: Vec::new(),
             frames: Vec::new(),
@@ -211,7 +214,7 @@ impl World {
                 Event::Request => self.request()?,
             }
         }
-        self.now = until;
+        self.now = self.now.max(until);
         Ok(())
     }
 

@@ -149,7 +149,7 @@ impl File for SimFile {
     }
 
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let bytes = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>();
+        let bytes = parts.iter().map(|part| &**part).collect::<Vec<&[u8]>>().concat();
         let mut world = self.disk.world();
         let before = world.inodes[self.inode].seen.len() as u64;
         let full = world.room_for((at + bytes.len() as u64).saturating_sub(before)).err();

@@ -230,23 +230,23 @@ impl Bench {
 
     /// What a crash with this fate leaves, after checking that the log on it is one that may be found.
     pub(super) fn crash(&self, fate: Fate) -> Result<Self, String> {
-        self.found_on(self.disk.crash(fate)).map_err(|error| format!("{fate:?}: {error}"))
+        self.found_on(&self.disk.crash(fate)).map_err(|error| format!("{fate:?}: {error}"))
     }
 
     /// The process is killed, and its machine goes on: the next one finds what this one has written, synced or not.
     pub(super) fn kill(&self) -> Result<Self, String> {
         self.disk.heal();
-        self.found_on(self.disk.clone())
+        self.found_on(&self.disk)
     }
 
-    fn found_on(&self, image: SimDisk) -> Result<Self, String> {
-        let found = open(&image).map_err(|error| error.to_string())?;
+    fn found_on(&self, image: &SimDisk) -> Result<Self, String> {
+        let found = open(image).map_err(|error| error.to_string())?;
         let mut complaints = Vec::new();
         for (_, model) in self.states.iter().rev() {
             match model.check(&found) {
                 Ok(()) => {
                     let start = found.remembered.start;
-                    return Ok(Self::on(&image, found.wal, Model { start, ..model.clone() }));
+                    return Ok(Self::on(image, found.wal, Model { start, ..model.clone() }));
                 }
                 Err(complaint) => complaints.push(complaint),
             }
