@@ -5,9 +5,16 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate");
+/// Where the ports of these tests begin.
+const FIRST_PORT: u16 = 19_000;
+/// Enough for a member, and for the three of `dev`, which are ten apart.
+const BLOCK: u16 = 40;
+/// As many as there is room for before the ports of the other tests.
+const BLOCKS: u16 = 50;
 /// What a start may take on a busy machine.
 const START_MAX: Duration = Duration::from_secs(30);
 
@@ -29,10 +36,15 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the program writes UTF-8")
 }
 
-/// Ports nobody listens on at this moment.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("it is bound").port())
+/// The first of [`BLOCK`] ports in a row that nobody listens on. They lie below those that the kernel hands out by
+/// itself, and below those of the other tests: nobody gets one by chance before the program does.
+fn free_ports() -> u16 {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let begin = u16::try_from(std::process::id() % u32::from(BLOCKS)).expect("less than all blocks");
+    let next = |_| FIRST_PORT + (begin + TRIED.fetch_add(1, Ordering::Relaxed)) % BLOCKS * BLOCK;
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let mut bases = (0..BLOCKS).map(next);
+    bases.find(|base| (*base..base + BLOCK).all(is_free)).expect("a block that nobody uses")
 }
 
 #[test]
@@ -82,7 +94,8 @@ impl Drop for Member {
 
 impl Member {
     fn start(dir: &Path, extra: &[&str]) -> Self {
-        let [client, peer, admin] = free_ports();
+        let client = free_ports();
+        let (peer, admin) = (client + 1, client + 2);
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let mut child = program(Path::new(QUORATE))
             .arg("serve")
@@ -174,8 +187,7 @@ fn a_data_directory_in_use_is_left_alone() {
 #[test]
 fn dev_shows_a_cluster_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().expect("a folder");
-    let [port] = free_ports();
-    let base = port.min(60_000).to_string();
+    let base = free_ports().to_string();
     let arguments = [
         "dev",
         "--members=3",
