@@ -27,6 +27,16 @@ fn started() -> Disk {
     disk
 }
 
+fn with_twenty_writes() -> Disk {
+    let mut disk = started();
+    for io in 1..=20 {
+        submit(&mut disk, write(io)).expect("in order");
+        disk.start_flush();
+        disk.end_flush();
+    }
+    disk
+}
+
 #[test]
 fn a_flush_covers_what_was_queued_when_it_began() {
     let mut disk = started();
@@ -98,12 +108,7 @@ fn a_disk_that_holds_entries_back_still_takes_the_hard_state() {
 
 #[test]
 fn a_flipped_bit_is_noticed_or_changes_nothing_that_counts() {
-    let mut disk = started();
-    for io in 1..=20 {
-        submit(&mut disk, write(io)).expect("in order");
-        disk.start_flush();
-        disk.end_flush();
-    }
+    let disk = with_twenty_writes();
     let mut rng = Rng::new(9);
     let mut found = std::collections::BTreeMap::new();
     for _ in 0..300 {
@@ -114,12 +119,7 @@ fn a_flipped_bit_is_noticed_or_changes_nothing_that_counts() {
 
 #[test]
 fn a_flipped_bit_in_the_note_of_a_compaction_brings_back_what_it_let_go_and_takes_nothing() {
-    let mut disk = started();
-    for io in 1..=20 {
-        submit(&mut disk, write(io)).expect("in order");
-        disk.start_flush();
-        disk.end_flush();
-    }
+    let mut disk = with_twenty_writes();
     for through in [5, 8] {
         disk.submit(WalRequest::Compact { through: Index(through) }, None).expect("nothing is under way");
         disk.start_flush();

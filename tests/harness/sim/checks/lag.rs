@@ -44,37 +44,13 @@ pub fn check_caught_up(leader: &LogImage, said: &FollowerStatus) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::assert_refused;
+    use super::super::{assert_refused, follower, log_of};
     use super::*;
-    use raft::{Entry, EntryKind, IoId, Lag, LogId, MemberId, PausedReason, Persist, Resets};
-
-    fn log_of(last: u64) -> LogImage {
-        let append = (1..=last).map(|at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, b"payload")).collect();
-        let mut log = LogImage::format(None);
-        log.apply(&Persist { io: IoId(1), hard_state: None, truncate_from: None, append }).expect("consecutive");
-        log
-    }
+    use raft::Lag;
 
     fn said(matched: u64, entries: u64) -> FollowerStatus {
-        FollowerStatus {
-            member: MemberId(2),
-            learner: false,
-            state: StreamState::Replicate,
-            paused: PausedReason::None,
-            matched: LogId::new(1, matched),
-            next: Index(matched + 1),
-            lag: Lag { entries, bytes: entries * 48, age: Duration::from_secs(entries), approximate: false },
-            applied: Index(0),
-            in_flight_messages: 0,
-            in_flight_bytes: 0,
-            window_bytes: 0,
-            credit_bytes: 0,
-            round_trip: None,
-            ack_bytes_per_second: 0,
-            silent_for: None,
-            rejections: 0,
-            resets: Resets::new(),
-        }
+        let age = Duration::from_secs(entries);
+        follower(matched, Lag { entries, bytes: entries * 48, age, approximate: false })
     }
 
     #[test]

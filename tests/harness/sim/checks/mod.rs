@@ -53,3 +53,38 @@ pub(crate) fn ensure(check: &'static str, held: bool, what: impl FnOnce() -> Str
 pub(crate) fn assert_refused(verdict: Verdict, check: &str) {
     assert_eq!(verdict.expect_err("a bad history must be refused").check, check);
 }
+
+/// A follower in Replicate that has so many entries, is said to lag by these, and was just heard.
+#[cfg(test)]
+pub(crate) fn follower(matched: u64, lag: raft::Lag) -> raft::FollowerStatus {
+    raft::FollowerStatus {
+        member: raft::MemberId(2),
+        learner: false,
+        state: raft::StreamState::Replicate,
+        paused: raft::PausedReason::None,
+        matched: raft::LogId::new(1, matched),
+        next: raft::Index(matched + 1),
+        lag,
+        applied: raft::Index(0),
+        in_flight_messages: 0,
+        in_flight_bytes: 0,
+        window_bytes: 0,
+        credit_bytes: 0,
+        round_trip: None,
+        ack_bytes_per_second: 0,
+        silent_for: Some(std::time::Duration::ZERO),
+        rejections: 0,
+        resets: raft::Resets::new(),
+    }
+}
+
+/// A log of so many entries of term 1.
+#[cfg(test)]
+pub(crate) fn log_of(last: u64) -> super::image::LogImage {
+    let entry = |at| raft::Entry::new(raft::LogId::new(1, at), raft::EntryKind::Command, 0, b"payload");
+    let mut log = super::image::LogImage::format(None);
+    let append = (1..=last).map(entry).collect();
+    log.apply(&raft::Persist { io: raft::IoId(1), hard_state: None, truncate_from: None, append })
+        .expect("consecutive");
+    log
+}

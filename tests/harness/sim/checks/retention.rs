@@ -56,9 +56,9 @@ fn is_kept_for(cut: &Cut<'_>, follower: &FollowerStatus) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::assert_refused;
+    use super::super::{assert_refused, follower, log_of};
     use super::*;
-    use raft::{Entry, EntryKind, IoId, Lag, LogId, PausedReason, Persist, Resets};
+    use raft::Lag;
     use std::time::Duration;
 
     const RULES: Snapshot = Snapshot {
@@ -71,44 +71,27 @@ mod tests {
         anchor_time: Duration::from_secs(1),
     };
 
-    fn log() -> LogImage {
-        let append = (1..=9).map(|at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, b"payload")).collect();
-        let mut log = LogImage::format(None);
-        log.apply(&Persist { io: IoId(1), hard_state: None, truncate_from: None, append }).expect("consecutive");
-        log
-    }
-
-    fn follower(matched: u64, silent_for: u64) -> FollowerStatus {
-        FollowerStatus {
-            member: MemberId(2),
-            learner: false,
-            state: StreamState::Replicate,
-            paused: PausedReason::None,
-            matched: LogId::new(1, matched),
-            next: Index(matched + 1),
-            lag: Lag { entries: 9 - matched, bytes: 0, age: Duration::ZERO, approximate: false },
-            applied: Index(0),
-            in_flight_messages: 0,
-            in_flight_bytes: 0,
-            window_bytes: 0,
-            credit_bytes: 0,
-            round_trip: None,
-            ack_bytes_per_second: 0,
-            silent_for: Some(Duration::from_millis(silent_for)),
-            rejections: 0,
-            resets: Resets::new(),
-        }
+    fn said(matched: u64, silent_for: u64) -> FollowerStatus {
+        let lag = Lag { entries: 9 - matched, bytes: 0, age: Duration::ZERO, approximate: false };
+        FollowerStatus { silent_for: Some(Duration::from_millis(silent_for)), ..follower(matched, lag) }
     }
 
     fn cut(through: u64, followers: &[FollowerStatus], rules: &Snapshot) -> Verdict {
-        check(&Cut { member: MemberId(1), through: Index(through), durable: Index(7), log: &log(), followers, rules })
+        check(&Cut {
+            member: MemberId(1),
+            through: Index(through),
+            durable: Index(7),
+            log: &log_of(9),
+            followers,
+            rules,
+        })
     }
 
     #[test]
     fn a_cut_behind_what_is_durable_and_what_followers_have_passes() {
-        cut(7, &[follower(7, 0)], &RULES).expect("nobody needs it");
-        cut(7, &[follower(3, 1_001)], &RULES).expect("it was away for too long");
-        cut(7, &[follower(3, 0)], &Snapshot { anchor_bytes: 64 << 10, ..RULES }).expect("it is too far behind");
+        cut(7, &[said(7, 0)], &RULES).expect("nobody needs it");
+        cut(7, &[said(3, 1_001)], &RULES).expect("it was away for too long");
+        cut(7, &[said(3, 0)], &Snapshot { anchor_bytes: 64 << 10, ..RULES }).expect("it is too far behind");
     }
 
     #[test]
@@ -118,6 +101,6 @@ mod tests {
 
     #[test]
     fn a_cut_in_front_of_a_follower_is_refused() {
-        assert_refused(cut(4, &[follower(7, 0), follower(3, 0)], &RULES), "S16");
+        assert_refused(cut(4, &[said(7, 0), said(3, 0)], &RULES), "S16");
     }
 }
