@@ -121,8 +121,11 @@ impl Run {
             }
             Step::Reset { ahead } => {
                 self.flush().expect("the disk is well");
-                let start =
-                    LogId { term: self.hard_state.term.max(self.last.term), index: Index(self.last.index.0 + ahead) };
+                let index = Index(self.last.index.0 + ahead);
+                // What the log starts after is committed: no snapshot knows another entry there.
+                let is_start = index.0 == self.bench.model().base_index();
+                let term = if is_start { self.last.term } else { self.hard_state.term.max(self.last.term) };
+                let start = LogId { term, index };
                 let membership = (ahead % 2 == 0).then(|| (start.index, Bytes::from_static(b"of the snapshot")));
                 self.queued.push(WalRequest::Reset { start, membership });
                 self.flush().expect("the disk is well");
