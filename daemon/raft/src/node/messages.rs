@@ -5,7 +5,7 @@ use crate::message::{Envelope, Message, Reject};
 use crate::output::Output;
 use crate::role::{Next, Role};
 use crate::stream::Beat;
-use crate::types::{Index, LogId, MemberId, Term};
+use crate::types::{Index, LogId, MemberId, ReadRound, Term};
 use std::cmp::Ordering;
 
 /// No peer is honestly that many elections ahead: the number would come from a broken or hostile one, and terms
@@ -53,7 +53,10 @@ impl Raft {
             Message::Append { stream, prev, .. } => {
                 Message::AppendReject(Reject { stream, prev, last: core.log.last(), conflict: None })
             }
-            Message::Heartbeat { stream, round, sent_at, .. } => {
+            // Without its round: the answer carries the current term, which the asker may lead by then, with rounds that
+            // begin anew. It would confirm a read that nobody was asked about.
+            Message::Heartbeat { stream, sent_at, .. } => {
+                let round = ReadRound::default();
                 Message::HeartbeatReply { stream, round, echo: sent_at, applied, credit_bytes }
             }
             Message::PreVote { .. }
