@@ -252,3 +252,21 @@ fn the_next_deadline_is_never_in_the_past_after_a_tick() {
         assert!(leader.raft.next_deadline() > leader.now.mono);
     }
 }
+
+#[test]
+fn an_answer_to_an_earlier_term_names_no_round() {
+    let mut member = Alone::new(3, &[5]);
+    let message = Message::Heartbeat {
+        stream: StreamId(1),
+        round: crate::types::ReadRound(7),
+        sent_at: Time(1),
+        commit: Index(0),
+    };
+    let out = member.step(Input::Received(Envelope { from: MemberId(2), to: MemberId(1), term: Term(3), message }));
+    let answered = |envelope: &Envelope| match envelope.message {
+        Message::HeartbeatReply { round, .. } => Some((envelope.term, round)),
+        _ => None,
+    };
+    // Its sender may lead term 5 by now, with a round 7 of its own.
+    assert_eq!(out.send.iter().find_map(answered), Some((Term(5), crate::types::ReadRound::default())));
+}
