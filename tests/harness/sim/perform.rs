@@ -199,7 +199,7 @@ impl World {
             member: id,
             through,
             durable: member.machine.checkpoint.applied.last.index,
-            log: &member.disk.live,
+            anchor: member.disk.reader().tail(self.swarm.retention.anchor_bytes),
             followers: status.as_ref().map(|status| &status.followers[..]).unwrap_or_default(),
             rules: &self.swarm.retention,
         })

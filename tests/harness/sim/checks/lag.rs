@@ -44,9 +44,16 @@ pub fn check_caught_up(leader: &LogImage, said: &FollowerStatus) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{assert_refused, follower, log_of};
+    use super::super::{assert_refused, follower};
     use super::*;
-    use raft::Lag;
+    use raft::{Entry, EntryKind, IoId, Lag, LogId, Persist};
+
+    fn log_of(last: u64) -> LogImage {
+        let append = (1..=last).map(|at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, b"payload")).collect();
+        let mut log = LogImage::format(None);
+        log.apply(&Persist { io: IoId(1), hard_state: None, truncate_from: None, append }).expect("consecutive");
+        log
+    }
 
     fn said(matched: u64, entries: u64) -> FollowerStatus {
         let age = Duration::from_secs(entries);

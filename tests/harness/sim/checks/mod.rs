@@ -77,14 +77,3 @@ pub(crate) fn follower(matched: u64, lag: raft::Lag) -> raft::FollowerStatus {
         resets: raft::Resets::new(),
     }
 }
-
-/// A log of so many entries of term 1.
-#[cfg(test)]
-pub(crate) fn log_of(last: u64) -> super::image::LogImage {
-    let entry = |at| raft::Entry::new(raft::LogId::new(1, at), raft::EntryKind::Command, 0, b"payload");
-    let mut log = super::image::LogImage::format(None);
-    let append = (1..=last).map(entry).collect();
-    log.apply(&raft::Persist { io: raft::IoId(1), hard_state: None, truncate_from: None, append })
-        .expect("consecutive");
-    log
-}
