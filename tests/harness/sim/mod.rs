@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   campaign ──▶ world ──▶ node::driven      many seeds; one run; the daemon's loop, turn by turn
-//!                  ├─ perform                what comes out of its doors: its threads' work, and the checks
-//!                  ├─ network                links
+//!                  ├─ perform installs       what comes out of its doors: its threads' work, and the checks
+//!                  ├─ links ── network       who is connected; what becomes of messages
 //!                  ├─ disk ── medium         what the log must hold; wal::Wal on a simulated disk
 //!                  ├─ machine                mvcc::Store, in memory or in redb on a simulated disk
 //!                  ├─ clients trouble        who asks; what goes wrong
@@ -40,6 +40,9 @@ pub mod world;
 pub mod write;
 
 mod clients;
+mod installs;
+mod links;
 mod perform;
 mod settle;
 mod trouble;
+mod words;

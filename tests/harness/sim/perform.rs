@@ -9,28 +9,18 @@ use super::image::{Base, LogImage};
 use super::medium::End;
 use super::member::{Member, What};
 use super::network::{Fate, Kind};
-use super::queue::{MILLI, Micros};
 use super::swarm::Fault;
+use super::words::{describe_write, role_mark};
 use super::world::{Event as Happening, World, broken};
 use bytes::Bytes;
-use quorate::install::{Installed, Switch};
-use quorate::node::driven::{Driven, Effect};
+use quorate::node::driven::Effect;
 use quorate::transport::hello::Lane;
 use quorate::wal::{Completion, Room, WalRequest};
 use raft::{
-    Brief, Entry, EntryKind, Envelope, Event, Index, Input, MemberId, Membership, Message, Persist, ReadRound,
-    RoleName, Term, Token,
+    Brief, Entry, Envelope, Event, Index, MemberId, Membership, Message, Persist, ReadRound, RoleName, Term, Token,
 };
 use std::sync::Arc;
 
-/// How long fetching a snapshot takes on average.
-const FETCH_MEAN: Micros = 50 * MILLI;
-/// How long switching to one takes on average.
-const SWITCH_MEAN: Micros = 10 * MILLI;
-/// Millionths of fetches that fail while they may.
-const FETCH_FAILS: u64 = 400_000;
-/// Millionths of switches that a member falls before, and as many that it falls after, where members fall.
-const FALLS_AMID_SWITCH: u64 = 150_000;
 /// Entries that became durable between two words of it to the loop: the daemon flushes every two seconds.
 const FLUSHED_EVERY: u64 = 16;
 
@@ -406,134 +396,8 @@ impl World {
         self.turn_soon(slot)
     }
 
-    /// A snapshot is needed.
-    fn fetch(&mut self, slot: usize, at_least: Index) {
-        self.report.reach("snapshot offered");
-        let member = &mut self.members[slot];
-        member.wanted = at_least;
-        if !std::mem::replace(&mut member.fetching, true) {
-            self.fetch_soon(slot);
-        }
-    }
-
-    fn fetch_soon(&mut self, slot: usize) {
-        let wait = MILLI + self.chance.disk.exponential(FETCH_MEAN);
-        self.later(slot, wait, What::Fetched);
-    }
-
-    /// A snapshot has been fetched, if there was one and its source could be reached all the way. If not it is tried
-    /// again, for as long as it is needed.
-    pub(super) fn fetched(&mut self, slot: usize) -> Verdict {
-        let wanted = self.members[slot].wanted;
-        if self.node(slot).is_none_or(|node| node.brief().commit >= wanted) {
-            self.members[slot].fetching = false;
-            return Ok(());
-        }
-        let fails = self.swarm.has(Fault::FetchFails) && !self.calm && self.chance.fault.chance(FETCH_FAILS);
-        if fails {
-            self.report.fault(Fault::FetchFails, &[role_mark(self.members[slot].role)]);
-        }
-        let source = self.source(slot, wanted).filter(|_| !fails);
-        let snapshot = match source {
-            Some(from) => {
-                let Member { machine, node, .. } = &mut self.members[from];
-                machine.snapshot(|index| node.as_ref()?.snapshot_point(index))?
-            }
-            None => None,
-        };
-        let Some(snapshot) = snapshot else {
-            self.fetch_soon(slot);
-            return Ok(());
-        };
-        let Member { machine, node, .. } = &mut self.members[slot];
-        let switch = machine.prepare(snapshot)?;
-        if let Some(node) = node {
-            node.fetched(switch);
-        }
-        self.turn_soon(slot)
-    }
-
-    /// Somebody who runs, can be reached and has applied so much.
-    fn source(&mut self, slot: usize, wanted: Index) -> Option<usize> {
-        let fit = |from: &usize| {
-            let member = &self.members[*from];
-            let runs = member.is_running() && !member.paused && !member.is_switching();
-            let reached = *from != slot && self.network.is_connected(*from, slot);
-            runs && reached && member.machine.state.applied.last.index >= wanted
-        };
-        let sources: Vec<usize> = (0..self.members.len()).filter(fit).collect();
-        self.chance.disk.pick(&sources).copied()
-    }
-
-    /// What the fetching task does when it hears what became of its snapshot.
-    pub(super) fn told_of_install(&mut self, slot: usize) {
-        let member = &mut self.members[slot];
-        let Some(told) = member.node.as_mut().and_then(Driven::installed) else { return };
-        match told {
-            Installed::Yes => member.machine.installed(),
-            Installed::NotNeeded => member.machine.not_needed(),
-        }
-        member.fetching = false;
-        self.report.reach(if told == Installed::Yes { "snapshot installed" } else { "snapshot not needed" });
-    }
-
-    /// The loop stands still until the state has been switched.
-    fn switch_asked(&mut self, slot: usize, switch: Box<Switch>) -> Verdict {
-        let Member { id, disk, machine, .. } = &mut self.members[slot];
-        ensure("S6", disk.queued() == 0, || format!("{id} begins to switch with {} writes under way", disk.queued()))?;
-        machine.switch = Some(switch);
-        if machine.queue.is_empty() {
-            self.switch_next(slot);
-        }
-        Ok(())
-    }
-
-    fn switch_next(&mut self, slot: usize) {
-        let wait = self.chance.disk.exponential(SWITCH_MEAN);
-        let applying = self.members[slot].applying;
-        self.later(slot, wait, What::Switch(applying));
-    }
-
-    /// The state is switched.
-    pub(super) fn switch(&mut self, slot: usize, applying: u64) -> Verdict {
-        let member = &mut self.members[slot];
-        if member.applying != applying {
-            return Ok(());
-        }
-        let id = member.id;
-        if self.falls_amid(slot)? {
-            return Ok(());
-        }
-        let member = &mut self.members[slot];
-        if !member.machine.switched() {
-            self.report.reach("the store's disk failed, the process ended");
-            return self.fall(slot);
-        }
-        let base = member.machine.state.applied;
-        ensure("S5", self.ledger.at(base.last.index) == Some(&base), || {
-            format!("{id} installs {}, committed is {:?}", base.last, self.ledger.at(base.last.index))
-        })?;
-        self.trace.note(self.now, base.hash, || format!("{id} has switched to {}", base.last));
-        if self.falls_amid(slot)? {
-            return Ok(());
-        }
-        self.node(slot).into_iter().for_each(Driven::switched);
-        self.turn_soon(slot)
-    }
-
-    /// A switch is short, and what a crash in it leaves is put together from two disks: more of them are struck than
-    /// chance would.
-    fn falls_amid(&mut self, slot: usize) -> Result<bool, Violation> {
-        let fault = [Fault::Crash, Fault::Kill].into_iter().find(|fault| self.swarm.has(*fault));
-        let fault = fault.filter(|_| !self.calm && self.chance.fault.chance(FALLS_AMID_SWITCH));
-        if let Some(fault) = fault {
-            self.strike_down(fault, slot)?;
-        }
-        Ok(fault.is_some())
-    }
-
     /// A member's disk has failed it: it ends, and starts again.
-    fn fall(&mut self, slot: usize) -> Verdict {
+    pub(super) fn fall(&mut self, slot: usize) -> Verdict {
         self.end(slot, End::Process)?;
         self.restart_soon(slot);
         Ok(())
@@ -569,59 +433,4 @@ fn stands_on_term(message: &Message) -> bool {
         | Message::Snapshot { .. }
         | Message::Removed { .. } => false,
     }
-}
-
-/// The word for a role in the marks.
-pub(super) fn role_mark(role: RoleName) -> &'static str {
-    match role {
-        RoleName::Follower => "follower",
-        RoleName::Learner => "learner",
-        RoleName::PreCandidate => "pre-candidate",
-        RoleName::Candidate => "candidate",
-        RoleName::Leader => "leader",
-    }
-}
-
-/// A number for what an engine takes.
-pub(super) fn number_of(input: &Input) -> u64 {
-    match input {
-        Input::Tick => 1,
-        Input::Received(envelope) => 2 ^ envelope.from.0 << 8 ^ envelope.term.0 << 16,
-        Input::Persisted(io) => 3 ^ io.0 << 8,
-        Input::Applied(index) => 4 ^ index.0 << 8,
-        Input::Propose(proposals) => 5 ^ (proposals.len() as u64) << 8,
-        Input::Read(token) => 6 ^ token.0 << 8,
-        Input::ChangeMembership { .. } => 7,
-        Input::TransferLeader { .. } => 8,
-        Input::LinkUp { link, .. } => 9 ^ link.0 << 8,
-        Input::LinkDown { link, .. } => 10 ^ link.0 << 8,
-        Input::LogRead { .. } => 11,
-        Input::Compacted { through } => 12 ^ through.index.0 << 8,
-        Input::Installed { last, .. } => 13 ^ last.index.0 << 8,
-        Input::DiskFull(full) => 14 ^ u64::from(*full) << 8,
-    }
-}
-
-/// Words for it.
-pub(super) fn describe(input: &Input) -> String {
-    match input {
-        Input::Received(envelope) => format!("{envelope}"),
-        Input::Propose(proposals) => {
-            format!("propose {} from {:?}", proposals.len(), proposals.first().map(|p| p.token))
-        }
-        Input::LogRead { peer, stream, result } => {
-            format!("log read for {peer} {stream}: {:?}", result.as_ref().map(Vec::len))
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-fn describe_write(persist: &Persist) -> String {
-    let Persist { io, hard_state, truncate_from, append } = persist;
-    let configurations = append.iter().filter(|entry| entry.kind() == EntryKind::Membership).count();
-    format!(
-        "{io} state {hard_state:?} cut {truncate_from:?} append {:?}..{:?} ({configurations} configurations)",
-        append.first().map(Entry::id),
-        append.last().map(Entry::id)
-    )
 }

@@ -4,9 +4,9 @@ use super::checks::Verdict;
 use super::medium::End;
 use super::member::What;
 use super::network::SLOTS;
-use super::perform::role_mark;
 use super::queue::{MILLI, Micros, SECOND};
 use super::swarm::Fault;
+use super::words::role_mark;
 use super::world::{Event, Repair, World};
 use raft::{RoleName, StreamState};
 
