@@ -111,18 +111,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let peers = Peers::new(local.clone(), inbox.clone(), directory.clone());
     let server = snapshots.get_or_init(|| server(&settings, &shared)).clone();
     let progress = Arc::new(Progress::default());
-    let spool = RealDisk::open(&settings.data_dir.join(SPOOL_DIRECTORY)).map_err(StartError::Spool)?;
-    let ground = Ground {
-        disk: disk.clone(),
-        spool: Arc::new(spool),
-        node: Handle::new(shared.clone()),
-        local,
-        stored: settings.backups.clone().map(|backups| Arc::new(Stored::new(backups))),
-        floor: Floor::default(),
-        progress: progress.clone(),
-    };
-    let to_loop = inbox.clone();
-    let fetcher = Fetcher::start(ground, move |ready| to_loop.complete(Completion::Snapshot(Box::new(ready))));
+    let fetcher = start_fetcher(&settings, &disk, &shared, local, &progress)?;
     let applying = Applying::start(identity.member, State { store, disk }, inbox, stages.clone())?;
     let clock = engine.clock;
     let node = Node::new(turn::Parts {
@@ -140,29 +129,58 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
         retention: Retention::new(settings.snapshot),
         uses_object_store: settings.backups.is_some(),
     });
-    let stop = CancellationToken::new();
-    let running = stop.clone();
-    let ended = tokio::spawn(async move {
-        let (reason, log, store) = node.run(clock, running).await;
-        drop(listening);
-        // Both finish what is queued; they may wait for the disk.
-        let closing = tokio::task::spawn_blocking(move || {
-            drop(store);
-            log.close();
-        });
-        closing.await.ok();
-        reason
+    let (stop, handle) = (CancellationToken::new(), Handle::new(shared));
+    let ended = tokio::spawn(run(node, clock, stop.clone(), listening));
+    let (quota_bytes, staging) = (settings.limits.quota_bytes, Arc::new(stage::Report::default()));
+    let helpers = start_helpers(&handle, settings, &staging);
+    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, staging, tls, quota_bytes })
+}
+
+/// The task that fetches snapshots. What it has made ready it tells the loop.
+fn start_fetcher(
+    settings: &Settings,
+    disk: &Arc<dyn Disk>,
+    shared: &Arc<Shared>,
+    local: Arc<Local>,
+    progress: &Arc<Progress>,
+) -> Result<Fetcher, StartError> {
+    let spool = RealDisk::open(&settings.data_dir.join(SPOOL_DIRECTORY)).map_err(StartError::Spool)?;
+    let ground = Ground {
+        disk: disk.clone(),
+        spool: Arc::new(spool),
+        node: Handle::new(shared.clone()),
+        local,
+        stored: settings.backups.clone().map(|backups| Arc::new(Stored::new(backups))),
+        floor: Floor::default(),
+        progress: progress.clone(),
+    };
+    let inbox = shared.inbox().clone();
+    Ok(Fetcher::start(ground, move |ready| inbox.complete(Completion::Snapshot(Box::new(ready)))))
+}
+
+/// The loop until it ends, and then what it leaves: peers are not listened to any more, store and log are closed.
+async fn run(node: Node, clock: Clock, stop: CancellationToken, listening: AbortOnDrop) -> Stop {
+    let (reason, log, store) = node.run(clock, stop).await;
+    drop(listening);
+    // Both finish what is queued; they may wait for the disk.
+    let closing = tokio::task::spawn_blocking(move || {
+        drop(store);
+        log.close();
     });
-    let handle = Handle::new(shared);
+    closing.await.ok();
+    reason
+}
+
+/// The tasks that use a member as its clients do.
+fn start_helpers(handle: &Handle, settings: Settings, staging: &Arc<stage::Report>) -> Vec<JoinHandle<()>> {
     let (quota_bytes, backups) = (settings.limits.quota_bytes, settings.backups.clone());
     let mut helpers = vec![
         tokio::spawn(compactor::run(handle.clone(), settings.auto_compaction)),
         tokio::spawn(publish(handle.clone(), settings)),
     ];
     helpers.extend(quota_bytes.map(|bytes| tokio::spawn(quota::watch(handle.clone(), bytes))));
-    let staging = Arc::new(stage::Report::default());
     helpers.extend(backups.map(|backups| tokio::spawn(stage::run(handle.clone(), backups, staging.clone()))));
-    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, staging, tls, quota_bytes })
+    helpers
 }
 
 impl Running {
