@@ -213,6 +213,30 @@ fn whenever_the_power_fails_a_start_finds_the_old_state_or_the_new_one() {
 }
 
 #[test]
+fn what_a_start_finds_after_a_kill_the_loss_of_power_does_not_take() {
+    let prepared = old();
+    let fresh = || crashed(&prepared, Fate::Lost);
+    let whole = fresh();
+    install(&whole, BEYOND).expect("no fault");
+    let mut begun = 0;
+    for effects in 0..=whole.state.counts().effects {
+        let member = fresh();
+        // The process ends here, and its machine goes on: what it has renamed is there, synced or not.
+        member.state.lose_power_after(effects);
+        let _cut = install(&member, BEYOND);
+        member.state.heal();
+        let Some(intent) = recover_state(&member.state).expect("it can be finished") else { continue };
+        begun += 1;
+        // The log follows what the state covers, and only then the power fails.
+        let disk: Arc<dyn Disk> = Arc::new(member.log.clone());
+        drop(recover_log(open_log(&member.log), &intent, (&disk, WHO, &options())).expect("the log takes it"));
+        let found = start(&crashed(&member, Fate::Lost));
+        assert!(is_new(&found, BEYOND), "after {effects} effects: {found:?}");
+    }
+    assert!(begun > 3, "{begun} kills left an install that was begun");
+}
+
+#[test]
 fn once_the_intent_is_there_a_start_ends_with_the_new_state_whatever_becomes_of_the_log() {
     let [old, new] = fail_everywhere(BEYOND, &[Fate::Lost, Fate::Chance(8)], |member| member.log.clone());
     assert!(new > 2, "{old} and {new}");
