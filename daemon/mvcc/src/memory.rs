@@ -1,15 +1,15 @@
 //! A backend without a disk, for simulation and tests. Every commit is durable: it survives the [`crate::Store`].
 //!
-//! Commits copy the maps that a view still holds, so it suits thousands of rows, not millions.
+//! A view shares its rows with those that come after it; a commit copies the few nodes of the trees that it changes.
 
 use crate::backend::{Backend, Change, Direction, Span, Table, View, Visit};
 use crate::error::Fault;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use rpds::RedBlackTreeMapSync;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-type Rows = BTreeMap<Bytes, Bytes>;
+type Rows = RedBlackTreeMapSync<Bytes, Bytes>;
 
 /// The tables in memory.
 #[derive(Debug, Default)]
@@ -19,9 +19,9 @@ pub struct MemoryBackend {
 
 #[derive(Clone, Debug, Default)]
 struct Tables {
-    head: Arc<Rows>,
-    keys: Arc<Rows>,
-    revisions: Arc<Rows>,
+    head: Rows,
+    keys: Rows,
+    revisions: Rows,
 }
 
 impl MemoryBackend {
@@ -65,22 +65,22 @@ impl Tables {
     }
 
     fn rows_mut(&mut self, table: Table) -> &mut Rows {
-        Arc::make_mut(match table {
+        match table {
             Table::Head => &mut self.head,
             Table::Keys => &mut self.keys,
             Table::Revisions => &mut self.revisions,
-        })
+        }
     }
 }
 
 impl Change for Tables {
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Fault> {
-        self.rows_mut(table).insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        self.rows_mut(table).insert_mut(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
         Ok(())
     }
 
     fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), Fault> {
-        self.rows_mut(table).remove(key);
+        self.rows_mut(table).remove_mut(key);
         Ok(())
     }
 }
