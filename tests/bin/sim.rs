@@ -125,6 +125,7 @@ fn many(arguments: &Arguments, setting: &Setting) -> ExitCode {
     let (report, failures) = campaign(&Plan {
         from: arguments.from,
         seeds: arguments.seeds,
+        seeds_min: 0,
         time: Duration::from_secs(60 * arguments.minutes),
         threads: arguments.threads,
         keep_going: arguments.keep_going,

@@ -43,9 +43,11 @@ pub struct Setting {
 pub struct Plan {
     /// The first seed.
     pub from: u64,
-    /// How many.
+    /// How many, if there is time for them.
     pub seeds: u64,
-    /// No new seed begins after this.
+    /// So many of them whatever time they take.
+    pub seeds_min: u64,
+    /// No further seed begins after this.
     pub time: Duration,
     /// How many at once.
     pub threads: usize,
@@ -85,9 +87,9 @@ pub fn campaign(plan: &Plan) -> (Report, Vec<(u64, Violation)>) {
     let work = || {
         let mut report = Report::default();
         let mut failures = Vec::new();
-        while !stop.load(Ordering::Relaxed) && began.elapsed() < plan.time {
+        while !stop.load(Ordering::Relaxed) {
             let nth = next.fetch_add(1, Ordering::Relaxed);
-            if nth >= plan.seeds {
+            if nth >= plan.seeds || (nth >= plan.seeds_min && began.elapsed() >= plan.time) {
                 break;
             }
             let outcome = run(plan.from + nth, &plan.setting, Lines::None);

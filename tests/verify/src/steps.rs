@@ -92,7 +92,8 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "sim",
         what: "whole clusters on simulated disks, each from one seed; planted bugs are found",
-        work: Work::Tests { target: "sim", rest: &[] },
+        // How many seeds ran, and what they reached.
+        work: Work::Tests { target: "sim", rest: &["--show-output"] },
     },
     Step {
         name: "cluster",
