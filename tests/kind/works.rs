@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tests::kind::Cluster;
 use tests::kind::command::output;
-use tests::kind::servers::{Prometheus, S3};
+use tests::kind::servers::{Prometheus, S3, Scraped};
 
 /// Five nodes share two cores, perhaps with more.
 const SOON: Duration = Duration::from_secs(90);
@@ -140,7 +140,8 @@ fn servers(cluster: &Cluster) -> Result<()> {
     until("the object store is away", SOON, || Ok(asked()?.contains("refused")))?;
     store.resume()?;
     until("the object store is back", SOON, || Ok(asked()?.contains("403")))?;
-    let prometheus = Prometheus::start(cluster, "default", "app=page", 8080, &[])?;
+    let page = Scraped { namespace: "default".to_owned(), selector: "app=page".to_owned(), port: 8080 };
+    let prometheus = Prometheus::start(cluster, &[page], &[])?;
     until("Prometheus reads a pod", SOON, || {
         let samples = prometheus.query("answer")?;
         Ok(samples

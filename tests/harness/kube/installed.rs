@@ -3,6 +3,7 @@
 use super::reach::Reach;
 use super::{Kube, fault, run};
 use crate::cluster::get;
+use crate::kind::servers::Scraped;
 use crate::release::Image;
 use crate::tree;
 use anyhow::{Context, Result, bail, ensure};
@@ -155,6 +156,13 @@ impl Operator {
         let pod = self.pod()?.metadata.name.context("a name")?;
         let reach = Reach::open(&self.kube, &self.namespace, &pod, PORT)?;
         get(&reach.address(), "/metrics")
+    }
+
+    /// Its pods, for Prometheus.
+    #[must_use]
+    pub fn scraped(&self) -> Scraped {
+        let selector = format!("app.kubernetes.io/name={RELEASE}");
+        Scraped { namespace: self.namespace.clone(), selector, port: PORT }
     }
 
     /// Memory of its process that lies in RAM, in kibibytes.

@@ -6,6 +6,7 @@ use super::reach::Reach;
 use super::space::Space;
 use crate::client::Dial;
 use crate::cluster::get;
+use crate::kind::servers::Scraped;
 use crate::workload::{Plan, Workload};
 use admin_api::{Id, Members};
 use anyhow::{Context, Result, ensure};
@@ -242,6 +243,13 @@ impl Managed {
 
 /// The version that scenarios begin with.
 pub const VERSION: &str = "0.1.0";
+
+/// The members in a namespace, for Prometheus.
+#[must_use]
+pub fn scraped(namespace: &str) -> Scraped {
+    let selector = format!("quorate.io/cluster={CLUSTER}");
+    Scraped { namespace: namespace.to_owned(), selector, port: METRICS_PORT }
+}
 
 /// The pod at a place.
 #[must_use]

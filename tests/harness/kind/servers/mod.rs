@@ -4,7 +4,7 @@
 mod prometheus;
 mod s3;
 
-pub use prometheus::{Prometheus, Sample, promtool};
+pub use prometheus::{Prometheus, Sample, Scraped, Series, promtool};
 pub use s3::S3;
 
 use super::command::tail;

@@ -24,13 +24,33 @@ const EVERY: &str = "1s";
 /// How often pods are listed: a new one is scraped soon, and two cores are not kept busy with it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// A server that scrapes the pods of a namespace.
+/// Pods that are scraped.
+#[derive(Clone, Debug)]
+pub struct Scraped {
+    /// Their namespace.
+    pub namespace: String,
+    /// Which of them, by their labels.
+    pub selector: String,
+    /// The port that has `/metrics`.
+    pub port: u16,
+}
+
+/// A server that scrapes pods.
 #[derive(Debug)]
 pub struct Prometheus {
     address: String,
     _server: Server,
     _scout: Scout,
     _folder: TempDir,
+}
+
+/// A series of a query, over a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Unix seconds, and the value there.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// A value of a query, by labels.
@@ -43,18 +63,17 @@ pub struct Sample {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes `port` of the pods in `namespace` that `selector` selects; `rules` are files of rules.
+    /// Starts one that scrapes these pods; `rules` are files of rules.
     ///
     /// # Errors
     /// When it cannot be had or does not start.
-    pub fn start(cluster: &Cluster, namespace: &str, selector: &str, port: u16, rules: &[PathBuf]) -> Result<Self> {
+    pub fn start(cluster: &Cluster, scraped: &[Scraped], rules: &[PathBuf]) -> Result<Self> {
         let folder = TempDir::with_prefix("quorate-prometheus-")?;
         let target = Target::of(cluster, folder.path())?;
         let (configuration, pods) = (folder.path().join("prometheus.yml"), folder.path().join("pods.json"));
         // JSON is YAML.
         fs::write(&configuration, target.configuration(&pods, rules).to_string())?;
-        let search =
-            Search { namespace: namespace.to_owned(), selector: selector.to_owned(), port, server: target.host() };
+        let search = Search { scraped: scraped.to_vec(), server: target.host() };
         let scout = Scout::start(cluster, search, pods)?;
         let address = format!("127.0.0.1:{}", free_port("127.0.0.1")?);
         let mut prometheus = Command::new(program("prometheus")?);
@@ -77,6 +96,17 @@ impl Prometheus {
         let results = answer["data"]["result"].as_array().with_context(|| format!("no vector: {answer}"))?;
         results.iter().map(|result| sample(result).with_context(|| format!("no sample: {result}"))).collect()
     }
+
+    /// What `query` yielded every `step` seconds between two moments, in Unix seconds.
+    ///
+    /// # Errors
+    /// When the query is wrong.
+    pub fn range(&self, query: &str, (begin, end): (f64, f64), step: f64) -> Result<Vec<Series>> {
+        let query = format!("query={}&start={begin}&end={end}&step={step}", encoded(query));
+        let answer: Value = serde_json::from_str(&get(&self.address, &format!("/api/v1/query_range?{query}"))?)?;
+        let results = answer["data"]["result"].as_array().with_context(|| format!("no matrix: {answer}"))?;
+        results.iter().map(|result| series(result).with_context(|| format!("no series: {result}"))).collect()
+    }
 }
 
 /// The program `promtool`, for rules and their tests.
@@ -96,12 +126,19 @@ fn program(name: &str) -> Result<PathBuf> {
     Ok(packages.join("usr/bin").join(name))
 }
 
-fn sample(result: &Value) -> Option<Sample> {
+fn labels(result: &Value) -> Option<BTreeMap<String, String>> {
     let labels = result["metric"].as_object()?.iter();
-    Some(Sample {
-        labels: labels.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect::<Option<_>>()?,
-        value: result["value"][1].as_str()?.parse().ok()?,
-    })
+    labels.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+fn sample(result: &Value) -> Option<Sample> {
+    Some(Sample { labels: labels(result)?, value: result["value"][1].as_str()?.parse().ok()? })
+}
+
+fn series(result: &Value) -> Option<Series> {
+    let point = |point: &Value| Some((point[0].as_f64()?, point[1].as_str()?.parse().ok()?));
+    let points = result["values"].as_array()?.iter().map(point).collect::<Option<_>>()?;
+    Some(Series { labels: labels(result)?, points })
 }
 
 /// For the query part of a URL.
@@ -163,9 +200,7 @@ impl Target {
 
 /// Which pods are scraped, and where.
 struct Search {
-    namespace: String,
-    selector: String,
-    port: u16,
+    scraped: Vec<Scraped>,
     /// The API server's host and port.
     server: String,
 }
@@ -173,12 +208,17 @@ struct Search {
 impl Search {
     /// The pods that are there now, as Prometheus reads them: one target for each, however many ports it names.
     fn look(&self, cluster: &Cluster) -> Result<Value> {
-        let Self { namespace, selector, port, server } = self;
+        let found = self.scraped.iter().map(|scraped| self.look_for(cluster, scraped));
+        Ok(Value::Array(found.collect::<Result<Vec<_>>>()?.concat()))
+    }
+
+    fn look_for(&self, cluster: &Cluster, scraped: &Scraped) -> Result<Vec<Value>> {
+        let Scraped { namespace, selector, port } = scraped;
         let mut list = cluster.kubectl();
         list.args(["get", "pods", "-n", namespace, "-l", selector, "-o", "jsonpath={.items[*].metadata.name}"]);
         let one = |pod: &str| {
             let page = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics");
-            json!({"targets": [server], "labels": {"__metrics_path__": page, "pod": pod, "namespace": namespace}})
+            json!({"targets": [self.server], "labels": {"__metrics_path__": page, "pod": pod, "namespace": namespace}})
         };
         Ok(output(&mut list)?.split_whitespace().map(one).collect())
     }
@@ -240,5 +280,13 @@ mod tests {
         let result = json!({"metric": {"pod": "m-0"}, "value": [1.5, "42"]});
         let sample = sample(&result).expect("it is one");
         assert_eq!((sample.value, sample.labels["pod"].as_str()), (42.0, "m-0"));
+    }
+
+    #[test]
+    fn a_series_has_its_points_in_order() {
+        let result = json!({"metric": {"pod": "m-0"}, "values": [[1.5, "42"], [2.5, "NaN"]]});
+        let series = series(&result).expect("it is one");
+        assert_eq!(series.points[0], (1.5, 42.0));
+        assert!(series.points[1].1.is_nan(), "a quantile of nothing is none");
     }
 }

@@ -1,4 +1,8 @@
-//! What dashboards and alert rules ask for.
+//! What dashboards and alert rules ask for, and pictures of what they show.
+
+pub mod dashboard;
+#[cfg(feature = "kubernetes")]
+pub mod drawing;
 
 use std::collections::BTreeSet;
 
