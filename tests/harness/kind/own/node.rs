@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Each step of making the image takes a minute on two cores, most of it one of a slow mirror.
 const STEP_WITHIN: Duration = Duration::from_secs(900);
+/// containerd opens its socket in a second.
+const SOCKET_WITHIN: Duration = Duration::from_secs(60);
 /// The programs of the packet filter, with what they load.
 const FILTERS: &[&str] =
     &["/usr/sbin/nft", "/usr/sbin/xtables-nft-multi", "/usr/sbin/xtables-legacy-multi", "/usr/sbin/conntrack"];
@@ -233,7 +235,9 @@ fn libraries(said: &str) -> Vec<String> {
 
 /// Imports the images into the node's own containerd, without unpacking them.
 fn preload(work: &Work, built: &NodePrograms, images: &Path, log: &Path) -> Result<()> {
-    let (socket, configuration) = (work.path("containerd.sock"), work.path("containerd.toml"));
+    // The path of a socket has 104 bytes at most, and a cache may lie deep.
+    let door = tempfile::Builder::new().prefix("quorate-node-").tempdir()?;
+    let (socket, configuration) = (door.path().join("containerd.sock"), work.path("containerd.toml"));
     fs::write(
         &configuration,
         format!(
@@ -241,17 +245,20 @@ fn preload(work: &Work, built: &NodePrograms, images: &Path, log: &Path) -> Resu
              disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.cri.v1.images\", \
              \"io.containerd.cri.v1.runtime\", \"io.containerd.nri.v1.nri\"]\n[grpc]\naddress = {socket:?}\n",
             work.path("root/var/lib/containerd"),
-            work.path("state")
+            door.path().join("state")
         ),
     )?;
     let mut containerd = engine::in_group(&built.containerd)?;
     let out = File::options().create(true).append(true).open(log)?;
     containerd.arg("-c").arg(&configuration).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
-    let _running = Running(containerd.spawn().context("start containerd")?);
+    let mut running = Running(containerd.spawn().context("start containerd")?);
     let begun = Instant::now();
     while !socket.exists() {
-        if begun.elapsed() > Duration::from_secs(60) {
-            bail!("containerd does not open its socket");
+        if let Some(status) = running.0.try_wait()? {
+            bail!("containerd ended with {status}: {} says why", log.display());
+        }
+        if begun.elapsed() > SOCKET_WITHIN {
+            bail!("containerd does not open its socket: {} says why", log.display());
         }
         thread::sleep(Duration::from_millis(50));
     }
