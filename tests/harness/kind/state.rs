@@ -99,7 +99,7 @@ impl State {
         Self::at(PathBuf::from(format!("/var/tmp/quorate-kind-{}", rustix::process::getuid().as_raw())))
     }
 
-    fn at(folder: PathBuf) -> Result<Self> {
+    pub(super) fn at(folder: PathBuf) -> Result<Self> {
         fs::create_dir_all(folder.join("logs")).with_context(|| folder.display().to_string())?;
         Ok(Self(folder))
     }

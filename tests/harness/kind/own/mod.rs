@@ -33,7 +33,6 @@ use anyhow::{Context, Result, ensure};
 use engine::Parts;
 use host::Before;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Programs of this machine that are used, and the packages that have them.
@@ -101,26 +100,24 @@ pub(crate) fn clear(state: &State) -> Result<()> {
         }
         fs::remove_file(state.path("before.json"))?;
     }
-    // A number in the file names a process of a namespace that is gone, and in the next one perhaps the engine itself.
-    for file in ["dockerd.pid", "docker.sock"] {
-        match fs::remove_file(state.path(file)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(file),
-            _ => {}
-        }
-    }
-    for folder in ["exec", "data", "node-image"] {
-        let path = state.path(folder);
-        if path.exists() {
-            fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
-        }
+    for path in left(state) {
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.with_context(|| path.display().to_string())?;
     }
     Ok(())
 }
 
-/// Whether a run left something.
+/// Whether a run left something, or what it was to clear: it may have been killed while it did.
 #[must_use]
 pub(crate) fn is_there(state: &State) -> bool {
-    cgroups::are_there() || net::is_there() || state.path("before.json").exists()
+    cgroups::are_there() || net::is_there() || state.path("before.json").exists() || !left(state).is_empty()
+}
+
+/// Files and folders of an engine that are still there. An engine that finds them has the nodes of the one before, and
+/// a number in a file names a process of a namespace that is gone, in the next one perhaps the engine itself.
+fn left(state: &State) -> Vec<PathBuf> {
+    let paths = ["dockerd.pid", "docker.sock", "exec", "data", "node-image"].map(|name| state.path(name));
+    paths.into_iter().filter(|path| path.symlink_metadata().is_ok()).collect()
 }
 
 /// An engine that runs.
@@ -152,5 +149,22 @@ impl Engine {
         let address = output(self.docker().args(["inspect", "--format", format, node]))?;
         ensure!(!address.is_empty(), "{node} has no address");
         Ok(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_clearing_left_is_there_for_the_next_one() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let state = State::at(folder.path().to_owned())?;
+        assert!(left(&state).is_empty());
+        fs::create_dir(state.path("data"))?;
+        fs::write(state.path("dockerd.pid"), "1")?;
+        assert_eq!(left(&state), ["dockerd.pid", "data"].map(|name| state.path(name)));
+        assert!(is_there(&state));
+        Ok(())
     }
 }
