@@ -17,6 +17,8 @@ const COLUMN: u32 = 60;
 const ROW: u32 = 34;
 /// Room above a line, so that the highest one does not lie on the edge.
 const HEADROOM: f64 = 1.1;
+/// Names that fit into a panel; more lines than that nobody tells apart.
+const NAMES_MAX: usize = 9;
 const FONT: &str = "sans-serif";
 
 /// Draws `panels` of `dashboard`, in their order, over the seconds from `time.start` to `time.end`, as SVG.
@@ -67,6 +69,9 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, lines: &Lines, time: &Range<f64>) 
         let points = series.points.iter().filter(|(_, value)| value.is_finite());
         let points = points.map(|(at, value)| (at - time.start, *value));
         let line = chart.draw_series(LineSeries::new(points, colour.stroke_width(2))).map_err(told)?;
+        if nth >= NAMES_MAX {
+            continue;
+        }
         line.label(name).legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 12, y + 2)], colour.filled()));
     }
     chart

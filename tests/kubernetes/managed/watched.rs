@@ -4,13 +4,13 @@
 use super::scenario;
 use crate::WRITES_AGAIN_WITHIN;
 use anyhow::{Result, bail, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::kind::Cluster;
 use tests::kind::servers::Prometheus;
 use tests::kube::fault::pod;
-use tests::kube::operator::{CHANGED_WITHIN, Managed, pod_name, scraped};
+use tests::kube::operator::{CHANGED_WITHIN, Managed, VERSION, pod_name, scraped};
 use tests::monitoring::dashboard::{Dashboard, Panel};
 use tests::monitoring::drawing::{Lines, draw, points_of};
 
@@ -31,6 +31,7 @@ const STEP: f64 = 1.0;
 fn every_query_of_the_dashboards_has_an_answer_and_no_alert_fires() -> Result<()> {
     scenario("watched", 3, &json!({}), |managed, operator| {
         managed.wait_settled(CHANGED_WITHIN)?;
+        managed.space().apply(&sealed())?;
         let folder = tests::tree::root().join("deploy/monitoring");
         let pods = [scraped(managed.space().name()), operator.scraped()];
         let prometheus = Prometheus::start(&Cluster::current()?, &pods, &[folder.join("alerts.yaml")])?;
@@ -60,6 +61,15 @@ fn every_query_of_the_dashboards_has_an_answer_and_no_alert_fires() -> Result<()
         load.stop_and_judge_at(&managed.dials(&[0, 1, 2]))?;
         Ok(())
     })
+}
+
+/// A cluster with certificates, which the operator's dashboard speaks of. Nobody waits for its member.
+fn sealed() -> Value {
+    let spec = json!({
+        "replicas": 1, "version": VERSION, "image": { "pullPolicy": "Never" }, "storage": { "size": "100Mi" }, "tls": {},
+    });
+    let metadata = json!({ "name": "sealed" });
+    json!({ "apiVersion": "quorate.io/v1alpha1", "kind": "RaftCluster", "metadata": metadata, "spec": spec })
 }
 
 /// Waits until every query has an answer, of panels that are not `empty` here.
