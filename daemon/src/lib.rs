@@ -35,6 +35,7 @@ pub mod command;
 pub mod config;
 pub mod disk;
 pub mod etcd;
+mod hex;
 pub mod http;
 pub mod install;
 pub mod listener;

@@ -1,6 +1,7 @@
 //! Snapshots in object storage: which there are, and one more, please.
 
 use super::problem::Refusal;
+use crate::hex::Hex;
 use crate::node::Handle;
 use crate::stage;
 use admin_api::{Backup, BackupWanted, Backups, Id};
@@ -30,7 +31,7 @@ pub(super) async fn want(node: &Handle) -> Result<BackupWanted, Refusal> {
 #[expect(clippy::cast_precision_loss, reason = "an age needs no more than 53 bits of milliseconds")]
 fn backup(snapshot: &StagedSnapshot, now_ms: u64) -> Backup {
     Backup {
-        id: snapshot.id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        id: Hex(&snapshot.id).to_string(),
         index: snapshot.index,
         revision: u64::try_from(snapshot.revision.0).unwrap_or(0),
         bytes: snapshot.bytes,

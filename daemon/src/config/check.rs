@@ -163,14 +163,11 @@ fn timing(raw: &Raw) -> Result<Timing, Problem> {
 
 fn backups(raw: &Raw) -> Result<Option<Backups>, Problem> {
     const STORE: &str = "backup-store";
-    const KEYS: &str = "backup-encryption-key-file";
     if raw.text(STORE).is_empty() {
         return Ok(None);
     }
     let store = raw.text(STORE).parse();
     let store = store.map_err(|error: objects::Error| raw.refuse(STORE, format!("cannot be used: {error}")))?;
-    let keys = raw.path(KEYS).map(|path| KeyFile::open(&path)).transpose();
-    let keys = keys.map_err(|error| raw.refuse(KEYS, format!("cannot be used: {error}")))?;
     Ok(Some(Backups {
         store,
         interval: raw.duration_unless_zero("backup-interval"),
@@ -179,8 +176,23 @@ fn backups(raw: &Raw) -> Result<Option<Backups>, Problem> {
         delete_grace: raw.duration("backup-delete-grace"),
         bytes_per_second: raw.number("backup-bandwidth-limit"),
         parallelism: raw.number("backup-parallelism"),
-        keys,
+        keys: backup_keys(raw)?,
     }))
+}
+
+/// A file that was named has to be there, so that a misspelt name is found at once. A folder may be filled later: who
+/// fills it is somebody else's business, and backups are no reason not to serve.
+fn backup_keys(raw: &Raw) -> Result<Option<KeyFile>, Problem> {
+    const FILE: &str = "backup-encryption-key-file";
+    match (raw.path(FILE), raw.path("backup-encryption-key-dir")) {
+        (Some(_), Some(_)) => Err(Problem::Together(
+            "set only one of --backup-encryption-key-file and --backup-encryption-key-dir".to_owned(),
+        )),
+        (Some(path), None) => {
+            KeyFile::open(&path).map(Some).map_err(|error| raw.refuse(FILE, format!("cannot be used: {error}")))
+        }
+        (None, folder) => Ok(folder.map(|folder| KeyFile::in_folder(&folder))),
+    }
 }
 
 fn limits(raw: &Raw) -> Limits {

@@ -364,8 +364,25 @@ fn keys_for_backups_are_read_at_once_and_what_is_none_is_refused() {
     assert!(bad.contains("line 1 is no key: 32 bytes in hexadecimal or base64"), "{bad}");
     std::fs::write(&path, "5a".repeat(32)).unwrap();
     let keys = settings(&[store, &flag]).backups.expect("a store").keys.expect("keys");
-    assert_eq!(keys.current().to_string().len(), 16, "one id");
+    assert_eq!(keys.current().expect("a key").to_string().len(), 16, "one id");
     assert_eq!(settings(&[store]).backups.expect("a store").keys, None);
+}
+
+#[test]
+fn keys_for_backups_may_come_later_to_a_folder_and_are_asked_for_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = "--backup-store=dir:/backups";
+    let mounted = folder.path().join("mounted");
+    let flag = format!("--backup-encryption-key-dir={}", mounted.display());
+    let keys = settings(&[store, &flag]).backups.expect("a store").keys.expect("it means to encrypt");
+    let lacking = keys.current().expect_err("nothing is there").to_string();
+    assert!(lacking.contains("mounted/keys"), "{lacking}");
+    std::fs::create_dir(&mounted).unwrap();
+    std::fs::write(mounted.join("keys"), "5a".repeat(32)).unwrap();
+    assert!(keys.current().is_ok());
+    let file = format!("--backup-encryption-key-file={}", mounted.join("keys").display());
+    let both = refused(&[store, &flag, &file]);
+    assert!(both.contains("only one of --backup-encryption-key-file and --backup-encryption-key-dir"), "{both}");
 }
 
 /// At and beyond the bounds of every type that a number may end in.

@@ -126,7 +126,7 @@ pub struct Backups {
     pub bytes_per_second: u64,
     /// Requests to the store at once, at least one.
     pub parallelism: usize,
-    /// What encrypts what is put there; none leaves that to the store.
+    /// What encrypts what is put there, or holds it back until there are keys; none leaves that to the store.
     pub keys: Option<KeyFile>,
 }
 

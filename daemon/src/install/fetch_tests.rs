@@ -381,10 +381,10 @@ async fn an_encrypted_snapshot_is_installed_by_whoever_has_its_key() {
 }
 
 #[tokio::test]
-async fn a_member_with_no_key_or_another_one_installs_from_members() {
+async fn a_member_with_no_key_another_one_or_none_yet_installs_from_members() {
     let (folder, leader) = (tempfile::tempdir().expect("room"), Leader::start().await);
     let (server, backups, name) = encrypted_on_server(folder.path(), &leader).await;
-    for keys in [None, Some(key(folder.path(), 2))] {
+    for keys in [None, Some(key(folder.path(), 2)), Some(KeyFile::in_folder(&folder.path().join("later")))] {
         let mut away = Away::start(&leader, Some(Backups { keys, ..backups.clone() }), PATIENCE);
         away.want(name.index.0);
         assert!(away.installed(&leader).await >= name.index.0);

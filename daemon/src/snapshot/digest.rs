@@ -1,5 +1,6 @@
 //! SHA-256, which names chunks and snapshots: two things with one name are the same thing.
 
+use crate::hex::Hex;
 use ring::digest::{Context, SHA256, digest};
 use std::fmt;
 use std::str::FromStr;
@@ -64,7 +65,7 @@ impl Hasher {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::chunk::ChunkError;
 use super::manifest::ManifestError;
-use super::seal::{KeyId, SealError};
+use super::seal::{KeyFileError, KeyId, SealError};
 use mvcc::{Fault, ImageError};
 use std::io;
 use std::path::PathBuf;
@@ -50,6 +50,9 @@ pub enum SnapshotError {
         /// What there is instead, for people.
         at_hand: String,
     },
+    /// What is uploaded is to be encrypted, and there are no keys for it yet.
+    #[error("nothing is uploaded without the keys that encrypt it: {0}")]
+    NoKeys(#[from] KeyFileError),
     /// The snapshots so far are encrypted, and the next one would not be.
     #[error(
         "{object}: is encrypted with key {key}, and without a key the next snapshot would not be: give the file with \

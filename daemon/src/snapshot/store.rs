@@ -70,8 +70,8 @@ pub struct Opened {
 }
 
 impl SnapshotStore {
-    /// Snapshots in `objects`: encrypted with the first of the keys, if there are any, and those that are encrypted can
-    /// be read with each of them.
+    /// Snapshots in `objects`: with a file of keys encrypted with its first one, or not uploaded as long as it has none,
+    /// and those that are encrypted can be read with each of them.
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>, keys: Option<KeyFile>) -> Self {
         Self { objects, keys }
@@ -124,13 +124,15 @@ impl SnapshotStore {
 
     /// The key that an object is under.
     fn key(&self, object: &ObjectName, id: KeyId) -> Result<Arc<Key>, SnapshotError> {
-        let keys = self.keys.as_ref().map(KeyFile::current);
-        let found = keys.as_ref().and_then(|keys| keys.find(id)).map(Arc::clone);
-        found.ok_or_else(|| SnapshotError::Locked {
-            object: object.to_string(),
-            key: id,
-            at_hand: keys.map_or_else(|| "no key was given".to_owned(), |keys| format!("at hand are {keys}")),
-        })
+        let at_hand = match self.keys.as_ref().map(KeyFile::current) {
+            None => "no key was given".to_owned(),
+            Some(Err(error)) => format!("none is at hand: {error}"),
+            Some(Ok(keys)) => match keys.find(id) {
+                Some(key) => return Ok(Arc::clone(key)),
+                None => format!("at hand are {keys}"),
+            },
+        };
+        Err(SnapshotError::Locked { object: object.to_string(), key: id, at_hand })
     }
 
     /// The key that the newest snapshot of a cluster is under.

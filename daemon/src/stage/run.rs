@@ -6,7 +6,7 @@ use super::work::{WorkError, Worker, is_mine, tell};
 use super::{bounded, delegate, now_ms};
 use crate::config::settings::Backups;
 use crate::node::Handle;
-use crate::snapshot::SnapshotStore;
+use crate::snapshot::{KeyFile, SnapshotStore};
 use admin_api::Id;
 use mvcc::Staging;
 use raft::{MemberId, RoleName};
@@ -30,8 +30,11 @@ const FAILURES_MAX: u32 = 8;
 
 /// Stages for as long as the member runs.
 pub(crate) async fn run(node: Handle, settings: Backups, report: Arc<Report>) {
-    let keys = settings.keys.as_ref().map_or_else(|| "none".to_owned(), |keys| keys.current().to_string());
-    info!(store = %settings.store, keys, "snapshots go to object storage");
+    let encrypted = settings.keys.is_some();
+    info!(store = %settings.store, encrypted, "snapshots go to object storage");
+    if let Some(Err(error)) = settings.keys.as_ref().map(KeyFile::current) {
+        warn!(%error, "no snapshot is staged until its keys are there");
+    }
     let mut stager = Stager::new(node, settings, report);
     loop {
         sleep(LOOK_EVERY).await;

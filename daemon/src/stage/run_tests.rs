@@ -193,7 +193,7 @@ async fn snapshots_are_encrypted_with_the_key_that_the_file_has_and_deleted_what
     let (names, snapshots) = (scene.names().await, scene.stager.worker().await.expect("it opens").snapshots);
     for name in names {
         let opened = snapshots.open(&name).await.expect("a manifest");
-        assert_eq!(opened.chunks.key(), Some(file.current().sealing().id()));
+        assert_eq!(opened.chunks.key(), Some(file.current().expect("keys").sealing().id()));
     }
 }
 
@@ -238,8 +238,62 @@ async fn who_has_no_key_does_not_go_on_where_snapshots_are_encrypted() {
     let failing = second.staged_now().await;
     assert_eq!((failing.activity, failing.failures.get("key")), (Activity::Failing, Some(&1)), "{failing:?}");
     let problem = failing.problem.expect("it failed");
-    let id = file.current().sealing().id().to_string();
+    let id = file.current().expect("keys").sealing().id().to_string();
     assert!(problem.contains("manifests/") && problem.contains(&id), "{problem}");
+}
+
+/// The files under a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("readable").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// Whoever asked for encryption gets no snapshot before one in the clear, also where snapshots in the clear were before.
+#[tokio::test]
+async fn while_its_keys_are_missing_or_no_keys_a_member_uploads_nothing_and_once_they_are_there_it_encrypts() {
+    let folder = tempfile::tempdir().expect("room");
+    let (store, mounted) = (folder.path().join("store"), folder.path().join("mounted"));
+    let mut plain = Scene::in_directory(&store);
+    plain.put("a").await;
+    plain.settle().await;
+    assert_eq!(plain.staged_now().await.staged, 1);
+    let before = files(&store);
+    assert!(!before.is_empty());
+
+    let awaited = KeyFile::in_folder(&mounted);
+    let mut scene = Scene::new(Backups { keys: Some(awaited.clone()), ..settings(Location::Directory(store.clone())) });
+    scene.stager.node = plain.stager.node.clone();
+    for (content, says) in
+        [(None, "No such file"), (Some(""), "holds no key"), (Some("passphrase"), "line 1 is no key")]
+    {
+        if let Some(content) = content {
+            fs::create_dir_all(&mounted).expect("room");
+            fs::write(mounted.join("keys"), content).expect("room");
+        }
+        scene.put("b").await;
+        let failing = scene.staged_now().await;
+        assert_eq!((failing.activity, failing.staged), (Activity::Failing, 0), "{failing:?}");
+        assert!(
+            failing.problem.is_some_and(|problem| problem.contains("mounted/keys") && problem.contains(says)),
+            "{says}"
+        );
+        assert_eq!(files(&store), before, "nothing was put there");
+    }
+    assert_eq!(scene.figures().failures.into_iter().collect::<Vec<_>>(), [("key", 3)]);
+
+    keys(&mounted, "keys", &[1]);
+    let working = scene.staged_now().await;
+    assert_eq!((working.staged, working.problem), (1, None));
+    fs::remove_file(mounted.join("keys")).expect("it was there");
+    scene.put("c").await;
+    assert_eq!(scene.staged_now().await.problem, None, "the keys stay");
+    let key = awaited.current().expect("they stay").sealing().id();
+    let (names, snapshots) = (scene.names().await, scene.stager.worker().await.expect("it opens").snapshots);
+    let mut under = Vec::new();
+    for name in names {
+        under.push(snapshots.open(&name).await.expect("a manifest").chunks.key());
+    }
+    assert_eq!(under, [None, Some(key), Some(key)]);
 }
 
 #[tokio::test]

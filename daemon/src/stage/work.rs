@@ -53,7 +53,9 @@ impl WorkError {
             Self::Take(_) => "take",
             Self::Snapshot(SnapshotError::Store(error)) => error.reason(),
             Self::Snapshot(SnapshotError::Collecting(_)) => "collecting",
-            Self::Snapshot(SnapshotError::Locked { .. } | SnapshotError::Unencrypted { .. }) => "key",
+            Self::Snapshot(
+                SnapshotError::NoKeys(_) | SnapshotError::Locked { .. } | SnapshotError::Unencrypted { .. },
+            ) => "key",
             Self::Snapshot(error) if error.is_damage() => "corrupt",
             Self::Snapshot(_) => "snapshot",
             Self::TooSlow(_) => "too_slow",

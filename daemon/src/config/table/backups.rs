@@ -49,5 +49,13 @@ pub(super) const FLAGS: &[Flag] = &[
         "",
         "Keys that encrypt what goes to the object store, one on a line in hexadecimal or base64; the first one encrypts.",
     ),
+    flag(
+        Backups,
+        "backup-encryption-key-dir",
+        Text,
+        "",
+        "Instead, a folder with such a file under the name keys, as a mounted Secret is one. It may be filled later: \
+         nothing is put there until it is.",
+    ),
     flag(Backups, "backup-parallelism", AT_ONCE, "4", "Requests to the object store at once."),
 ];

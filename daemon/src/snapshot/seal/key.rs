@@ -2,11 +2,10 @@
 
 use super::super::digest::Digest;
 use crate::bootstrap::ClusterId;
+use crate::hex::Hex;
+use backup_keys::Secret;
 use ring::hmac::{self, HMAC_SHA256, Tag};
 use std::fmt;
-
-/// The bytes of a secret in the file.
-pub(super) const SECRET_BYTES: usize = 32;
 
 /// Which key: derived from the secret, so that no two files mean different keys by one id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +38,7 @@ impl KeyId {
 impl Key {
     /// The key of a secret.
     #[must_use]
-    pub fn new(secret: &[u8; SECRET_BYTES]) -> Self {
+    pub fn new(secret: &Secret) -> Self {
         let secret = hmac::Key::new(HMAC_SHA256, secret);
         let derived = |label: &str| hmac::sign(&secret, label.as_bytes());
         let id = derived("quorate snapshots: key id");
@@ -73,7 +72,7 @@ impl Key {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 

@@ -1,26 +1,31 @@
-//! The file with the keys: one on a line, 32 bytes in hexadecimal or base64. The first one seals, all of them open.
-//! Empty lines, and what follows a `#`, mean nothing.
+//! The file with the keys, as [`backup_keys`] reads it. The first one seals, all of them open.
 //!
 //! To rotate is to put a new line before the others, and to take the last one away when no snapshot under it is left.
 
-use super::key::{Key, KeyId, SECRET_BYTES};
+use super::key::{Key, KeyId};
 use crate::reload::Reloading;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use tracing::info;
 
-/// More than anybody rotates through while snapshots live; beyond it the file is another one.
-const KEYS_MAX: usize = 64;
+/// The name of the file in a folder that it comes to later.
+const NAME_IN_FOLDER: &str = "keys";
 
 /// The keys of a file, the one that seals first.
 #[derive(Debug)]
 pub struct Keys(Vec<Arc<Key>>);
 
 /// A file with keys, read again when it changes. A cheap clone.
+///
+/// * Whoever has one means to encrypt: as long as there are no keys it is an error to ask for them, and never a reason
+///   to do without.
+/// * Keys that were there once stay, whatever becomes of the file: a Secret that is deleted under a member stops nothing.
 #[derive(Clone)]
 pub struct KeyFile {
     path: PathBuf,
-    keys: Arc<Reloading<Keys, KeyFileError>>,
+    /// Empty until the file was good for the first time.
+    keys: Arc<OnceLock<Reloading<Keys, KeyFileError>>>,
 }
 
 /// Why a file with keys cannot be used. Nothing of its content is said.
@@ -35,14 +40,8 @@ pub struct KeyFileError {
 enum Problem {
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    #[error("holds no key: 32 bytes in hexadecimal or base64 on a line, as from openssl rand -hex 32")]
-    Empty,
-    #[error("line {0} is no key: 32 bytes in hexadecimal or base64, as from openssl rand -hex 32")]
-    Line(usize),
-    #[error("line {0} is a key that an earlier line has")]
-    Twice(usize),
-    #[error("has more than {KEYS_MAX} keys")]
-    TooMany,
+    #[error("{0}")]
+    Content(#[from] backup_keys::Problem),
 }
 
 impl Keys {
@@ -58,23 +57,9 @@ impl Keys {
         self.0.iter().find(|key| key.id() == id)
     }
 
-    fn parse(text: &str) -> Result<Self, Problem> {
-        let mut keys = Vec::<Arc<Key>>::new();
-        for (at, line) in (1..).zip(text.lines()) {
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
-            }
-            let key = Key::new(&secret(line).ok_or(Problem::Line(at))?);
-            if keys.iter().any(|known| known.id() == key.id()) {
-                return Err(Problem::Twice(at));
-            }
-            if keys.len() == KEYS_MAX {
-                return Err(Problem::TooMany);
-            }
-            keys.push(Arc::new(key));
-        }
-        if keys.is_empty() { Err(Problem::Empty) } else { Ok(Self(keys)) }
+    fn read(path: &Path) -> Result<Self, Problem> {
+        let secrets = backup_keys::secrets(&std::fs::read_to_string(path)?)?;
+        Ok(Self(secrets.iter().map(|secret| Arc::new(Key::new(secret))).collect()))
     }
 }
 
@@ -89,25 +74,38 @@ impl fmt::Display for Keys {
 }
 
 impl KeyFile {
-    /// Reads the file.
+    /// Reads the file, which has to be there.
     ///
     /// # Errors
     /// [`KeyFileError`]; a later change that cannot be used is only logged, and the last good keys stay.
     pub fn open(path: &Path) -> Result<Self, KeyFileError> {
-        let build = {
-            let path = path.to_owned();
-            move || {
-                let read = std::fs::read_to_string(&path).map_err(Problem::from);
-                read.and_then(|text| Keys::parse(&text)).map_err(|problem| KeyFileError { path: path.clone(), problem })
-            }
-        };
-        Ok(Self { path: path.to_owned(), keys: Arc::new(Reloading::new(vec![path.to_owned()], build)?) })
+        let file = Self { path: path.to_owned(), keys: Arc::default() };
+        file.current()?;
+        Ok(file)
+    }
+
+    /// The file of a folder that may be filled later, as a mounted Secret is one.
+    #[must_use]
+    pub fn in_folder(folder: &Path) -> Self {
+        Self { path: folder.join(NAME_IN_FOLDER), keys: Arc::default() }
     }
 
     /// The keys as the file has them now.
-    #[must_use]
-    pub fn current(&self) -> Arc<Keys> {
-        self.keys.current()
+    ///
+    /// # Errors
+    /// [`KeyFileError`] as long as it has never had any.
+    pub fn current(&self) -> Result<Arc<Keys>, KeyFileError> {
+        if let Some(keys) = self.keys.get() {
+            return Ok(keys.current());
+        }
+        let keys = Reloading::new(vec![self.path.clone()], self.reader())?;
+        info!(path = %self.path.display(), keys = %keys.current(), "keys for backups are at hand");
+        Ok(self.keys.get_or_init(|| keys).current())
+    }
+
+    fn reader(&self) -> impl Fn() -> Result<Keys, KeyFileError> + Send + Sync + 'static {
+        let path = self.path.clone();
+        move || Keys::read(&path).map_err(|problem| KeyFileError { path: path.clone(), problem })
     }
 }
 
@@ -125,91 +123,23 @@ impl PartialEq for KeyFile {
     }
 }
 
-fn secret(text: &str) -> Option<[u8; SECRET_BYTES]> {
-    let bytes = if text.len() == 2 * SECRET_BYTES { hexadecimal(text) } else { base64(text) };
-    bytes?.try_into().ok()
-}
-
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect();
-    Some(digits?.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
-}
-
-/// The usual alphabet, with or without the padding of one group that is not full. Bits left over must be 0.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    if text.len() - digits.len() > 2 {
-        return None;
-    }
-    let (mut bytes, mut group, mut bits) = (Vec::new(), 0_u32, 0);
-    for digit in digits.bytes() {
-        group = group << 6 | u32::from(sextet(digit)?);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from(group >> bits).ok()?);
-            group &= (1 << bits) - 1;
-        }
-    }
-    (group == 0 && bits < 6).then_some(bytes)
-}
-
-fn sextet(digit: u8) -> Option<u8> {
-    match digit {
-        b'A'..=b'Z' => Some(digit - b'A'),
-        b'a'..=b'z' => Some(digit - b'a' + 26),
-        b'0'..=b'9' => Some(digit - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
-    const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-    const BASE64: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const FIRST: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
     const OTHER: &str = "//////////////////////////////////////////8=";
 
-    fn ids(text: &str) -> Result<Vec<KeyId>, String> {
-        let keys = Keys::parse(text).map_err(|problem| problem.to_string())?;
-        Ok(keys.0.iter().map(|key| key.id()).collect())
-    }
-
     #[test]
-    fn a_key_is_the_same_in_both_spellings_and_the_first_one_seals() {
-        let one = ids(HEX).expect("a key");
-        assert_eq!(ids(&format!("# ours\n\n  {BASE64}  # since November\n")), Ok(one.clone()));
-        assert_eq!(ids(BASE64.trim_end_matches('=')), Ok(one.clone()));
-        assert_eq!(ids(&HEX.to_uppercase()), Ok(one.clone()));
-        let both = ids(&format!("{OTHER}\r\n{HEX}")).expect("two keys");
-        assert!(both.len() == 2 && both[1] == one[0] && both[0] != one[0]);
-        let keys = Keys::parse(&format!("{OTHER}\n{HEX}")).expect("two keys");
-        assert_eq!((keys.sealing().id(), keys.to_string()), (both[0], format!("{}, {}", both[0], both[1])));
-        assert!(keys.find(one[0]).is_some() && keys.find(KeyId::from_bytes([0; 8])).is_none());
-    }
-
-    #[test]
-    fn what_is_no_key_is_refused_by_its_line_and_not_repeated() {
-        let short = &HEX[2..];
-        for (text, says) in [
-            ("", "holds no key"),
-            ("# only words\n", "holds no key"),
-            (short, "line 1 is no key"),
-            (&format!("{HEX}\n{HEX}00"), "line 2 is no key"),
-            (&format!("{HEX}\n{BASE64}"), "line 2 is a key that an earlier line has"),
-            (&HEX.replace('a', "x"), "line 1 is no key"),
-            (&BASE64.replace("8=", "9="), "line 1 is no key"),
-            (&format!("{BASE64}=="), "line 1 is no key"),
-            ("passphrase", "line 1 is no key"),
-        ] {
-            let refused = ids(text).expect_err(text);
-            assert!(refused.starts_with(says) && !refused.contains("0405") && !refused.contains("phrase"), "{refused}");
-        }
-        let many: String = (0..=KEYS_MAX).map(|n| format!("{n:064x}\n")).collect();
-        assert_eq!(ids(&many).expect_err("too many"), "has more than 64 keys");
+    fn keys_are_known_by_their_ids_and_the_first_one_seals() {
+        let folder = tempfile::tempdir().expect("room");
+        let path = folder.path().join("both");
+        fs::write(&path, format!("{}\n{}", "09".repeat(32), "07".repeat(32))).expect("room");
+        let keys = KeyFile::open(&path).and_then(|file| file.current()).expect("two keys");
+        let [nine, seven] = [9, 7].map(|byte| Key::new(&[byte; backup_keys::SECRET_BYTES]).id());
+        assert_eq!((keys.sealing().id(), keys.to_string()), (nine, format!("{nine}, {seven}")));
+        assert!(keys.find(seven).is_some() && keys.find(KeyId::from_bytes([0; 8])).is_none());
     }
 
     #[test]
@@ -218,14 +148,36 @@ mod tests {
         let path = folder.path().join("keys");
         let missing = KeyFile::open(&path).expect_err("it is not there").to_string();
         assert!(missing.contains(&path.display().to_string()), "{missing}");
-        std::fs::write(&path, HEX).expect("room");
+        fs::write(&path, FIRST).expect("room");
         let file = KeyFile::open(&path).expect("a key");
-        let first = file.current().sealing().id();
-        std::fs::write(&path, format!("{OTHER}\n{HEX}\n")).expect("room");
-        let rotated = file.current();
+        let sealing = |file: &KeyFile| file.current().expect("keys").sealing().id();
+        let first = sealing(&file);
+        fs::write(&path, format!("{OTHER}\n{FIRST}\n")).expect("room");
+        let rotated = file.current().expect("keys");
         assert!(rotated.sealing().id() != first && rotated.find(first).is_some());
-        std::fs::write(&path, "nonsense").expect("room");
-        assert_eq!(file.current().sealing().id(), rotated.sealing().id());
+        fs::write(&path, "nonsense").expect("room");
+        assert_eq!(sealing(&file), rotated.sealing().id());
+        fs::remove_file(&path).expect("it was there");
+        assert_eq!(sealing(&file), rotated.sealing().id());
         assert!(!format!("{file:?} {rotated:?}").contains("0405"));
+    }
+
+    #[test]
+    fn a_file_that_comes_later_is_an_error_until_it_is_good_and_every_clone_has_it_then() {
+        let folder = tempfile::tempdir().expect("room");
+        let mounted = folder.path().join("mounted");
+        let file = KeyFile::in_folder(&mounted);
+        let clone = file.clone();
+        let lacking = |file: &KeyFile| file.current().expect_err("no key yet").to_string();
+        assert!(lacking(&file).contains("mounted/keys: No such file"), "{}", lacking(&file));
+        fs::create_dir(&mounted).expect("room");
+        fs::write(mounted.join("keys"), "0405 is no key").expect("room");
+        let bad = lacking(&file);
+        assert!(bad.contains("line 1 is no key") && !bad.contains("0405"), "the reason is the newest one: {bad}");
+        fs::write(mounted.join("keys"), FIRST).expect("room");
+        let there = file.current().expect("a key");
+        fs::remove_file(mounted.join("keys")).expect("it was there");
+        assert_eq!(clone.current().expect("it stays").sealing().id(), there.sealing().id());
+        assert!(KeyFile::in_folder(&mounted).current().is_err(), "one that is made now has never seen it");
     }
 }

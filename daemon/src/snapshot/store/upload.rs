@@ -4,7 +4,7 @@ use super::super::chunk::SealedChunk;
 use super::super::digest::Digest;
 use super::super::error::SnapshotError;
 use super::super::manifest::Manifest;
-use super::super::seal::{Key, Kind};
+use super::super::seal::{Key, KeyFile, Kind};
 use super::super::take::{Piece, Taking};
 use super::{COLLECTION_FLAG_AGE_MAX, SnapshotName, SnapshotStore, chunk_bytes, chunk_name, name};
 use crate::bootstrap::ClusterId;
@@ -45,10 +45,12 @@ impl SnapshotStore {
     /// Begins to upload a snapshot of a cluster.
     ///
     /// # Errors
-    /// [`SnapshotError::Collecting`] while chunks are being deleted, [`SnapshotError::Unencrypted`] if there is no key
-    /// and the newest snapshot has one, or the object store's.
+    /// [`SnapshotError::NoKeys`] if there should be keys and are none yet, [`SnapshotError::Unencrypted`] if there should
+    /// be none and the newest snapshot has one, [`SnapshotError::Collecting`] while chunks are being deleted, or the
+    /// object store's.
     pub async fn upload(&self, cluster: ClusterId) -> Result<Upload, SnapshotError> {
-        let key = self.keys.as_ref().map(|keys| Arc::clone(keys.current().sealing()));
+        let keys = self.keys.as_ref().map(KeyFile::current).transpose()?;
+        let key = keys.map(|keys| Arc::clone(keys.sealing()));
         if key.is_none()
             && let Some((object, key)) = self.newest_key(cluster).await?
         {
