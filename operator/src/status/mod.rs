@@ -231,70 +231,89 @@ fn conditions(
     changing: Option<Now>,
     old: &[Condition],
 ) -> Vec<Condition> {
-    let waiting = match &planned.decision {
-        Decision::Wait(reason) => Some(reason),
-        Decision::Act(_) | Decision::Settled => None,
-    };
-    let available = look.seen.membership.is_some();
-    let stuck = is_stuck(look, planned);
-    let margin = health.map_or(-1, |health| health.margin());
-    let whole = health.is_some_and(|health| health.healthy == health.voters && health.voters >= look.wanted.replicas);
-    let all = [
-        Now {
-            type_: "Available",
-            holds: available,
-            reason: match (available, waiting) {
-                (true, _) => "LeaderHearsQuorum",
-                (false, Some(reason)) => reason.name(),
-                (false, None) => "NoLeader",
-            },
-            message: if available { "a leader hears its quorum" } else { "no leader that hears a quorum answers" }
-                .into(),
-        },
-        Now {
-            type_: "Progressing",
-            holds: !matches!(planned.decision, Decision::Settled) && !stuck,
-            reason: match (stuck, waiting) {
-                (true, _) => "DeadlineExceeded",
-                (false, Some(reason)) => reason.name(),
-                (false, None) => planned.memory.operation.as_ref().map_or("Settled", |operation| operation.kind.name()),
-            },
-            message: waiting.map(words).unwrap_or_default(),
-        },
-        Now {
-            type_: "Degraded",
-            holds: !whole,
-            reason: if whole {
-                "AllVotersWell"
-            } else if margin >= 0 {
-                "VoterMissing"
-            } else {
-                "NoQuorum"
-            },
-            message: String::new(),
-        },
-        Now {
-            type_: "ReplicationHealthy",
-            holds: replication(look) == Replication::CaughtUp,
-            reason: match replication(look) {
-                Replication::CaughtUp => "CaughtUp",
-                Replication::Behind => "Behind",
-                Replication::Away => "Away",
-                Replication::Unknown => "Unknown",
-            },
-            message: String::new(),
-        },
-        Now {
-            type_: "Paused",
-            holds: look.wanted.paused,
-            reason: if look.wanted.paused { "AskedFor" } else { "NotAskedFor" },
-            message: String::new(),
-        },
+    let always = [
+        available(look, planned),
+        progressing(look, planned),
+        degraded(look, health),
+        replication_healthy(look),
+        paused(look),
         left_out(&look.cluster),
     ];
-    let generation = look.cluster.metadata.generation;
     let store = object_store(&look.cluster, look.store_lacks.as_ref());
-    all.into_iter().chain(changing).chain(store).map(|now| condition(now, generation, old)).collect()
+    let generation = look.cluster.metadata.generation;
+    always.into_iter().chain(changing).chain(store).map(|now| condition(now, generation, old)).collect()
+}
+
+/// What the plan waits for, if it waits.
+fn waiting(planned: &Plan) -> Option<&Reason> {
+    match &planned.decision {
+        Decision::Wait(reason) => Some(reason),
+        Decision::Act(_) | Decision::Settled => None,
+    }
+}
+
+fn available(look: &Look, planned: &Plan) -> Now {
+    let holds = look.seen.membership.is_some();
+    Now {
+        type_: "Available",
+        holds,
+        reason: match (holds, waiting(planned)) {
+            (true, _) => "LeaderHearsQuorum",
+            (false, Some(reason)) => reason.name(),
+            (false, None) => "NoLeader",
+        },
+        message: if holds { "a leader hears its quorum" } else { "no leader that hears a quorum answers" }.into(),
+    }
+}
+
+fn progressing(look: &Look, planned: &Plan) -> Now {
+    let (waiting, stuck) = (waiting(planned), is_stuck(look, planned));
+    Now {
+        type_: "Progressing",
+        holds: !matches!(planned.decision, Decision::Settled) && !stuck,
+        reason: match (stuck, waiting) {
+            (true, _) => "DeadlineExceeded",
+            (false, Some(reason)) => reason.name(),
+            (false, None) => planned.memory.operation.as_ref().map_or("Settled", |operation| operation.kind.name()),
+        },
+        message: waiting.map(words).unwrap_or_default(),
+    }
+}
+
+fn degraded(look: &Look, health: Option<Health>) -> Now {
+    let whole = health.is_some_and(|health| health.healthy == health.voters && health.voters >= look.wanted.replicas);
+    let has_quorum = health.is_some_and(|health| health.margin() >= 0);
+    Now {
+        type_: "Degraded",
+        holds: !whole,
+        reason: match (whole, has_quorum) {
+            (true, _) => "AllVotersWell",
+            (false, true) => "VoterMissing",
+            (false, false) => "NoQuorum",
+        },
+        message: String::new(),
+    }
+}
+
+fn replication_healthy(look: &Look) -> Now {
+    let replication = replication(look);
+    Now {
+        type_: "ReplicationHealthy",
+        holds: replication == Replication::CaughtUp,
+        reason: match replication {
+            Replication::CaughtUp => "CaughtUp",
+            Replication::Behind => "Behind",
+            Replication::Away => "Away",
+            Replication::Unknown => "Unknown",
+        },
+        message: String::new(),
+    }
+}
+
+fn paused(look: &Look) -> Now {
+    let holds = look.wanted.paused;
+    let reason = if holds { "AskedFor" } else { "NotAskedFor" };
+    Now { type_: "Paused", holds, reason, message: String::new() }
 }
 
 /// Whether members get what their object store takes; absent when none was asked for.
