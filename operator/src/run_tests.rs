@@ -98,14 +98,7 @@ async fn a_missing_secret_of_the_object_store_is_named_and_holds_nothing_up() {
     server.put(&format!("{CLUSTERS}/m"), cluster(&json!({ "version": "0.1.0", "objectStore": { "s3": s3 } })));
     let running = Running::start(&server);
     server.until("the set", |all| all.iter().any(|(name, _)| name == "statefulsets/m").then_some(())).await;
-    let condition = |all: &[(String, Value)], status: &str| {
-        let (_, cluster) = all.iter().find(|(name, _)| name == "raftclusters/m")?;
-        let conditions = cluster["status"]["conditions"].as_array()?;
-        let found = conditions.iter().find(|condition| condition["type"] == "ObjectStoreReady")?.clone();
-        (found["status"] == status).then_some(found)
-    };
-    let missing = server.until("a condition", |all| condition(all, "False")).await;
-    assert_eq!(missing["reason"], "SecretMissing", "{missing}");
+    server.until("a condition", |all| store_is(all, "SecretMissing")).await;
     let event = server
         .until("an event", |all| {
             let named = |event: &Value| event["reason"] == "SecretMissing";
@@ -119,9 +112,57 @@ async fn a_missing_secret_of_the_object_store_is_named_and_holds_nothing_up() {
     // "YQ==" is what a Secret holds of one letter.
     let key = json!({ "ACCESS_KEY_ID": "YQ==", "ACCESS_SECRET_KEY": "YQ==" });
     server.put("/api/v1/namespaces/store/secrets/keys", json!({ "apiVersion": "v1", "kind": "Secret", "data": key }));
-    let present = server.until("the Secret seen", |all| condition(all, "True")).await;
-    assert_eq!(present["reason"], "SecretsPresent", "{present}");
+    let present = server.until("the Secret seen", |all| store_is(all, "SecretsPresent")).await;
+    assert_eq!(present["status"], "True", "{present}");
     running.end().await;
+}
+
+/// The set does not change with what becomes of the Secret, so no member is restarted for it; and it never has the store
+/// without the keys, so none stages in the clear.
+#[tokio::test]
+async fn a_secret_with_keys_for_backups_may_come_change_and_go_and_its_state_is_told() {
+    let server = ApiServer::new();
+    let store = json!({
+        "s3": { "bucket": "backups", "useServiceAccountIdentity": true },
+        "encryption": { "keySecretRef": { "name": "backup-key" } },
+    });
+    server.put(&format!("{CLUSTERS}/m"), cluster(&json!({ "version": "0.1.0", "objectStore": store })));
+    let running = Running::start(&server);
+    let template = |all: &[(String, Value)]| {
+        let (_, set) = all.iter().find(|(name, _)| name == "statefulsets/m")?;
+        Some(set["spec"]["template"].clone())
+    };
+    let first = server.until("the set", template).await;
+    let arguments = first["spec"]["containers"][0]["args"].to_string();
+    assert!(arguments.contains("--backup-store=") && arguments.contains("--backup-encryption-key-dir="), "{arguments}");
+    server.until("it is missed", |all| store_is(all, "SecretMissing")).await;
+
+    let text = |text: &str| json!(k8s_openapi::ByteString(text.as_bytes().to_vec()));
+    let (one, two) = ("5a".repeat(32), "a5".repeat(32));
+    let states = [
+        (json!({ "other": text(&one) }), "KeyMissing"),
+        (json!({ "backup.key": text("a passphrase") }), "KeyInvalid"),
+        (json!({ "backup.key": text(&one) }), "SecretsPresent"),
+        (json!({ "backup.key": text(&format!("{two}\n{one}\n")) }), "SecretsPresent"),
+        (json!({}), "KeyMissing"),
+    ];
+    for (data, reason) in states {
+        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "data": data });
+        server.put("/api/v1/namespaces/store/secrets/backup-key", secret);
+        let now = server.until(reason, |all| store_is(all, reason)).await;
+        assert_eq!(now["status"], if reason == "SecretsPresent" { "True" } else { "False" }, "{now}");
+        assert!(!now.to_string().contains("passphrase"), "{now}");
+    }
+    assert_eq!(server.until("the set", template).await, first, "it is as it was");
+    running.end().await;
+}
+
+/// The condition about the object store, once it has this reason.
+fn store_is(all: &[(String, Value)], reason: &str) -> Option<Value> {
+    let (_, cluster) = all.iter().find(|(name, _)| name == "raftclusters/m")?;
+    let conditions = cluster["status"]["conditions"].as_array()?;
+    let found = conditions.iter().find(|condition| condition["type"] == "ObjectStoreReady")?;
+    (found["reason"] == reason).then(|| found.clone())
 }
 
 /// The text under a key of a stored Secret, as it is stored.

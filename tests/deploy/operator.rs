@@ -118,5 +118,8 @@ fn keys_and_certificates_of_the_object_store_are_looked_for_where_their_secrets_
     ensure!(folder.join("secret-access-key") == file("keys", "SECRET")?);
     ensure!(folder.join("session-token") == file("keys", "ACCESS_SESSION_TOKEN")?);
     ensure!(bucket.ca_file == Some(file("minio-tls", "ca.crt")?), "{:?}", bucket.ca_file);
+    let keys = backups.keys.context("it means to encrypt")?;
+    ensure!(format!("{keys:?}") == format!("KeyFile({})", file("backup-key", "backup.key")?.display()), "{keys:?}");
+    ensure!(keys.current().is_err(), "this test runs without the Secret, and the settings were taken all the same");
     Ok(())
 }

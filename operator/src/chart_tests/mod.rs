@@ -133,14 +133,21 @@ fn a_cluster_of_the_chart_says_its_version() -> Result<()> {
 fn an_object_store_of_the_values_is_one_of_the_definition_and_a_misspelt_one_is_refused() -> Result<()> {
     let Some(helm) = helm() else { return Ok(()) };
     let s3 = "cluster.objectStore.s3={\"bucket\":\"backups\",\"credentialsSecretRef\":{\"name\":\"keys\"}}";
-    let all = render(&helm, "raft-cluster", &[s3])?;
+    let keys = "cluster.objectStore.encryption={\"keySecretRef\":{\"name\":\"backup-key\"}}";
+    let all = render(&helm, "raft-cluster", &[s3, keys])?;
     let [cluster] = of_kind(&all, "RaftCluster")[..] else { anyhow::bail!("one cluster") };
     let read: RaftCluster = serde_json::from_value(cluster.clone())?;
-    let named = read.spec.object_store.and_then(|store| store.s3.credentials_secret_ref).context("a reference")?;
+    let store = read.spec.object_store.context("a store")?;
+    let named = store.s3.credentials_secret_ref.context("a reference")?;
     ensure!((named.name.as_str(), named.access_key_id_key.as_str()) == ("keys", "ACCESS_KEY_ID"), "{named:?}");
-    let misspelt = s3.replace("credentialsSecretRef", "credentialsSecretName");
-    let refused = render(&helm, "raft-cluster", &[&misspelt]).expect_err("it is misspelt").to_string();
-    ensure!(refused.contains("credentialsSecretName"), "{refused}");
+    let named = store.encryption.context("encryption")?.key_secret_ref;
+    ensure!((named.name.as_str(), named.key.as_str()) == ("backup-key", "backup.key"), "{named:?}");
+    for (right, wrong) in [("credentialsSecretRef", "credentialsSecretName"), ("keySecretRef", "keySecretName")] {
+        let misspelt = [s3, keys].map(|value| value.replace(right, wrong));
+        let misspelt = render(&helm, "raft-cluster", &misspelt.each_ref().map(String::as_str));
+        let refused = misspelt.expect_err("it is misspelt").to_string();
+        ensure!(refused.contains(wrong), "{refused}");
+    }
     Ok(())
 }
 

@@ -71,7 +71,7 @@ fn a_cluster_with_everything_is_made_of_these() {
             "bucket": "backups", "prefix": "prod/m", "region": "eu-1", "endpoint": "https://minio.store:9000",
             "credentialsSecretRef": { "name": "keys", "secretAccessKeyKey": "SECRET" },
             "endpointCASecretRef": { "name": "minio-tls" }, "encryption": "AES256"
-        } },
+        }, "encryption": { "keySecretRef": { "name": "backup-key" } } },
         "resources": { "requests": { "cpu": "1" } },
         "scheduling": { "antiAffinity": "Required", "nodeSelector": { "disk": "ssd" }, "priorityClassName": "high" },
         "tls": { "client": { "secretName": "given" }, "peer": { "selfSigned": {} } },
@@ -177,6 +177,38 @@ fn a_key_of_an_object_store_reaches_members_as_files_that_may_be_missing_and_in_
         (named.name.as_str(), &named.required[..]),
         ("keys", &["ID".to_owned(), "ACCESS_SECRET_KEY".into()][..])
     );
+}
+
+fn backup_arguments(cluster: &RaftCluster) -> Vec<String> {
+    let arguments = container(cluster).args.unwrap_or_default();
+    arguments.into_iter().filter(|argument| argument.starts_with("--backup-")).collect()
+}
+
+/// The files of Secrets that a pod starts without: the Secret, the key in it, the file.
+fn optional_files(cluster: &RaftCluster) -> Vec<[String; 3]> {
+    let secrets = pod(cluster).volumes.into_iter().flatten().filter_map(|volume| volume.secret);
+    let files = secrets.filter(|source| source.optional == Some(true)).flat_map(|source| {
+        let name = source.secret_name.unwrap_or_default();
+        source.items.into_iter().flatten().map(move |item| [name.clone(), item.key, item.path])
+    });
+    files.collect()
+}
+
+#[test]
+fn whoever_is_told_of_a_store_is_told_to_encrypt_and_starts_without_the_keys() {
+    let mut asked = with_store(&json!({ "useServiceAccountIdentity": true }));
+    assert_eq!(backup_arguments(&asked), ["--backup-store=s3://backups/"]);
+    assert!(optional_files(&asked).is_empty());
+    let reference = |fields: Value| serde_json::from_value(json!({ "keySecretRef": fields })).expect("a reference");
+    for (fields, key) in [(json!({ "name": "k" }), "backup.key"), (json!({ "name": "k", "key": "other" }), "other")] {
+        asked.spec.object_store.as_mut().expect("a store").encryption = Some(reference(fields));
+        let both = ["--backup-store=s3://backups/", "--backup-encryption-key-dir=/etc/quorate/backup-encryption"];
+        assert_eq!(backup_arguments(&asked), both);
+        assert_eq!(optional_files(&asked), [["k", key, "keys"]]);
+        let mounts = container(&asked).volume_mounts.unwrap_or_default();
+        let mount = mounts.iter().find(|mount| mount.mount_path == "/etc/quorate/backup-encryption").expect("a mount");
+        assert_eq!((mount.name.as_str(), mount.read_only), ("backup-encryption", Some(true)));
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub use labels::{
     selector, selector_text, volume_name,
 };
 pub use network_policy::network_policy;
-pub use object_store::{NamedSecret, object_store_secrets};
+pub use object_store::{Form, NamedSecret, object_store_secrets, stages_in_the_clear};
 pub use pod::{PORT_ADMIN, PORT_CLIENT, PORT_METRICS, PORT_PEER};
 pub use services::{client_service, peer_service};
 pub use stateful_set::stateful_set;

@@ -180,7 +180,7 @@ fn arguments(cluster: &RaftCluster, names: &Names) -> Vec<String> {
         format!("--listen-admin-urls={scheme}://0.0.0.0:{PORT_ADMIN},http://127.0.0.1:{PORT_HOOK}"),
     ];
     let extra = cluster.spec.config.passed_on().map(|(key, value)| format!("--{key}={value}"));
-    own.into_iter().chain(object_store::argument(cluster)).chain(extra).collect()
+    own.into_iter().chain(object_store::arguments(cluster)).chain(extra).collect()
 }
 
 fn environment(cluster: &RaftCluster, names: &Names) -> Vec<EnvVar> {

@@ -44,6 +44,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.objectStore) || !has(self.config) || !has(self.config.extra) || !('backup-store' in self.config.extra)")
     .message("set only one of objectStore and backup-store of config.extra"))]
+#[x_kube(validation = Rule::new("!has(self.objectStore) || !has(self.objectStore.encryption) || !has(self.config) || !has(self.config.extra) || (!('backup-encryption-key-file' in self.config.extra) && !('backup-encryption-key-dir' in self.config.extra))")
+    .message("set only one of objectStore.encryption and backup-encryption-key-file or backup-encryption-key-dir of config.extra"))]
 #[x_kube(validation = Rule::new("self.replicas % 2 == 1 || self.allowEvenReplicas")
     .message("an even number of voters survives no more failures than one less; set allowEvenReplicas to have it"))]
 #[x_kube(validation = Rule::new("has(self.tls) == has(oldSelf.tls)")

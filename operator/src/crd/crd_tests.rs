@@ -150,6 +150,15 @@ fn an_object_store_is_named_in_one_place_with_one_way_in_and_in_a_form_that_a_ur
     accepted(&twice);
     twice["config"] = json!({ "extra": { "backup-store": "s3://other" } });
     refused(&twice, "only one of objectStore and backup-store");
+    let mut keys = store(json!({}));
+    keys["objectStore"]["encryption"] = json!({ "keySecretRef": { "name": "k" } });
+    accepted(&keys);
+    for flag in ["backup-encryption-key-file", "backup-encryption-key-dir"] {
+        keys["config"] = json!({ "extra": { flag: "/keys" } });
+        refused(&keys, "only one of objectStore.encryption and");
+    }
+    keys["objectStore"].as_object_mut().expect("an object").remove("encryption");
+    accepted(&keys);
 
     // The API server's schema keeps what would have to be escaped out of the URL, and what would be expanded.
     let bucket = &schema::<RaftCluster>()["properties"]["spec"]["properties"]["objectStore"]["properties"]["s3"];

@@ -26,7 +26,9 @@ pub use backup::{
 pub use cluster::{Image, PullPolicy, RaftCluster, RaftClusterSpec};
 pub use config::Config;
 pub use lifecycle::{CatchUp, DisruptionBudget, NetworkPolicySpec, PodMetadata, RepairMode, RepairSpec, Update};
-pub use object_store::{Bucket, CertificatesReference, CredentialsReference, Encryption, ObjectStore};
+pub use object_store::{
+    Bucket, CertificatesReference, CredentialsReference, Encryption, KeysReference, ObjectStore, SnapshotEncryption,
+};
 pub use placement::{AntiAffinity, Scheduling};
 pub use print::{CrdError, crd_yaml};
 pub use status::{

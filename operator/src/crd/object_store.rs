@@ -10,6 +10,33 @@ use serde::{Deserialize, Serialize};
 pub struct ObjectStore {
     /// A store that speaks S3.
     pub s3: Bucket,
+    /// Encrypts snapshots before they leave a member, with a key that the store never sees. Absent is as they are.
+    /// While the key is missing nothing is staged; nothing is ever staged without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<SnapshotEncryption>,
+}
+
+/// How members encrypt snapshots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotEncryption {
+    /// The Secret with the keys. Members read a replaced one within minutes, without a restart. It is in no backup:
+    /// keep it elsewhere, too.
+    pub key_secret_ref: KeysReference,
+}
+
+/// A Secret of this namespace with the keys that snapshots are encrypted with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeysReference {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Where in the Secret they are, one on a line: 32 bytes in hexadecimal or base64. The first one encrypts, each of
+    /// them decrypts.
+    #[serde(default = "backup_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9_.-]+$"))]
+    pub key: String,
 }
 
 /// A place in a store that speaks S3. Each text goes into a URL as it is, so its form leaves nothing to escape.
@@ -52,7 +79,7 @@ pub struct Bucket {
     /// The Secret with the certificates that the endpoint's is signed by, besides those of the image.
     #[serde(default, rename = "endpointCASecretRef", skip_serializing_if = "Option::is_none")]
     pub endpoint_ca_secret_ref: Option<CertificatesReference>,
-    /// What encryption the store is asked for. Absent is as the bucket says.
+    /// What encryption the store is asked for, which then has the keys. Absent is as the bucket says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
     /// The key that the store's key service encrypts with. Absent is the store's own.
@@ -127,6 +154,10 @@ fn access_secret_key() -> String {
 
 fn session_token() -> String {
     "ACCESS_SESSION_TOKEN".into()
+}
+
+fn backup_key() -> String {
+    "backup.key".into()
 }
 
 fn ca_crt() -> String {

@@ -117,7 +117,7 @@ pub async fn look(context: &Context, kept: &mut Kept, cluster: RaftCluster) -> R
         false => certificates::look(context, &cluster, &names, &places, &said.statuses).await?,
     };
     let secrets_due = sides.iter().any(SideLook::is_due);
-    let store_lacks = if wanted.deleting { None } else { store::lacking(context, &cluster, &names).await? };
+    let store_lacks = if wanted.deleting { None } else { store::lacking(context, &cluster, &names, &pods).await? };
     let backups = backups(&cluster, &said).await;
     let seen = Observed {
         now,
