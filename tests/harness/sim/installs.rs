@@ -1,6 +1,7 @@
 //! A snapshot on its way to a member: fetched from another one, switched to, and what may befall the member meanwhile.
 
 use super::checks::{Verdict, Violation, ensure};
+use super::machine::Snapshot;
 use super::member::{Member, What};
 use super::queue::{MILLI, Micros};
 use super::swarm::Fault;
@@ -10,8 +11,10 @@ use quorate::install::{Installed, Switch};
 use quorate::node::driven::Driven;
 use raft::Index;
 
-/// How long fetching a snapshot takes on average.
-const FETCH_MEAN: Micros = 50 * MILLI;
+/// How long it takes on average to find a source.
+const FETCH_MEAN: Micros = 25 * MILLI;
+/// How long copying from it takes on average.
+const COPY_MEAN: Micros = 25 * MILLI;
 /// How long switching to one takes on average.
 const SWITCH_MEAN: Micros = 10 * MILLI;
 /// Millionths of fetches that fail while they may.
@@ -27,17 +30,18 @@ impl World {
         member.wanted = at_least;
         if !std::mem::replace(&mut member.fetching, true) {
             self.fetch_soon(slot);
+            self.strike_amid(slot, FETCH_MEAN);
         }
     }
 
     fn fetch_soon(&mut self, slot: usize) {
         let wait = MILLI + self.chance.disk.exponential(FETCH_MEAN);
-        self.later(slot, wait, What::Fetched);
+        self.later(slot, wait, What::Fetch);
     }
 
-    /// A snapshot has been fetched, if there was one and its source could be reached all the way. If not it is tried
-    /// again, for as long as it is needed.
-    pub(super) fn fetched(&mut self, slot: usize) -> Verdict {
+    /// A snapshot is fetched as it is now, if there is one and its source can be reached. If not it is tried again, for
+    /// as long as it is needed.
+    pub(super) fn copy(&mut self, slot: usize) -> Verdict {
         let wanted = self.members[slot].wanted;
         if self.node(slot).is_none_or(|node| node.brief().commit >= wanted) {
             self.members[slot].fetching = false;
@@ -59,6 +63,13 @@ impl World {
             self.fetch_soon(slot);
             return Ok(());
         };
+        let wait = self.chance.disk.exponential(COPY_MEAN);
+        self.later(slot, wait, What::Ready(Box::new(snapshot)));
+        Ok(())
+    }
+
+    /// All of a snapshot is here. The log may have come as far meanwhile.
+    pub(super) fn ready(&mut self, slot: usize, snapshot: Snapshot) -> Verdict {
         let Member { machine, node, .. } = &mut self.members[slot];
         let switch = machine.prepare(snapshot)?;
         if let Some(node) = node {
@@ -106,6 +117,7 @@ impl World {
         let wait = self.chance.disk.exponential(SWITCH_MEAN);
         let applying = self.members[slot].applying;
         self.later(slot, wait, What::Switch(applying));
+        self.strike_amid(slot, SWITCH_MEAN / 2);
     }
 
     /// The state is switched.

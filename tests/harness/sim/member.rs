@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::disk::{Disk, draw_options};
-use super::machine::Machine;
+use super::machine::{Machine, Snapshot};
 use super::network::Kind;
 use super::queue::Micros;
 use super::rng::Rng;
@@ -32,8 +32,10 @@ pub enum What {
     Switch(u64),
     /// Entries have been read back.
     ReadBack(LogRead),
-    /// A snapshot has been fetched.
-    Fetched,
+    /// A snapshot is looked for.
+    Fetch,
+    /// A snapshot is here, all of it.
+    Ready(Box<Snapshot>),
     /// It calls another one, by slot, if they are still connected in the same way.
     Dial(usize, u64),
     /// A connection is gone, by the slot of the peer.

@@ -24,6 +24,8 @@ const SLOW_MEAN: Micros = 3 * SECOND;
 const SLOWNESS_MAX: u64 = 60;
 /// Bytes a disk that fills up still takes, at most: two large segments.
 const DISK_LEFT_MAX: u64 = 64 << 10;
+/// Millionths of the short things members do in which something goes wrong.
+const STRUCK_AMID: u64 = 150_000;
 /// How long it may take until a connection that carries nothing any more is given up.
 const KEEPALIVE_MAX: Micros = 3 * SECOND;
 
@@ -35,9 +37,23 @@ impl World {
         }
         let wait = 1 + self.chance.fault.exponential(self.swarm.fault_mean);
         self.queue.push(self.now + wait, Event::Fault);
+        let victim = self.victim();
+        self.strike_at(victim)
+    }
+
+    /// A member does what is over soon: something may go wrong with it before, more often than chance would have it.
+    pub(super) fn strike_amid(&mut self, slot: usize, mean: Micros) {
+        if !self.calm && self.chance.fault.chance(STRUCK_AMID) {
+            let at = self.now + self.chance.fault.exponential(mean);
+            self.queue.push(at, Event::FaultAt(slot));
+        }
+    }
+
+    /// One thing goes wrong with this member.
+    pub(super) fn strike_at(&mut self, slot: usize) -> Verdict {
         let faults: Vec<Fault> = self.swarm.faults.iter().copied().collect();
-        let Some(fault) = self.chance.fault.pick(&faults).copied() else { return Ok(()) };
-        let slot = self.victim();
+        let fault = if self.calm { None } else { self.chance.fault.pick(&faults).copied() };
+        let Some(fault) = fault else { return Ok(()) };
         match fault {
             Fault::Crash | Fault::Kill => self.strike_down(fault, slot)?,
             Fault::CrashAll => self.strike_all()?,

@@ -49,6 +49,8 @@ pub enum Event {
     Sever(usize, usize),
     /// Something goes wrong.
     Fault,
+    /// Something goes wrong with this member.
+    FaultAt(usize),
     /// Something goes right again.
     Repair(Repair),
     /// A client asks for something.
@@ -206,6 +208,7 @@ impl World {
                 Event::Connect(one, other) => self.connect(one, other),
                 Event::Sever(one, other) => self.give_up(one, other),
                 Event::Fault => self.strike()?,
+                Event::FaultAt(slot) => self.strike_at(slot)?,
                 Event::Repair(repair) => self.repair(repair)?,
                 Event::Request => self.request()?,
             }
@@ -355,7 +358,8 @@ impl World {
             What::Applied(applying) => self.applied(slot, applying),
             What::Switch(applying) => self.switch(slot, applying),
             What::ReadBack(read) => self.read_back(slot, &read),
-            What::Fetched => self.fetched(slot),
+            What::Fetch => self.copy(slot),
+            What::Ready(snapshot) => self.ready(slot, *snapshot),
             What::Dial(to, epoch) => self.dial(slot, to, epoch),
             What::LinkDown(peer, link) => self.link_down(slot, peer, link),
             What::Full => self.told_of_room(slot, true),
