@@ -45,6 +45,30 @@ fn the_lag_of_a_follower_that_is_away_grows_and_falls_to_zero_when_it_is_back() 
     })
 }
 
+/// Whoever leads next has not heard a word from the one that was killed, but was told by it where it stood.
+#[test]
+fn a_killed_leader_is_as_far_behind_as_it_had_said() -> Result<()> {
+    let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;
+    let killed = cluster.leader()?;
+    let load = Workload::start(&[cluster.members[killed].client.clone()], CLIENTS, 1);
+    load.wait_acknowledged(1_000, Duration::from_secs(60))?;
+    load.stop_and_judge(&addresses(&cluster))?;
+    cluster.members[killed].kill()?;
+    let name = cluster.members[killed].name.clone();
+    let [entries, approximate] = eventually("a leader that tells of the killed one", Duration::from_secs(20), || {
+        let others = cluster.members.iter().filter(|member| member.name != name);
+        let mut pages = others.filter_map(|member| get(&member.metrics, "/metrics").ok());
+        pages.find_map(|page| {
+            let read = |metric: &str| series(&page, metric, &name);
+            Some([read("quorate_follower_lag_entries")?, read("quorate_follower_lag_approximate")?])
+        })
+    })?;
+    // The first entry of the new leader, and what the cluster may have noted for itself since.
+    assert!((1.0..=10.0).contains(&entries), "{entries} entries behind, of more than 1,000");
+    assert!(approximate > 0.0, "nobody has heard it");
+    Ok(())
+}
+
 #[test]
 fn a_removed_member_leaves_no_series_behind() -> Result<()> {
     let cluster = Cluster::start(Flavor::Quorate, 3, &[])?;

@@ -34,6 +34,9 @@ pub(crate) struct Core {
     pub(crate) disk_full: bool,
     /// The connections that stand.
     pub(crate) links: BTreeMap<MemberId, LinkId>,
+    /// How far members are known to hold what is committed, by what the last leader said. Such a thing stays true unless
+    /// a disk is lost, so it serves to show the lag of a follower not heard yet, and nothing is committed by it.
+    pub(crate) reached: BTreeMap<MemberId, Index>,
     /// Where it was said that this member is one no more.
     removed_at: Option<Index>,
     streams_opened: u64,
@@ -61,6 +64,7 @@ impl Core {
             chance: Chance::new(chance),
             disk_full: false,
             links: BTreeMap::new(),
+            reached: BTreeMap::new(),
             removed_at: None,
             streams_opened: 0,
             questions_asked: Chance::new(!chance).next() & !QUESTION_COUNT,

@@ -78,6 +78,9 @@ pub enum Message {
         round: ReadRound,
         /// When it was sent, on the leader's clock: the reply brings it back.
         sent_at: Time,
+        /// How far members are known to hold what is committed, the leader among them. Whoever leads next shows the lag
+        /// of a follower that it has not heard from there.
+        reached: Vec<(MemberId, Index)>,
     },
     /// The answer to a [`Message::Heartbeat`].
     HeartbeatReply {

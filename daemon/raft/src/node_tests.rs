@@ -261,6 +261,7 @@ fn an_answer_to_an_earlier_term_names_no_round() {
         round: crate::types::ReadRound(7),
         sent_at: Time(1),
         commit: Index(0),
+        reached: Vec::new(),
     };
     let out = member.step(Input::Received(Envelope { from: MemberId(2), to: MemberId(1), term: Term(3), message }));
     let answered = |envelope: &Envelope| match envelope.message {

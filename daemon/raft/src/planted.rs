@@ -38,6 +38,8 @@ pub enum Bug {
     SyncRetried,
     /// Lag is taken from what was sent.
     LagFromSent,
+    /// What an earlier leader knew of how far followers are is forgotten with it.
+    LagForgotten,
     /// A snapshot is installed that the log has overtaken, so that readers see the state go back (etcd #15271).
     GoesBack,
     /// A snapshot is restored without a look at the digests of its chunks.
@@ -66,7 +68,7 @@ pub enum Bug {
 
 impl Bug {
     /// Those that the simulation hunts.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
         Self::VoteBeforeSync,
@@ -81,6 +83,7 @@ impl Bug {
         Self::CampaignAlways,
         Self::SyncRetried,
         Self::LagFromSent,
+        Self::LagForgotten,
         Self::AnsweredEarly,
         Self::ProposedAgain,
         Self::ReadBehind,
@@ -122,6 +125,7 @@ impl Bug {
             Self::FollowersForgotten => "n07-followers-forgotten",
             Self::SwitchBeforeSync => "n08-switch-before-sync",
             Self::IntentSkipped => "n09-intent-skipped",
+            Self::LagForgotten => "n11-lag-forgotten",
             Self::OutcomeInSnapshot => "n10-outcome-in-snapshot",
         }
     }

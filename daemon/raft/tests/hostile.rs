@@ -14,6 +14,11 @@ fn number() -> impl Strategy<Value = u64> {
     prop_oneof![20 => 0..6u64, 1 => Just(u64::MAX), 1 => any::<u64>()]
 }
 
+fn reached() -> impl Strategy<Value = Vec<(MemberId, Index)>> {
+    let one = (number(), number()).prop_map(|(member, index)| (MemberId(member), Index(index)));
+    prop::collection::vec(one, 0..4)
+}
+
 fn log_id() -> impl Strategy<Value = LogId> {
     (number(), number()).prop_map(|(term, index)| LogId::new(term, index))
 }
@@ -65,11 +70,9 @@ fn message() -> impl Strategy<Value = Message> {
                 Message::AppendReject(Reject { stream, prev, last, conflict })
             }
         ),
-        (stream(), number(), number(), number()).prop_map(|(stream, commit, round, sent_at)| Message::Heartbeat {
-            stream,
-            commit: Index(commit),
-            round: ReadRound(round),
-            sent_at: Time(sent_at),
+        (stream(), number(), number(), number(), reached()).prop_map(|(stream, commit, round, sent_at, reached)| {
+            let (commit, round, sent_at) = (Index(commit), ReadRound(round), Time(sent_at));
+            Message::Heartbeat { stream, commit, round, sent_at, reached }
         }),
         (stream(), number(), number(), number()).prop_map(|(stream, round, echo, applied)| Message::HeartbeatReply {
             stream,

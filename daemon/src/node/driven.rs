@@ -28,8 +28,8 @@ use admin_api::Id;
 use bytes::Bytes;
 use mvcc::Store;
 use raft::{
-    Answer, Boot, Brief, Config, Entry, Event, Index, Input, LinkId, LogRead, LogReadFailure, MemberId, Membership,
-    Message, Now, Output, Raft, ReadRound, SnapshotPoint, Status, Term, Time, Token,
+    Answer, Boot, Brief, Config, Entry, Envelope, Event, Index, Input, LinkId, LogRead, LogReadFailure, MemberId,
+    Membership, Message, Now, Output, Raft, ReadRound, SnapshotPoint, Status, Term, Time, Token,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -59,6 +59,26 @@ pub struct Start {
     pub words: Option<fn(&Input) -> String>,
 }
 
+/// How far members are known to hold what is committed, by a heartbeat.
+#[derive(Clone, Debug)]
+pub struct Beat {
+    /// Who says so.
+    pub from: MemberId,
+    /// As leader of this term.
+    pub term: Term,
+    /// What it says.
+    pub reached: Vec<(MemberId, Index)>,
+}
+
+impl Beat {
+    fn of(input: &Input) -> Option<Self> {
+        let Input::Received(Envelope { from, term, message: Message::Heartbeat { reached, .. }, .. }) = input else {
+            return None;
+        };
+        Some(Self { from: *from, term: *term, reached: reached.clone() })
+    }
+}
+
 /// What the loop has done, or wants done, in order.
 #[derive(Debug)]
 pub enum Effect {
@@ -70,6 +90,8 @@ pub enum Effect {
         words: String,
         /// It was asked from which index on a read is linearizable.
         read: Option<Token>,
+        /// A leader says how far members are.
+        beat: Option<Beat>,
     },
     /// The engine has answered.
     Said {
@@ -176,7 +198,7 @@ impl Witness for DrivenWitness {
     fn told(&mut self, input: &Input) {
         let (number, words) = ((self.number)(input), self.words.map(|words| words(input)).unwrap_or_default());
         let read = if let Input::Read(token) = input { Some(*token) } else { None };
-        self.effects.push(Effect::Told { number, words, read });
+        self.effects.push(Effect::Told { number, words, read, beat: Beat::of(input) });
     }
 
     fn said(&mut self, brief: &Brief, out: &Output) {

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A log id is `term u64 │ index u64`; a flag is one byte, 0 or 1; something optional is a flag and, if it is 1, the
-//! thing. An append says how many entries follow; their records are the frame's second part, the same bytes that
+//! thing. A heartbeat ends with a list: a count `u32`, then so many `member u64 │ index u64`. An append says how many entries follow; their records are the frame's second part, the same bytes that
 //! stand on the leader's disk.
 
 use super::frame::Frame;
@@ -31,6 +31,9 @@ pub enum WireError {
     #[error("entry: {0}")]
     Record(#[from] RecordError),
 }
+
+/// A member and an index.
+const REACHED_BYTES: usize = 16;
 
 mod tag {
     pub(super) const PRE_VOTE: u8 = 1;
@@ -69,8 +72,10 @@ pub fn put_message(out: &mut BytesMut, envelope: &Envelope) {
             put(out, tag::APPEND_ACK, &[&ack.stream, &ack.durable, &ack.applied, &ack.credit_bytes]);
         }
         Message::AppendReject(reject) => put_reject(out, reject),
-        Message::Heartbeat { stream, commit, round, sent_at } => {
-            put(out, tag::HEARTBEAT, &[stream, commit, round, sent_at]);
+        Message::Heartbeat { stream, commit, round, sent_at, reached } => {
+            let count = u32::try_from(reached.len()).expect("a cluster has far fewer than 4 G members");
+            put(out, tag::HEARTBEAT, &[stream, commit, round, sent_at, &count]);
+            reached.iter().for_each(|(member, index)| [member.0, index.0].iter().for_each(|field| field.put(out)));
         }
         Message::HeartbeatReply { stream, round, echo, applied, credit_bytes } => {
             put(out, tag::HEARTBEAT_REPLY, &[stream, round, echo, applied, credit_bytes]);
@@ -162,6 +167,7 @@ pub fn take_message(frame: Frame) -> Result<Envelope, WireError> {
             commit: fields.index()?,
             round: ReadRound(fields.u64()?),
             sent_at: Time(fields.u64()?),
+            reached: take_reached(&mut fields)?,
         },
         tag::HEARTBEAT_REPLY => Message::HeartbeatReply {
             stream: fields.stream()?,
@@ -199,6 +205,16 @@ fn take_reject(fields: &mut Fields) -> Result<Reject, WireError> {
     let (stream, prev, last) = (fields.stream()?, fields.log_id()?, fields.log_id()?);
     let (some, conflict) = (fields.flag()?, fields.log_id()?);
     Ok(Reject { stream, prev, last, conflict: some.then_some((conflict.term, conflict.index)) })
+}
+
+/// The count is a claim of the peer's, so it reserves no more than what the head could hold.
+fn take_reached(fields: &mut Fields) -> Result<Vec<(MemberId, Index)>, WireError> {
+    let count = fields.u32()?;
+    let mut reached = Vec::with_capacity((count as usize).min(fields.0.len() / REACHED_BYTES));
+    for _ in 0..count {
+        reached.push((MemberId(fields.u64()?), fields.index()?));
+    }
+    Ok(reached)
 }
 
 /// The count is a claim of the peer's, so it reserves no more than what the records could hold.

@@ -314,7 +314,8 @@ impl World {
                 // One that has gone on to a later term may have taken back what it acknowledged.
                 let follower = by_id(&self.members, said.member);
                 if let Some(follower) = follower.filter(|follower| follower.disk.live.hard_state.term <= status.term) {
-                    super::checks::lag::check(&member.disk.live, &follower.disk.durable, said)?;
+                    let told = member.told.get(&said.member).copied().unwrap_or_default();
+                    super::checks::lag::check(&member.disk.live, &follower.disk.durable, told, said)?;
                 }
             }
         }

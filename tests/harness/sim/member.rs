@@ -93,6 +93,8 @@ pub struct Member {
     pub round: (ReadRound, u64),
     /// The step before each read that its engine was asked for.
     pub asked: BTreeMap<Token, u64>,
+    /// How far members are, by what the last leader it followed in this life told it.
+    pub told: BTreeMap<MemberId, Index>,
     /// When a tick is scheduled.
     pub tick_at: Option<Micros>,
     /// A turn is scheduled.
@@ -139,6 +141,7 @@ impl Member {
             claimed: Index::ZERO,
             round: (ReadRound(0), 0),
             asked: BTreeMap::new(),
+            told: BTreeMap::new(),
             tick_at: None,
             turn_due: false,
             paused: false,
@@ -172,6 +175,7 @@ impl Member {
         (self.tick_at, self.turn_due, self.paused, self.fetching) = (None, false, false, false);
         (self.flushed, self.wanted) = (Index::ZERO, Index::ZERO);
         self.asked.clear();
+        self.told.clear();
         self.deferred.clear();
     }
 }

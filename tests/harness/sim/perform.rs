@@ -13,7 +13,7 @@ use super::swarm::Fault;
 use super::words::{describe_write, role_mark};
 use super::world::{Event as Happening, World, broken};
 use bytes::Bytes;
-use quorate::node::driven::Effect;
+use quorate::node::driven::{Beat, Effect};
 use quorate::transport::hello::Lane;
 use quorate::wal::{Completion, Room, WalRequest};
 use raft::{
@@ -29,6 +29,8 @@ const FLUSHED_EVERY: u64 = 16;
 struct Step {
     /// The configuration in force before.
     before: Option<(Index, Arc<Membership>)>,
+    /// What it was told of how far members are.
+    beat: Option<Beat>,
     /// Where the engine stands after it.
     brief: Option<Brief>,
     /// Reads it has confirmed.
@@ -43,13 +45,14 @@ impl World {
         let untold = !effects.iter().any(|effect| matches!(effect, Effect::Told { .. }));
         for effect in effects.drain(..) {
             match effect {
-                Effect::Told { number, words, read } => {
+                Effect::Told { number, words, read, beat } => {
                     self.step_ends(slot, std::mem::take(&mut step))?;
                     let member = &mut self.members[slot];
                     let id = member.id;
                     self.trace.note(self.now, id.0 << 16 ^ number, || format!("{id} ← {words}"));
                     member.asked.extend(read.map(|token| (token, self.report.steps)));
                     self.report.steps += 1;
+                    step.beat = beat;
                     step.before = member.disk.live.memberships().last().cloned();
                 }
                 Effect::Said { brief, events, reads, round } => {
@@ -71,6 +74,9 @@ impl World {
     fn step_ends(&mut self, slot: usize, step: Step) -> Verdict {
         let Some(brief) = step.brief else { return Ok(()) };
         self.claim(slot, brief.commit)?;
+        if let Some(beat) = step.beat.filter(|beat| (brief.leader, brief.term) == (Some(beat.from), beat.term)) {
+            self.members[slot].told = beat.reached.into_iter().collect();
+        }
         if let Some((at, membership)) = &step.before {
             self.reconfigured(slot, (*at, &**membership), brief.commit)?;
         }

@@ -151,7 +151,8 @@ impl World {
         }
         for said in &node.status(leader.clock.now(self.now).mono).followers {
             let Some(follower) = super::perform::by_id(&self.members, said.member) else { continue };
-            lag::check(&leader.disk.live, &follower.disk.durable, said)?;
+            let told = leader.told.get(&said.member).copied().unwrap_or_default();
+            lag::check(&leader.disk.live, &follower.disk.durable, told, said)?;
             if follower.is_running() {
                 lag::check_caught_up(&leader.disk.live, said)?;
             }

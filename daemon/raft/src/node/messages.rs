@@ -138,8 +138,8 @@ impl Raft {
         match message {
             Message::Append { prev, entries, commit, .. } => follower.on_append(core, prev, entries, commit, out),
             Message::Commit { commit, .. } => follower.on_commit(core, commit, out),
-            Message::Heartbeat { commit, round, sent_at, .. } => {
-                follower.on_heartbeat(core, commit, round, sent_at, out);
+            Message::Heartbeat { commit, round, sent_at, reached, .. } => {
+                follower.on_heartbeat(core, commit, round, sent_at, reached, out);
             }
             Message::Snapshot { offer, .. } => follower.on_snapshot_offer(core, offer, out),
             Message::TimeoutNow { last } => return follower.on_timeout_now(core, last),

@@ -209,9 +209,13 @@ impl Follower {
         commit: Index,
         round: ReadRound,
         sent_at: Time,
+        reached: Vec<(MemberId, Index)>,
         out: &mut Output,
     ) {
         self.on_commit(core, commit, out);
+        if !is_planted(Bug::LagForgotten) {
+            core.reached = reached.into_iter().collect();
+        }
         let (stream, applied, credit_bytes) = (self.stream, core.applies.applied(), core.credit_bytes());
         self.reply(core, Message::HeartbeatReply { stream, round, echo: sent_at, applied, credit_bytes }, out);
     }

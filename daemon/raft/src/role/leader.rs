@@ -103,7 +103,9 @@ impl Leader {
             if self.peers.contains_key(&member) {
                 continue;
             }
-            let mut stream = Stream::new(member, &core.config, core.chance.next()).inheriting(self.noop.prev());
+            let known = core.reached.get(&member).copied().unwrap_or_default();
+            let stream = Stream::new(member, &core.config, core.chance.next());
+            let mut stream = stream.inheriting(self.noop.prev()).known_to_hold(known);
             if let Some(link) = core.links.get(&member).copied() {
                 stream.on_link_up(link, core.next_stream());
             }
@@ -331,10 +333,18 @@ impl Leader {
 
     fn beat(&mut self, core: &Core, out: &mut Output) {
         self.heartbeat_due = core.now.mono.after(core.config.heartbeat);
+        let reached: Vec<_> = self.reached(core).collect();
         for (member, peer) in &self.peers {
-            let message = peer.stream.heartbeat(core.now.mono, core.commit(), self.rounds.current());
-            core.send(*member, message, out);
+            let (commit, round) = (core.commit(), self.rounds.current());
+            core.send(*member, peer.stream.heartbeat(core.now.mono, commit, round, reached.clone()), out);
         }
+    }
+
+    /// How far each member is known to hold what is committed.
+    fn reached(&self, core: &Core) -> impl Iterator<Item = (MemberId, Index)> {
+        let commit = core.commit();
+        let own = (core.id(), core.log.durable().index.min(commit));
+        self.peers.iter().map(move |(member, peer)| (*member, peer.stream.reached(commit))).chain([own])
     }
 
     fn poll_streams(&mut self, core: &Core, out: &mut Output) {
@@ -362,6 +372,7 @@ impl Leader {
         }
         self.close_change(out);
         self.close_transfer(core);
+        core.reached = self.reached(core).collect();
         for (_, peer) in std::mem::take(&mut self.peers) {
             out.events.push(peer.stream.closed(CloseReason::TermOver));
         }

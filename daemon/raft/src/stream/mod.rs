@@ -92,6 +92,8 @@ pub(crate) struct Stream {
     /// What it had acknowledged when this connection was made: of that alone can a refusal say that it is lost, for
     /// only a restart loses it, and later refusals may be older than the acknowledgement they arrive after.
     held: Index,
+    /// What earlier leaders knew it to hold of what is committed: its place until it is heard.
+    known: Index,
     /// What it had acknowledged before it lost entries, until it has all of that again.
     regressed: Option<LogId>,
     window: Window,
@@ -125,6 +127,7 @@ impl Stream {
             inherited: Index(u64::MAX),
             matched: LogId::ZERO,
             held: Index::ZERO,
+            known: Index::ZERO,
             regressed: None,
             window: Window::new(config),
             beat: RoundTrip::default(),
@@ -149,6 +152,12 @@ impl Stream {
         self
     }
 
+    /// What earlier leaders knew the follower to hold of what is committed. It shows; nothing is decided by it.
+    pub(crate) fn known_to_hold(mut self, known: Index) -> Self {
+        self.known = known;
+        self
+    }
+
     /// A search from what the follower acknowledged.
     fn search(&self) -> Search {
         let search = Search::confirm(self.matched.index);
@@ -161,9 +170,20 @@ impl Stream {
         if self.regressed.is_some() { LogId::ZERO } else { self.matched }
     }
 
-    /// A heartbeat. It says nothing about the log beyond what the follower acknowledged.
-    pub(crate) fn heartbeat(&self, now: Time, commit: Index, round: ReadRound) -> Message {
-        Message::Heartbeat { stream: self.id, commit: commit.min(self.matched.index), round, sent_at: now }
+    /// A heartbeat. It says nothing about the follower's log beyond what it acknowledged.
+    pub(crate) fn heartbeat(
+        &self,
+        now: Time,
+        commit: Index,
+        round: ReadRound,
+        reached: Vec<(MemberId, Index)>,
+    ) -> Message {
+        Message::Heartbeat { stream: self.id, commit: commit.min(self.matched.index), round, sent_at: now, reached }
+    }
+
+    /// How far the follower is known to hold what is committed.
+    pub(crate) fn reached(&self, commit: Index) -> Index {
+        self.matched().index.min(commit).max(self.known)
     }
 
     /// A connection stands. What was in flight on the one before is unknown: the search starts over from the match

@@ -86,6 +86,10 @@ impl Stream {
             return;
         }
         self.heard_at = Some(now);
+        // What is committed is refused by nobody who has it: its disk was replaced.
+        if reject.denies(self.known) {
+            self.known = Index::ZERO;
+        }
         match &mut self.phase {
             Phase::Probe { awaiting, .. } if awaiting.is_some_and(|awaiting| awaiting.prev == reject.prev) => {
                 self.rejections += 1;

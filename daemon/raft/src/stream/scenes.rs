@@ -8,6 +8,7 @@
 //!   config append=B window=B messages=N cache=B     first of all, where the defaults are too large to tell a story
 //!   append N [bytes=B] [term=T]     clients write N entries of B bytes each, and the leader has them durable
 //!   commit I · compact I            the commit index moves · the log is cut through I
+//!   known I                         earlier leaders knew the follower to hold so much
 //!   link up | link down [N]         a connection comes or goes, the newest or the Nth; each has its own stream id
 //!   ack I@T [credit=B] [on=S]       the follower made this durable; on=S names an earlier stream
 //!   reject base=I@T last=I@T [conflict=I@T] [on=S]
@@ -123,6 +124,7 @@ impl Scene {
             "append" => self.append(&line),
             "commit" => self.commit = Index(line.word().parse().expect("an index")),
             "compact" => self.compact(Index(line.word().parse().expect("an index"))),
+            "known" => self.known(Index(line.word().parse().expect("an index"))),
             "link" => self.link(&line),
             "ack" => self.ack(&line),
             "reject" => self.reject(&line),
@@ -168,6 +170,11 @@ impl Scene {
         self.log.compact(through);
     }
 
+    fn known(&mut self, known: Index) {
+        let stream = std::mem::replace(&mut self.stream, Stream::new(PEER, &self.config, 7));
+        self.stream = stream.known_to_hold(known);
+    }
+
     fn link(&mut self, line: &Line<'_>) {
         let named = line.words.get(1).map(|link| link.parse().expect("a link"));
         match (line.word(), named) {
@@ -208,7 +215,7 @@ impl Scene {
     }
 
     fn heartbeat(&mut self) {
-        let beat = self.stream.heartbeat(self.now, self.commit, ReadRound(1));
+        let beat = self.stream.heartbeat(self.now, self.commit, ReadRound(1), Vec::new());
         let _ = writeln!(self.trace, "  → {beat}");
     }
 

@@ -37,11 +37,14 @@ impl Stream {
         }
     }
 
-    /// Until the match point is found, nothing is known of what the follower has: all of the log is a bound, no figure.
+    /// Until the match point is found, all that is known of what the follower has is what earlier leaders knew, if they
+    /// did: that is a bound, no figure.
     fn lag(&self, now: Time, view: &View<'_>) -> Lag {
-        let reached = if is_planted(Bug::LagFromSent) { self.next().prev() } else { self.matched.index };
+        let acknowledged = if is_planted(Bug::LagFromSent) { self.next().prev() } else { self.matched.index };
+        let reached = acknowledged.max(self.known);
         let lag = view.lag.lag(now, reached);
-        let unknown = self.matched == LogId::ZERO && matches!(self.phase, Phase::Probe { .. });
+        let unheard = self.matched == LogId::ZERO && matches!(self.phase, Phase::Probe { .. });
+        let unknown = unheard || self.known > self.matched.index;
         Lag { approximate: lag.approximate || (unknown && lag.entries > 0), ..lag }
     }
 

@@ -208,7 +208,7 @@ impl World {
                 let reply = self.follower.flush();
                 self.up.extend(reply);
             }
-            Step::Beat => self.down.push_front(self.stream.heartbeat(self.now, Index::ZERO, ReadRound(0))),
+            Step::Beat => self.down.push_front(self.stream.heartbeat(self.now, Index::ZERO, ReadRound(0), Vec::new())),
             Step::Link => self.link(),
             Step::Restart { lose } => self.restart(*lose),
             Step::Compact(keep) => {

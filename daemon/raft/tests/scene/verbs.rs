@@ -25,6 +25,7 @@
 //!   logs                            what each disk holds, and what is committed
 //!   members m1                      the configuration in force
 //!   role m1                         what it is
+//!   lag m1                          how far behind it shows its followers to be
 //!   chatty · quiet                  whether heartbeats are written down
 //! ```
 
@@ -68,6 +69,7 @@ pub(crate) fn run(cluster: &mut Cluster, line: &str) -> Played {
         "logs" => played(|| logs(cluster)),
         "members" => members(cluster, member(&words, 0)?),
         "role" => role(cluster, &words),
+        "lag" => lag(cluster, member(&words, 0)?),
         "chatty" | "quiet" => played(|| cluster.chatty = verb == "chatty"),
         _ => Err("no such verb".to_owned()),
     }
@@ -277,6 +279,17 @@ fn role(cluster: &mut Cluster, words: &[&str]) -> Played {
         let status = member.raft.as_ref().ok_or("not running")?.status(member.clock);
         let leader = status.leader.map_or("nobody".to_owned(), |leader| leader.to_string());
         cluster.trace.push(format!("{id}@{} {:?}, leader {leader}", status.term, status.role));
+    }
+    Ok(())
+}
+
+fn lag(cluster: &mut Cluster, id: MemberId) -> Played {
+    let member = cluster.members.get(&id).ok_or("unknown")?;
+    let status = member.raft.as_ref().ok_or("not running")?.status(member.clock);
+    for follower in status.followers {
+        let heard = if follower.silent_for.is_some() { "heard" } else { "not heard" };
+        let about = if follower.lag.approximate { "about " } else { "" };
+        cluster.trace.push(format!("{} is {about}{} entries behind, {heard}", follower.member, follower.lag.entries));
     }
     Ok(())
 }

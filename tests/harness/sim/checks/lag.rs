@@ -8,18 +8,23 @@ use std::time::Duration;
 /// What a leader says of one follower while it leads.
 ///
 /// # Errors
-/// S15 when it takes for durable what the follower's disk does not hold, or counts the lag wrong.
-pub fn check(leader: &LogImage, follower: &LogImage, said: &FollowerStatus) -> Verdict {
+/// S15 when it takes for durable what the follower's disk does not hold, counts the lag wrong, or counts from further
+/// back than where an earlier leader told it that the follower is.
+pub fn check(leader: &LogImage, follower: &LogImage, told: Index, said: &FollowerStatus) -> Verdict {
     let matched = said.matched.index;
     ensure("S15", follower.contains(said.matched) || matched == Index::ZERO, || {
         format!("{} is said to match {}, its disk ends at {}", said.member, said.matched, follower.last().last)
     })?;
     let last = leader.last();
-    let entries = last.last.index.0.checked_sub(matched.0);
-    ensure("S15", entries == Some(said.lag.entries), || {
-        format!("{} is said to be {:?} behind, {} to {} are {entries:?}", said.member, said.lag, matched, last.last)
+    let reached = last.last.index.0.checked_sub(said.lag.entries).map(Index);
+    let exact = reached == Some(matched) || said.lag.approximate;
+    ensure("S15", exact && reached >= Some(matched.max(told)), || {
+        format!("{} is said to be {:?} behind {}, matches {matched}, told {told}", said.member, said.lag, last.last)
     })?;
-    let Some(from) = leader.at(matched) else { return Ok(()) };
+    let Some(from) = reached.and_then(|reached| leader.at(reached)) else { return Ok(()) };
+    ensure("S15", follower.contains(from.last) || from.last.index == Index::ZERO, || {
+        format!("{} is said to be at {}, its disk ends at {}", said.member, from.last, follower.last().last)
+    })?;
     let bytes = last.bytes - from.bytes;
     ensure("S15", said.lag.approximate || said.lag.bytes == bytes, || {
         format!("{} is said to be {:?} behind, it is {bytes} bytes", said.member, said.lag)
@@ -62,22 +67,30 @@ mod tests {
 
     #[test]
     fn the_truth_passes() {
-        check(&log_of(5), &log_of(3), &said(3, 2)).expect("true");
+        check(&log_of(5), &log_of(3), Index(0), &said(3, 2)).expect("true");
         check_caught_up(&log_of(3), &said(3, 0)).expect("true");
     }
 
     #[test]
     fn a_match_the_disk_does_not_hold_is_refused() {
-        assert_refused(check(&log_of(5), &log_of(2), &said(3, 2)), "S15");
+        assert_refused(check(&log_of(5), &log_of(2), Index(0), &said(3, 2)), "S15");
     }
 
     #[test]
     fn a_lag_counted_wrong_is_refused() {
-        assert_refused(check(&log_of(5), &log_of(3), &said(3, 1)), "S15");
+        assert_refused(check(&log_of(5), &log_of(3), Index(0), &said(3, 1)), "S15");
         let wrong_bytes = FollowerStatus { lag: Lag { bytes: 95, ..said(3, 2).lag }, ..said(3, 2) };
-        assert_refused(check(&log_of(5), &log_of(3), &wrong_bytes), "S15");
+        assert_refused(check(&log_of(5), &log_of(3), Index(0), &wrong_bytes), "S15");
         let aged = FollowerStatus { lag: Lag { age: Duration::from_secs(1), ..said(3, 0).lag }, ..said(3, 0) };
-        assert_refused(check(&log_of(3), &log_of(3), &aged), "S15");
+        assert_refused(check(&log_of(3), &log_of(3), Index(0), &aged), "S15");
+    }
+
+    #[test]
+    fn one_that_was_not_heard_is_where_the_leader_was_told() {
+        let unheard = |entries| FollowerStatus { lag: Lag { approximate: true, ..said(0, entries).lag }, ..said(0, 0) };
+        check(&log_of(5), &log_of(3), Index(3), &unheard(2)).expect("as told");
+        assert_refused(check(&log_of(5), &log_of(3), Index(3), &unheard(5)), "S15");
+        assert_refused(check(&log_of(5), &log_of(2), Index(3), &unheard(2)), "S15");
     }
 
     #[test]
