@@ -1,5 +1,6 @@
 //! Clusters that the operator takes care of: formed, grown, shrunk, upgraded, repaired, deleted, under load.
 
+mod backed_up;
 mod changes;
 mod charted;
 mod crashed;
