@@ -13,6 +13,7 @@
 //! | [`command`] | the command line: what to run, and how it ends |
 //! | [`config`] | settings from flags, environment and file, checked once |
 //! | [`bootstrap`] | how a member formats its disk, and joins or forms a cluster |
+//! | [`recovery`] | a new cluster, made of what one member of a lost one holds |
 //! | [`node`] | the loop that drives the engine, and the handle everybody asks |
 //! | [`transport`] | frames from and to peers |
 //! | [`disk`] | the door to the disk: few calls, in an order a crash cannot harm |
@@ -41,6 +42,7 @@ pub mod install;
 pub mod listener;
 pub mod metrics;
 pub mod node;
+pub mod recovery;
 mod reload;
 pub mod snapshot;
 pub mod stage;

@@ -10,6 +10,7 @@ mod lag;
 mod loss;
 mod membership;
 mod partition;
+mod recovery;
 mod staged;
 mod stop;
 

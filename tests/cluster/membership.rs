@@ -5,28 +5,42 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tests::cluster::{Cluster, Flavor, eventually};
+use tests::cluster::{Cluster, Flavor, etcdctl, eventually};
 use tests::workload::Workload;
 
 /// Every member's id by its name; one that has not started has the name "".
 pub(crate) fn members(cluster: &Cluster) -> Result<BTreeMap<String, u64>> {
-    let listed: Value = serde_json::from_slice(&ctl(cluster, &["member", "list", "-w", "json"])?)?;
-    let all = listed["members"].as_array().context("a list of members")?;
-    Ok(all
-        .iter()
-        .filter_map(|member| Some((member["name"].as_str().unwrap_or_default().to_owned(), member["ID"].as_u64()?)))
-        .collect())
+    members_at(&cluster.endpoints())
+}
+
+/// The same, as one of these endpoints has it: a member that does not vote refuses to say.
+pub(crate) fn members_at(endpoints: &str) -> Result<BTreeMap<String, u64>> {
+    let named = |member: &Value| Some((member["name"].as_str().unwrap_or_default().to_owned(), member["ID"].as_u64()?));
+    Ok(listed(endpoints)?.iter().filter_map(named).collect())
 }
 
 /// How many members vote.
 pub(crate) fn voters(cluster: &Cluster) -> Result<usize> {
-    let listed: Value = serde_json::from_slice(&ctl(cluster, &["member", "list", "-w", "json"])?)?;
-    let all = listed["members"].as_array().context("a list of members")?;
-    Ok(all.iter().filter(|member| member["isLearner"] != true).count())
+    voters_at(&cluster.endpoints())
+}
+
+/// The same, as one of these endpoints has it.
+pub(crate) fn voters_at(endpoints: &str) -> Result<usize> {
+    Ok(listed(endpoints)?.iter().filter(|member| member["isLearner"] != true).count())
+}
+
+fn listed(endpoints: &str) -> Result<Vec<Value>> {
+    let listed: Value = serde_json::from_slice(&ctl_at(endpoints, &["member", "list", "-w", "json"])?)?;
+    Ok(listed["members"].as_array().context("a list of members")?.clone())
 }
 
 fn ctl(cluster: &Cluster, arguments: &[&str]) -> Result<Vec<u8>> {
-    let output = cluster.etcdctl(arguments)?;
+    ctl_at(&cluster.endpoints(), arguments)
+}
+
+/// Runs etcdctl against one of these endpoints.
+pub(crate) fn ctl_at(endpoints: &str, arguments: &[&str]) -> Result<Vec<u8>> {
+    let output = etcdctl(endpoints, arguments)?;
     ensure!(output.status.success(), "etcdctl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     Ok(output.stdout)
 }

@@ -166,7 +166,9 @@ fn cycle(
     report: &mut Report,
 ) -> Result<()> {
     let trace = member.data().with_file_name("trace");
-    member.under(strace(point, &trace.display().to_string()));
+    let mut wrapper = strace(point, &trace.display().to_string());
+    wrapper.insert(1, "--seccomp-bpf".to_owned());
+    member.under(wrapper);
     member.spawn()?;
     report.cycles += 1;
     let ready = wait_ready_or_gone(member)?;
@@ -195,7 +197,9 @@ fn cycle(
     Ok(())
 }
 
-fn strace(Point { call, nth, strike }: Point, output: &str) -> Vec<String> {
+/// What a member is started under to be struck there; what strace saw goes to `output`.
+#[must_use]
+pub fn strace(Point { call, nth, strike }: Point, output: &str) -> Vec<String> {
     let effect = match strike {
         Strike::Kill => "signal=SIGKILL",
         Strike::Eio => "error=EIO",
@@ -204,7 +208,7 @@ fn strace(Point { call, nth, strike }: Point, output: &str) -> Vec<String> {
     let inject = format!("inject={call}:{effect}:when={nth}");
     let trace = format!("trace={call}");
     // As a grandchild: the member stays our child, and is what we kill.
-    let words = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", output, "-e", &trace, "-e", &inject];
+    let words = ["strace", "-D", "-f", "-qq", "-o", output, "-e", &trace, "-e", &inject];
     words.map(str::to_owned).to_vec()
 }
 

@@ -11,9 +11,10 @@
 //! | `GET /v1/backups` | [`Backups`] | snapshots in object storage, as the log lists them |
 //! | `POST /v1/backups` | [`BackupWanted`] | a snapshot now; done when the list has one of that index |
 //! | `POST /v1/transfer-leader` ([`TransferLeader`]) | [`LeaderTransferred`] | upgrades, scale-in, `preStop` |
+//! | `POST /v1/recover-quorum` ([`RecoverQuorum`]) | [`RecoveryTaken`] | a person, when a majority is lost for good; the process ends |
 //!
 //! A call that fails answers with [`Problem`] and an HTTP status: 400 not understood, 404 no such member, 409 the
-//! configuration is not the one expected, 412 the member's own guard says no, 421 ask the leader, 503 try again.
+//! configuration, or the member, is not the one expected, 412 the member's own guard says no, 421 ask the leader, 503 try again.
 //!
 //! * JSON, camelCase. Ids are strings of hexadecimal digits: they use all 64 bits, more than a JSON number carries.
 //! * Fields may be added: readers ignore what they do not know.
@@ -22,12 +23,14 @@
 mod backup;
 mod id;
 mod membership;
+mod recovery;
 mod replication;
 mod status;
 
 pub use backup::{Backup, BackupWanted, Backups};
 pub use id::Id;
 pub use membership::{Change, ChangeMembers, LeaderTransferred, Member, Members, Problem, TransferLeader};
+pub use recovery::{QuorumRecovered, RecoverQuorum, RecoveryTaken};
 pub use replication::{
     Follower, FollowerRole, PausedReason, Replication, SafeToStop, SnapshotProgress, StreamState, UnsafeReason,
 };
@@ -43,6 +46,8 @@ pub const PATH_MEMBERS: &str = "/v1/members";
 pub const PATH_SAFE_TO_STOP: &str = "/v1/safe-to-stop";
 /// The path of [`Backups`] and [`BackupWanted`].
 pub const PATH_BACKUPS: &str = "/v1/backups";
+/// The path of [`RecoverQuorum`].
+pub const PATH_RECOVER_QUORUM: &str = "/v1/recover-quorum";
 /// The path of [`TransferLeader`].
 pub const PATH_TRANSFER_LEADER: &str = "/v1/transfer-leader";
 

@@ -1,6 +1,6 @@
 //! What a member says of itself.
 
-use crate::Id;
+use crate::{Id, QuorumRecovered};
 use serde::{Deserialize, Serialize};
 
 /// Who a member is. Fixed when its data directory was formatted, save for the URLs.
@@ -62,6 +62,9 @@ pub struct LogPosition {
     pub first_index: u64,
     /// The last entry it has.
     pub last_index: u64,
+    /// Its term. A member of before this was told says 0.
+    #[serde(default)]
+    pub last_term: u64,
     /// The last entry that is durable here.
     pub durable_index: u64,
     /// The greatest index it knows to be committed.
@@ -157,4 +160,7 @@ pub struct MemberStatus {
     /// The certificates it uses; none in plain text. A member of before this was told says none either.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificatesInUse>,
+    /// What its cluster was made of, if that was this member, in a cluster that had lost its quorum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<QuorumRecovered>,
 }

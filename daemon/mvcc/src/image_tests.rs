@@ -1,9 +1,10 @@
 use super::*;
-use crate::command::{Body, Command, Put};
+use crate::command::{AlarmAction, AlarmChange, Body, Command, PublishedMember, Put};
 use crate::memory::MemoryBackend;
 use crate::sample::Sampler;
+use crate::staging::Staging;
 use crate::store::{Apply, Store};
-use crate::types::RequestId;
+use crate::types::{Alarm, AlarmKind, RequestId};
 
 fn filled(commands: u64) -> Store {
     let store = Store::open(Arc::new(MemoryBackend::new())).expect("new");
@@ -138,4 +139,39 @@ fn a_reader_of_blocks_can_be_kept_and_read_again_from_where_it_stood() {
         again.extend(kept.next_block().expect("no fault"));
     }
     assert_eq!(again, whole);
+}
+
+#[test]
+fn a_store_that_is_reborn_where_it_is_keeps_its_history_and_forgets_its_cluster() {
+    let backend = Arc::new(MemoryBackend::new());
+    let store = Store::open(backend.clone()).expect("new");
+    let bodies = [
+        Body::Put(Put { key: "k".into(), value: "v".into(), ..Put::default() }),
+        Body::PublishMember(PublishedMember { id: 7, name: "m".into(), client_urls: Vec::new() }),
+        Body::Staging(Staging::Delegated { member: 7 }),
+        Body::Alarm(AlarmChange {
+            action: AlarmAction::Activate,
+            alarm: Alarm { kind: AlarmKind::NoSpace, member: 7 },
+        }),
+    ];
+    for (index, body) in (1..).zip(bodies) {
+        let command = Command { id: RequestId::default(), body };
+        store.apply(&[Apply { index, command: &command, answered: false }]).expect("no fault");
+    }
+    store.flush(0).expect("no fault");
+    let before = (store.hash_kv(Revision::ZERO).expect("readable"), store.state_hash());
+    assert_eq!((store.members().len(), store.stager(), store.alarms().len()), (1, Some(7), 1));
+    drop(store);
+    for bump in [0, 1000] {
+        Rebirth::NewCluster { revision_bump: bump, mark_compacted: false }.of(&*backend).expect("no fault");
+        let reborn = Store::open(backend.clone()).expect("sound");
+        assert_eq!((reborn.members().len(), reborn.stager(), reborn.alarms().len()), (0, None, 0));
+        assert_eq!(
+            (reborn.revision().0, reborn.state_hash()),
+            (before.0.revision.0 + i64::try_from(bump).unwrap(), before.1)
+        );
+        if bump == 0 {
+            assert_eq!(reborn.hash_kv(Revision::ZERO).expect("readable"), before.0);
+        }
+    }
 }

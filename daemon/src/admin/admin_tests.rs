@@ -2,13 +2,19 @@
 
 use super::Admin;
 use super::safe::safe_to_stop;
-use crate::bootstrap::{ClusterId, NodeInfo};
+use crate::bootstrap::{ClusterId, Due, Former, NodeInfo, Place, Recovered, StorageId, due, make_running};
+use crate::config::{Mode, Wanted, load};
+use crate::disk::SimDisk;
 use crate::http::Pages;
-use crate::node::solo::{MEMBER, Solo};
+use crate::node::solo::{CLUSTER, MEMBER, Solo};
 use crate::node::{MemberView, MembersView};
+use crate::recovery::Desk;
 use crate::snapshot::SnapshotFile;
 use crate::tls::InUse;
-use admin_api::{BackupWanted, Backups, Id, MemberStatus, Members, Problem, SafeToStop, UnsafeReason};
+use admin_api::{
+    BackupWanted, Backups, Id, MemberStatus, Members, PATH_RECOVER_QUORUM, Problem, QuorumRecovered, RecoverQuorum,
+    RecoveryTaken, SafeToStop, UnsafeReason,
+};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -18,11 +24,32 @@ use prometheus::Registry;
 use raft::{FollowerStatus, Index, Lag, LogId, MemberId, PausedReason, Resets, RoleName, Status, StreamState, Term};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+/// Who the member is, on its disk.
+const SOLO: Former =
+    Former { cluster: ClusterId(CLUSTER), member: Id(MEMBER), storage: StorageId::from_bytes([1; 16]) };
+
 async fn ask<T: DeserializeOwned>(solo: &Solo, method: Method, path: &str, body: &str) -> (StatusCode, T) {
+    ask_with(solo, &Desk::new(place(), None), (method, path, body)).await
+}
+
+/// The identity of the member, on a disk of its own.
+fn place() -> Place {
+    let place = Place::new(Arc::new(SimDisk::new()), Path::new("data"));
+    make_running(&place, "solo", SOLO);
+    place
+}
+
+async fn ask_with<T: DeserializeOwned>(
+    solo: &Solo,
+    desk: &Desk,
+    (method, path, body): (Method, &str, &str),
+) -> (StatusCode, T) {
     let pages = Pages::new(solo.handle(), Registry::new()).unwrap();
-    let admin = Admin::new(solo.handle(), 1 << 30, pages, InUse::default());
+    let admin = Admin::new(solo.handle(), 1 << 30, pages, (InUse::default(), desk.clone()));
     let request = Request::builder().method(method).uri(path).body(Full::new(Bytes::from(body.to_owned()))).unwrap();
     let response = admin.answer(request).await;
     let code = response.status();
@@ -40,6 +67,107 @@ async fn a_member_tells_who_it_is_and_where_it_stands() {
     let (_, members) = ask::<Members>(&solo, Method::GET, "/v1/members", "").await;
     assert_eq!(members.members.len(), 1);
     assert!(members.members[0].voter);
+}
+
+/// A member that knows no leader.
+fn leaderless() -> Solo {
+    let solo = Solo::start();
+    solo.change(|brief| (brief.role, brief.leader) = (RoleName::Follower, None));
+    solo
+}
+
+fn wanted() -> RecoverQuorum {
+    RecoverQuorum {
+        request: "monday".into(),
+        expected_cluster_id: Id(CLUSTER),
+        expected_member_id: Id(MEMBER),
+        accept_data_loss: true,
+    }
+}
+
+async fn recover<T: DeserializeOwned>(solo: &Solo, desk: &Desk, wanted: &RecoverQuorum) -> (StatusCode, T) {
+    let body = serde_json::to_string(wanted).unwrap();
+    ask_with(solo, desk, (Method::POST, PATH_RECOVER_QUORUM, &body)).await
+}
+
+/// What the next start of the member would do.
+fn next(place: &Place) -> Due {
+    match load(Mode::Quorate, &["--name=solo".to_owned()], std::iter::empty(), &|_| true).unwrap() {
+        Wanted::Run(checked) => due(place, &checked.settings).unwrap(),
+        Wanted::Help(_) | Wanted::Version => panic!("neither was asked for"),
+    }
+}
+
+#[tokio::test]
+async fn a_request_for_recovery_is_written_down_and_ends_the_member() {
+    let (solo, place) = (leaderless(), place());
+    let (code, taken) = recover::<RecoveryTaken>(&solo, &Desk::new(place.clone(), None), &wanted()).await;
+    assert_eq!((code, taken), (StatusCode::OK, RecoveryTaken { request: "monday".into(), done: false }));
+    let Due::Begin(begun) = next(&place) else { panic!("the next start begins") };
+    assert_eq!((begun.request.as_deref(), begun.former), (Some("monday"), SOLO));
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while solo.handle().inspect().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it ends");
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_meant_for_this_member_as_it_is_changes_nothing() {
+    let (solo, place) = (leaderless(), place());
+    let desk = Desk::new(place.clone(), None);
+    let others = [
+        (RecoverQuorum { expected_cluster_id: Id(1), ..wanted() }, StatusCode::CONFLICT),
+        (RecoverQuorum { expected_member_id: Id(1), ..wanted() }, StatusCode::CONFLICT),
+        (RecoverQuorum { accept_data_loss: false, ..wanted() }, StatusCode::BAD_REQUEST),
+        (RecoverQuorum { request: String::new(), ..wanted() }, StatusCode::BAD_REQUEST),
+        (RecoverQuorum { request: "x".repeat(300), ..wanted() }, StatusCode::BAD_REQUEST),
+    ];
+    for (other, expected) in others {
+        let (code, problem) = recover::<Problem>(&solo, &desk, &other).await;
+        assert_eq!(code, expected, "{other:?}: {problem:?}");
+    }
+    assert_eq!(next(&place), Due::Nothing);
+    assert!(solo.handle().inspect().await.is_some(), "it goes on");
+}
+
+#[tokio::test]
+async fn nothing_is_recovered_while_there_is_a_leader_or_one_is_being_elected() {
+    let (solo, place) = (Solo::start(), place());
+    let desk = Desk::new(place.clone(), None);
+    let (code, problem) = recover::<Problem>(&solo, &desk, &wanted()).await;
+    assert_eq!((code, problem.leader), (StatusCode::PRECONDITION_FAILED, Some(Id(MEMBER))));
+    let solo = leaderless();
+    let elected = solo.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        elected.change(|brief| brief.leader = Some(MemberId(9)));
+    });
+    let (code, problem) = recover::<Problem>(&solo, &desk, &wanted()).await;
+    assert_eq!((code, problem.leader), (StatusCode::PRECONDITION_FAILED, Some(Id(9))));
+    assert_eq!(next(&place), Due::Nothing);
+}
+
+#[tokio::test]
+async fn a_request_that_was_carried_out_is_answered_and_shown() {
+    let former = Former { cluster: ClusterId(5), member: Id(6), storage: StorageId::from_bytes([5; 16]) };
+    let recovered = Recovered { former, request: Some("monday".into()), index: 40, term: 3, flag: false };
+    let (solo, desk) = (Solo::start(), Desk::new(place(), Some(recovered)));
+    let again = RecoverQuorum { expected_cluster_id: Id(5), expected_member_id: Id(6), ..wanted() };
+    let (code, taken) = recover::<RecoveryTaken>(&solo, &desk, &again).await;
+    assert_eq!((code, taken.done), (StatusCode::OK, true));
+    let (_, status) = ask_with::<MemberStatus>(&solo, &desk, (Method::GET, "/v1/status", "")).await;
+    let shown = QuorumRecovered {
+        request: Some("monday".into()),
+        former_cluster_id: Id(5),
+        former_member_id: Id(6),
+        index: 40,
+    };
+    assert_eq!((status.recovered, status.log.last_term), (Some(shown), 3));
+    let (code, _) = recover::<Problem>(&solo, &desk, &RecoverQuorum { request: "tuesday".into(), ..again }).await;
+    assert_eq!(code, StatusCode::CONFLICT, "it is another member now");
 }
 
 #[tokio::test]
@@ -61,7 +189,7 @@ async fn a_member_sends_a_snapshot_as_one_file_to_a_few_at_a_time() {
     let solo = Solo::start();
     solo.handle().propose(Body::Put(Put { key: "k".into(), value: "v".into(), ..Put::default() })).await.unwrap();
     let pages = Pages::new(solo.handle(), Registry::new()).unwrap();
-    let admin = Admin::new(solo.handle(), 0, pages, InUse::default());
+    let admin = Admin::new(solo.handle(), 0, pages, (InUse::default(), Desk::new(place(), None)));
     let get = || Request::get("/v1/snapshot").body(Full::new(Bytes::new())).unwrap();
     let (first, second, third) = (admin.answer(get()).await, admin.answer(get()).await, admin.answer(get()).await);
     assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);

@@ -6,6 +6,7 @@
 //!   /v1/snapshot                            the store as this member has applied it, as one file
 //!   POST /v1/backups                        a snapshot into object storage, now
 //!   POST /v1/members  /v1/transfer-leader   what changes the cluster; passed on to the leader
+//!   POST /v1/recover-quorum                 makes a new cluster of this member, where there is no leader; ends it
 //!   everything else                         health, version and metrics, as on the client port
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod backups;
 mod change;
 mod problem;
+mod recover;
 mod safe;
 mod snapshot;
 mod view;
@@ -25,11 +27,12 @@ use crate::etcd::grpc::Body;
 use crate::http::Pages;
 use crate::listener::{App, Peer};
 use crate::node::{Handle, Inspection};
+use crate::recovery::Desk;
 use crate::snapshot::Streams;
 use crate::tls::InUse;
 use admin_api::{
-    ChangeMembers, Id, LeaderTransferred, MemberStatus, PATH_BACKUPS, PATH_MEMBERS, PATH_REPLICATION,
-    PATH_SAFE_TO_STOP, PATH_SNAPSHOT, PATH_STATUS, PATH_TRANSFER_LEADER, TransferLeader,
+    ChangeMembers, Id, LeaderTransferred, MemberStatus, PATH_BACKUPS, PATH_MEMBERS, PATH_RECOVER_QUORUM,
+    PATH_REPLICATION, PATH_SAFE_TO_STOP, PATH_SNAPSHOT, PATH_STATUS, PATH_TRANSFER_LEADER, TransferLeader,
 };
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -55,14 +58,15 @@ struct Shared {
     pages: Pages,
     snapshots: Streams,
     certificates: InUse,
+    desk: Desk,
 }
 
 impl Admin {
     /// Answers for the member behind `node`, and other pages from `pages`. `quota_bytes` is 0 for none.
     #[must_use]
-    pub fn new(node: Handle, quota_bytes: u64, pages: Pages, certificates: InUse) -> Self {
+    pub fn new(node: Handle, quota_bytes: u64, pages: Pages, (certificates, desk): (InUse, Desk)) -> Self {
         let snapshots = Streams::new(node.clone());
-        Self(Arc::new(Shared { node, quota_bytes, pages, snapshots, certificates }))
+        Self(Arc::new(Shared { node, quota_bytes, pages, snapshots, certificates, desk }))
     }
 
     /// Answers one request.
@@ -86,10 +90,11 @@ impl Admin {
             (&Method::GET, PATH_SNAPSHOT) => shared.snapshot().await,
             (&Method::POST, PATH_MEMBERS) => shared.change(request).await,
             (&Method::POST, PATH_TRANSFER_LEADER) => shared.transfer(request).await,
+            (&Method::POST, PATH_RECOVER_QUORUM) => shared.recover(request).await,
             (
                 _,
                 PATH_STATUS | PATH_MEMBERS | PATH_REPLICATION | PATH_SAFE_TO_STOP | PATH_SNAPSHOT | PATH_BACKUPS
-                | PATH_TRANSFER_LEADER,
+                | PATH_TRANSFER_LEADER | PATH_RECOVER_QUORUM,
             ) => Err(Refusal::method()),
             _ => return shared.pages.answer(&request).await,
         };
@@ -109,7 +114,8 @@ impl Shared {
     async fn status(&self) -> Result<MemberStatus, Refusal> {
         let seen = self.node.inspect().await.ok_or_else(Refusal::stopped)?;
         let certificates = view::certificates(&self.certificates);
-        Ok(MemberStatus { certificates, ..view::status(&self.node, &seen, self.quota_bytes) })
+        let recovered = self.desk.recovered().map(view::recovered);
+        Ok(MemberStatus { certificates, recovered, ..view::status(&self.node, &seen, self.quota_bytes) })
     }
 
     fn members(&self) -> admin_api::Members {
@@ -155,6 +161,16 @@ impl Shared {
         let changes = change::changes(changes, &self.node.members())?;
         self.node.change_membership(Some(raft::Index(expected_config_index)), changes).await?;
         json(&self.members())
+    }
+
+    async fn recover<B>(&self, request: Request<B>) -> Result<Response<Body>, Refusal>
+    where
+        B: hyper::body::Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let asked = read(request).await?;
+        json(&recover::recover(&self.node, &self.desk, asked).await?)
     }
 
     async fn transfer<B>(&self, request: Request<B>) -> Result<Response<Body>, Refusal>

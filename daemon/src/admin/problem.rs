@@ -36,6 +36,19 @@ impl Refusal {
         Self::new(StatusCode::PRECONDITION_FAILED, "no member stages snapshots: set --backup-store")
     }
 
+    /// Whoever asks means somebody else, or this member as it was before.
+    pub(super) fn other_member(cluster: Id, member: Id) -> Self {
+        Self::new(StatusCode::CONFLICT, format!("this is member {member} of cluster {cluster}"))
+    }
+
+    /// Nothing is lost while somebody leads.
+    pub(super) fn has_leader(leader: Id) -> Self {
+        let message = format!("member {leader} leads: a quorum that is there is not recovered");
+        let mut refusal = Self::new(StatusCode::PRECONDITION_FAILED, message);
+        refusal.problem.leader = Some(leader);
+        refusal
+    }
+
     pub(super) fn broken(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }

@@ -1,11 +1,12 @@
 //! What the node shows, in the words of the endpoint.
 
+use crate::bootstrap::Recovered;
 use crate::install::ProgressView;
 use crate::node::{Handle, Inspection, MemberView, MembersView};
 use crate::tls::{InUse, Shown};
 use admin_api::{
     Alarm, CertificatesInUse, DatabaseSize, Follower, FollowerRole, Id, Identity, LogPosition, Member, MemberStatus,
-    Members, PausedReason, Replication, Role, Side, SnapshotProgress, StreamState,
+    Members, PausedReason, QuorumRecovered, Replication, Role, Side, SnapshotProgress, StreamState,
 };
 use mvcc::AlarmKind;
 use raft::{FollowerStatus, MemberId, RoleName};
@@ -36,6 +37,7 @@ pub(super) fn status(node: &Handle, seen: &Inspection, quota_bytes: u64) -> Memb
         log: LogPosition {
             first_index: raft.first.0,
             last_index: raft.last.index.0,
+            last_term: raft.last.term.0,
             durable_index: raft.durable.index.0,
             commit_index: raft.commit.0,
             applied_index: raft.applied.0,
@@ -48,6 +50,17 @@ pub(super) fn status(node: &Handle, seen: &Inspection, quota_bytes: u64) -> Memb
         installing_snapshot: seen.snapshot_wanted,
         transferring_leadership: raft.transferring,
         certificates: Vec::new(),
+        recovered: None,
+    }
+}
+
+/// What the member was made of.
+pub(super) fn recovered(recovered: &Recovered) -> QuorumRecovered {
+    QuorumRecovered {
+        request: recovered.request.clone(),
+        former_cluster_id: Id(recovered.former.cluster.0),
+        former_member_id: recovered.former.member,
+        index: recovered.index,
     }
 }
 

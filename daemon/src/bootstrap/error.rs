@@ -10,6 +10,8 @@ pub const EXIT_DISK_REPLACED: u8 = 71;
 pub const EXIT_REMOVED: u8 = 72;
 /// A restart cannot help: the data directory belongs to somebody else, or the settings contradict it.
 pub const EXIT_WRONG_IDENTITY: u8 = 73;
+/// A restart is what it waits for: it has been asked to become a new cluster, and the next start does that.
+pub const EXIT_RECOVERING: u8 = 75;
 /// A restart may help: the disk, the network, the cluster's state of the moment.
 pub const EXIT_FAILED: u8 = 1;
 
@@ -73,9 +75,12 @@ pub enum BootstrapError {
     /// Nobody to form a cluster with: not even this member is named.
     #[error("the initial cluster does not name this member {0:?}")]
     NotNamed(String),
-    /// What `--force-new-cluster` asks for is not there.
-    #[error("forcing a new cluster out of one member's data is not supported; restore a snapshot instead")]
-    ForceNewCluster,
+    /// There is nothing to make a new cluster of.
+    #[error("--force-new-cluster: {0}; nothing has been changed")]
+    NothingToRecover(&'static str),
+    /// The log is still the former cluster's: what makes the new one has to run first.
+    #[error("the data directory is becoming a new cluster's, which has not been carried out")]
+    Recovering,
 }
 
 impl BootstrapError {
@@ -91,8 +96,8 @@ impl BootstrapError {
             | Self::BindRefused(_)
             | Self::OtherName { .. }
             | Self::NotNamed(_)
-            | Self::ForceNewCluster => EXIT_WRONG_IDENTITY,
-            Self::Io { .. } | Self::NoRandomness(_) => EXIT_FAILED,
+            | Self::NothingToRecover(_) => EXIT_WRONG_IDENTITY,
+            Self::Io { .. } | Self::NoRandomness(_) | Self::Recovering => EXIT_FAILED,
         }
     }
 }

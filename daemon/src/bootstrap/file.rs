@@ -3,18 +3,19 @@
 //! * Written whole under another name, synced, renamed, and the directory synced: it is either the old or the new.
 //! * JSON, because a person must be able to read it when a disk is in the wrong place.
 
+use super::recovered::{Recovered, Recovering};
 use super::restored::Restored;
-use super::{ClusterId, NodeInfo, StorageId};
+use super::{BootstrapError, ClusterId, NodeInfo, StorageId};
+use crate::disk::{Disk, File};
 use crate::transport::hello::KnownCluster;
 use admin_api::Id;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::io::{self, IoSlice};
 
 /// Its name in the data directory.
 pub const IDENTITY_FILE: &str = "identity.json";
+/// Its name before it is whole.
+const UNFINISHED_FILE: &str = "identity.json.new";
 /// The version of its content that this program writes and reads.
 const FORMAT_VERSION: u32 = 1;
 
@@ -34,9 +35,16 @@ pub(super) struct IdentityFile {
     /// The snapshot that the store on it began as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) restored: Option<Restored>,
+    /// The member of another cluster that it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recovered: Option<Recovered>,
+    /// Somebody has asked, by this word, for a new cluster of what is here. The next start makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recovery_wanted: Option<String>,
 }
 
-/// How far a disk has come. It only goes forward.
+/// How far a disk has come. It only goes forward, until its cluster has lost its quorum and what is here becomes
+/// another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(super) enum Phase {
@@ -56,6 +64,9 @@ pub(super) enum Phase {
         /// Its id in it.
         member: Id,
     },
+    /// Is becoming the only member of a new cluster. There is no way back: the store has begun to take what may never
+    /// have been committed.
+    Recovering(Recovering),
 }
 
 /// How a disk came into its cluster.
@@ -72,17 +83,18 @@ pub(super) struct Admission {
 
 impl IdentityFile {
     pub(super) fn format(storage: StorageId, info: &NodeInfo, phase: Phase) -> Self {
-        Self { version: FORMAT_VERSION, storage, name: info.name.clone(), boot: 0, phase, restored: None }
+        let (version, name) = (FORMAT_VERSION, info.name.clone());
+        Self { version, storage, name, boot: 0, phase, restored: None, recovered: None, recovery_wanted: None }
     }
 
     /// Reads the file. None when there is none.
-    pub(super) fn read(directory: &Path) -> io::Result<Option<Self>> {
-        let bytes = match fs::read(directory.join(IDENTITY_FILE)) {
-            Ok(bytes) => bytes,
+    pub(super) fn read(disk: &dyn Disk) -> io::Result<Option<Self>> {
+        let file = match disk.open(IDENTITY_FILE) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let file: Self = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
+        let file: Self = serde_json::from_slice(&contents(&*file)?).map_err(io::Error::other)?;
         if file.version != FORMAT_VERSION {
             let message = format!("{IDENTITY_FILE} has version {}, this program reads {FORMAT_VERSION}", file.version);
             return Err(io::Error::other(message));
@@ -90,41 +102,89 @@ impl IdentityFile {
         Ok(Some(file))
     }
 
-    /// Makes the file say this, durably.
-    pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
-        let (path, fresh) = (directory.join(IDENTITY_FILE), directory.join("identity.json.new"));
-        let bytes = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        File::open(directory)?.sync_all()
+    /// Refuses a directory that was formatted under another name.
+    pub(super) fn refuse_other_name(&self, given: &str) -> Result<(), BootstrapError> {
+        if self.name == given {
+            return Ok(());
+        }
+        Err(BootstrapError::OtherName { found: self.name.clone(), given: given.to_owned() })
     }
+
+    /// Makes the file say this, durably.
+    pub(super) fn write(&self, disk: &dyn Disk) -> io::Result<()> {
+        let bytes = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
+        let file = match disk.create(UNFINISHED_FILE) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                disk.remove(UNFINISHED_FILE)?;
+                disk.create(UNFINISHED_FILE)?
+            }
+            file => file?,
+        };
+        file.write_at(0, &[IoSlice::new(&bytes)])?;
+        file.sync()?;
+        disk.rename(UNFINISHED_FILE, IDENTITY_FILE)?;
+        disk.sync_dir()
+    }
+}
+
+fn contents(file: &dyn File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(file.size()?).map_err(io::Error::other)?];
+    let read = file.read_at(0, &mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::{Fate, SimDisk};
 
     #[test]
     fn the_file_reads_back_what_was_written() {
-        let directory = tempfile::tempdir().unwrap();
-        assert_eq!(IdentityFile::read(directory.path()).unwrap(), None);
+        let disk = SimDisk::new();
+        assert_eq!(IdentityFile::read(&disk).unwrap(), None);
         let admission = Admission { member: Id(7), founder: true, known: KnownCluster::default() };
         for phase in [Phase::Forming { member: Id(7) }, Phase::Joining, Phase::Admitted(admission)] {
             let file = IdentityFile::format(StorageId::from_bytes([3; 16]), &NodeInfo::default(), phase);
-            file.write(directory.path()).unwrap();
-            assert_eq!(IdentityFile::read(directory.path()).unwrap(), Some(file));
+            file.write(&disk).unwrap();
+            assert_eq!(IdentityFile::read(&disk.crash(Fate::Lost)).unwrap(), Some(file));
         }
     }
 
     #[test]
+    fn whenever_the_power_fails_the_file_is_the_old_one_or_the_new_one() {
+        let storage = StorageId::from_bytes([3; 16]);
+        let old = IdentityFile::format(storage, &NodeInfo::default(), Phase::Joining);
+        let new = IdentityFile::format(storage, &NodeInfo::default(), Phase::Forming { member: Id(7) });
+        let written = || {
+            let disk = SimDisk::new();
+            old.write(&disk).unwrap();
+            disk
+        };
+        let (mut found_old, mut found_new) = (0, 0);
+        for seed in 0..20 {
+            for effects in 0..=8 {
+                let disk = written();
+                disk.lose_power_after(disk.counts().effects + effects);
+                let ended = new.write(&disk);
+                let disk = disk.crash(Fate::Chance(seed));
+                let found = IdentityFile::read(&disk).unwrap().expect("one of them");
+                assert!(found == new || (found == old && ended.is_err()), "after {effects}: {found:?}");
+                *(if found == new { &mut found_new } else { &mut found_old }) += 1;
+                new.write(&disk).unwrap();
+                assert_eq!(IdentityFile::read(&disk).unwrap().as_ref(), Some(&new), "whatever was left over");
+            }
+        }
+        assert!(found_old > 0 && found_new > 0, "both were seen: {found_old} and {found_new}");
+    }
+
+    #[test]
     fn a_file_of_a_later_version_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
+        let disk = SimDisk::new();
         let mut file = IdentityFile::format(StorageId::from_bytes([3; 16]), &NodeInfo::default(), Phase::Joining);
         file.version = 2;
-        file.write(directory.path()).unwrap();
-        let refused = IdentityFile::read(directory.path()).unwrap_err();
+        file.write(&disk).unwrap();
+        let refused = IdentityFile::read(&disk).unwrap_err();
         assert_eq!(refused.to_string(), "identity.json has version 2, this program reads 1");
     }
 }

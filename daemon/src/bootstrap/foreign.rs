@@ -5,6 +5,7 @@
 //!   ordinary start there are none. Whoever does not answer proves nothing.
 //! * An address that was handed on to another cluster proves nothing either. That cluster must have a member at this
 //!   member's own peer URLs.
+//! * Nor does the cluster that this member was of before it lost its quorum: what is left of it comes back some day.
 
 use super::{BootstrapError, ClusterId};
 use crate::config::settings::BootstrapMember;
@@ -23,11 +24,13 @@ pub(super) fn strangers(members: &[BootstrapMember], known: &KnownCluster) -> Ve
 /// Refuses if one of the peers heard belongs to another cluster that has a member where this one is.
 pub(super) fn weigh(
     mine: ClusterId,
+    former: Option<ClusterId>,
     urls: &[String],
     heard: &BTreeMap<String, Introduction>,
 ) -> Result<(), BootstrapError> {
     for (peer, introduction) in heard {
-        let Some(theirs) = introduction.cluster.as_ref().filter(|theirs| theirs.id != mine) else { continue };
+        let other = |theirs: &&KnownCluster| theirs.id != mine && former != Some(theirs.id);
+        let Some(theirs) = introduction.cluster.as_ref().filter(other) else { continue };
         if theirs.members.values().any(|info| info.is_at(urls)) {
             return Err(BootstrapError::OtherCluster { mine, peer: peer.clone(), theirs: theirs.id });
         }
@@ -44,6 +47,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     const MINE: ClusterId = ClusterId(1);
+    const FORMER: ClusterId = ClusterId(3);
     const URL: &str = "http://127.0.0.1:1";
 
     fn info(url: &str) -> NodeInfo {
@@ -68,7 +72,7 @@ mod tests {
     }
 
     fn judged(cluster: Option<KnownCluster>) -> Result<(), BootstrapError> {
-        weigh(MINE, &[URL.to_owned()], &heard(cluster))
+        weigh(MINE, Some(FORMER), &[URL.to_owned()], &heard(cluster))
     }
 
     #[test]
@@ -82,6 +86,11 @@ mod tests {
         assert!(judged(None).is_ok());
         assert!(judged(Some(cluster(MINE, &[URL, "http://127.0.0.1:2"]))).is_ok());
         assert!(judged(Some(cluster(ClusterId(2), &["http://127.0.0.1:3", "http://127.0.0.1:2"]))).is_ok());
+    }
+
+    #[test]
+    fn what_is_left_of_the_cluster_that_this_one_was_made_of_is_no_reason_to_stop() {
+        assert!(judged(Some(cluster(FORMER, &[URL, "http://127.0.0.1:2"]))).is_ok());
     }
 
     #[test]

@@ -38,8 +38,8 @@ pub(super) fn weigh(
     names: &[String],
     heard: &BTreeMap<String, Introduction>,
 ) -> Result<Forming, BootstrapError> {
-    if let Some(known) = heard.values().find_map(|introduction| introduction.cluster.as_ref()) {
-        return adopt(founder, known);
+    if let Some(adopted) = adopt_one(founder, heard.values().filter_map(|introduction| introduction.cluster.as_ref())) {
+        return adopted;
     }
     let mut members = BTreeMap::from([(founder.member, founder.info.clone())]);
     let mut missing = Vec::new();
@@ -56,6 +56,15 @@ pub(super) fn weigh(
     }
     let id = cluster_id(&founder.token, &members);
     Ok(Forming::Formed(KnownCluster { id, membership_at: 0, members, removed: BTreeSet::new() }))
+}
+
+/// The peers may speak of more than one cluster, where one has lost its quorum and one of its members has become
+/// another: the one that has a place for this member is meant. None if they speak of none.
+fn adopt_one<'a>(
+    founder: &Founder,
+    formed: impl Iterator<Item = &'a KnownCluster>,
+) -> Option<Result<Forming, BootstrapError>> {
+    formed.map(|known| adopt(founder, known)).reduce(|first, next| if first.is_ok() { first } else { next.or(first) })
 }
 
 /// A cluster that is formed already: this member is in it with this disk, or must stay away.
@@ -88,7 +97,7 @@ fn is_me(founder: &Founder, info: &NodeInfo) -> bool {
 }
 
 /// FNV-1a: stable for ever, and as good as anything over random member ids.
-fn cluster_id(token: &str, members: &BTreeMap<Id, NodeInfo>) -> ClusterId {
+pub(super) fn cluster_id(token: &str, members: &BTreeMap<Id, NodeInfo>) -> ClusterId {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut add = |bytes: &[u8]| {
         for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
@@ -172,6 +181,21 @@ mod tests {
         let mut others = heard(&[1]);
         others.get_mut("m1").expect("heard").cluster = Some(known.clone());
         assert_eq!(formed(weigh(&founder(2), &names(), &others)), known);
+    }
+
+    #[test]
+    fn of_two_clusters_the_one_that_has_a_place_for_this_disk_is_meant() {
+        let former = formed(weigh(&founder(1), &names(), &heard(&[2, 3])));
+        let place = NodeInfo { name: String::new(), storage: None, ..founder(2).info };
+        let members = BTreeMap::from([(Id(71), founder(1).info), (Id(72), place)]);
+        let new = KnownCluster { id: ClusterId(7), membership_at: 9, members, removed: BTreeSet::new() };
+        let wiped = Founder { member: Id(9), storage: storage(9), ..founder(2) };
+        for (first, third) in [(&former, &new), (&new, &former)] {
+            let mut others = heard(&[1, 3]);
+            others.get_mut("m1").expect("heard").cluster = Some(first.clone());
+            others.get_mut("m3").expect("heard").cluster = Some(third.clone());
+            assert_eq!(weigh(&wiped, &names(), &others).expect("no refusal"), Forming::Expected);
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //!   empty ─▶ Forming ──(everybody heard)────────▶ Admitted ─(log created)─▶ Running
 //!        │      └─(a place was added for it)─┐
 //!        └─▶ Joining ──(bound by leader)─────┴▶ Admitted
+//!
+//!   Running ─(its quorum is lost, and somebody asks)─▶ Recovering ─▶ Admitted, to a new cluster
 //! ```
 //!
 //! * A disk gets a random storage id once, and the cluster binds the member id to it. Whoever comes with the same
@@ -19,16 +21,24 @@ mod foreign;
 mod form;
 mod ids;
 mod node_info;
+mod place;
+mod recovered;
 mod restored;
 
-pub use error::{BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_REMOVED, EXIT_WRONG_IDENTITY};
+pub use error::{BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_RECOVERING, EXIT_REMOVED, EXIT_WRONG_IDENTITY};
 pub use file::IDENTITY_FILE;
 pub use ids::{ClusterId, StorageId, StorageIdError};
 pub use node_info::{NODE_INFO_BYTES_MAX, NodeInfo, NodeInfoError};
+pub use place::Place;
+pub(crate) use recovered::{Due, Recovering, due, want_recovery};
+pub use recovered::{Former, Recovered};
+#[cfg(test)]
+pub(crate) use recovered::{is_running_as, make_running};
 pub use restored::{Restored, format_restored, heed_restored};
 
 use crate::config::Settings;
 use crate::config::settings::ClusterState;
+use crate::disk::RealDisk;
 use crate::tls::ClientTls;
 use crate::transport::gate::Gate;
 use crate::transport::hello::{BindReply, Introduction, KnownCluster, PROTOCOL_VERSION};
@@ -36,7 +46,7 @@ use admin_api::Id;
 use file::{Admission, IdentityFile, Phase};
 use form::{Forming, Founder};
 use raft::{LogId, MemberId, Membership};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -64,9 +74,10 @@ pub struct Identity {
 /// An unreadable directory is none that could be formed anew either; opening it will say why.
 #[must_use]
 pub fn is_formed(directory: &Path) -> bool {
-    match IdentityFile::read(directory) {
+    match IdentityFile::read(&RealDisk::read_only(directory)) {
         Ok(file) => file.is_some_and(|file| {
-            file.restored.is_some() || matches!(file.phase, Phase::Admitted(_) | Phase::Running { .. })
+            let formed = matches!(file.phase, Phase::Admitted(_) | Phase::Running { .. } | Phase::Recovering(_));
+            file.restored.is_some() || formed
         }),
         Err(_) => true,
     }
@@ -75,7 +86,7 @@ pub fn is_formed(directory: &Path) -> bool {
 /// A disk that has been formatted: what is known before the peers are heard.
 #[derive(Debug)]
 pub struct Formatted {
-    directory: PathBuf,
+    place: Place,
     file: IdentityFile,
     info: NodeInfo,
     token: String,
@@ -90,7 +101,7 @@ pub struct Admitted {
     pub info: NodeInfo,
     /// Where its log begins.
     pub log: LogStart,
-    directory: PathBuf,
+    place: Place,
     file: IdentityFile,
 }
 
@@ -104,6 +115,9 @@ pub enum LogStart {
     /// It may have to be created, by a first member of a cluster whose store was restored: it begins after the
     /// snapshot's last entry, with this configuration.
     Restored(LogId, Membership),
+    /// It may have to be created, by the only member of a cluster that was made of a member of another: it begins after
+    /// that one's last entry, with this configuration. What is there of the former log goes before.
+    Recovered(LogId, Membership, Former),
     /// It may have to be created, empty, by a member that others send their log to; these are the others.
     Joined(KnownCluster),
 }
@@ -114,26 +128,32 @@ impl Formatted {
     /// # Errors
     /// The disk fails, or belongs to a member with another name.
     pub fn open(settings: &Settings) -> Result<Self, BootstrapError> {
-        if settings.bootstrap.force_new_cluster {
-            return Err(BootstrapError::ForceNewCluster);
-        }
-        let directory = settings.data_dir.clone();
-        let at = |source| BootstrapError::Io { path: directory.join(IDENTITY_FILE), source };
+        Self::open_in(Place::claimed(&settings.data_dir), settings)
+    }
+
+    /// The same in a directory that is not the file system's.
+    ///
+    /// # Errors
+    /// As [`Formatted::open`].
+    pub(crate) fn open_in(place: Place, settings: &Settings) -> Result<Self, BootstrapError> {
         let mut info = NodeInfo {
             name: settings.name.clone(),
             peer_urls: settings.advertise.peer.iter().map(ToString::to_string).collect(),
             storage: None,
         };
-        let mut file = match IdentityFile::read(&directory).map_err(at)? {
-            Some(file) if file.name == settings.name => file,
-            Some(file) => return Err(BootstrapError::OtherName { found: file.name, given: settings.name.clone() }),
+        let mut file = match place.read()? {
+            Some(file) => file,
             None => format(settings, &info)?,
         };
+        file.refuse_other_name(&settings.name)?;
+        if matches!(file.phase, Phase::Recovering(_)) {
+            return Err(BootstrapError::Recovering);
+        }
         file.boot += 1;
-        file.write(&directory).map_err(at)?;
+        place.write(&file)?;
         info.storage = Some(file.storage);
         let token = file.restored.as_ref().map_or_else(|| settings.bootstrap.token.clone(), Restored::founding_token);
-        Ok(Self { token, directory, file, info })
+        Ok(Self { token, place, file, info })
     }
 
     /// What this member tells whoever asks before it belongs to a cluster; its own gate, still closed.
@@ -145,6 +165,7 @@ impl Formatted {
             Phase::Admitted(admission) => (Some(admission.member), Some(admission.known.clone())),
             // The configuration follows when the log has been read.
             Phase::Running { member, .. } => (Some(*member), None),
+            Phase::Recovering(recovering) => (Some(recovering.member), None),
         };
         let introduction = Introduction {
             version: PROTOCOL_VERSION,
@@ -187,15 +208,17 @@ impl Formatted {
                 }
             }
             Phase::Joining => join(&self.info, settings, gate, tls).await?,
+            Phase::Recovering(_) => return Err(BootstrapError::Recovering),
         };
         self.file.phase = Phase::Admitted(admission.clone());
         self.save()?;
         let log = if admission.founder {
             let voters = admission.known.members.iter().map(|(id, info)| (MemberId(id.0), info.encode()));
             let membership = Membership::bootstrap(voters);
-            match &self.file.restored {
-                Some(restored) => LogStart::Restored(restored.log_start(), membership),
-                None => LogStart::Founded(membership),
+            match (&self.file.recovered, &self.file.restored) {
+                (Some(recovered), _) => LogStart::Recovered(recovered.log_start(), membership, recovered.former),
+                (None, Some(restored)) => LogStart::Restored(restored.log_start(), membership),
+                (None, None) => LogStart::Founded(membership),
             }
         } else {
             LogStart::Joined(admission.known.clone())
@@ -208,7 +231,7 @@ impl Formatted {
     }
 
     fn save(&self) -> Result<(), BootstrapError> {
-        save(&self.file, &self.directory)
+        self.place.write(&self.file)
     }
 
     fn admitted(self, cluster: ClusterId, member: Id, log: LogStart) -> Admitted {
@@ -219,7 +242,7 @@ impl Formatted {
             name: self.file.name.clone(),
             boot: self.file.boot,
         };
-        Admitted { identity, info: self.info, log, directory: self.directory, file: self.file }
+        Admitted { identity, info: self.info, log, place: self.place, file: self.file }
     }
 }
 
@@ -241,7 +264,20 @@ impl Admitted {
         }
         let strangers = foreign::strangers(&settings.bootstrap.members, known);
         let heard = ask::introductions(&strangers, &gate.introduction(), tls).await;
-        foreign::weigh(self.identity.cluster, &self.info.peer_urls, &heard)
+        let former = self.recovered().map(|recovered| recovered.former.cluster);
+        foreign::weigh(self.identity.cluster, former, &self.info.peer_urls, &heard)
+    }
+
+    /// What its cluster was made of, if that was a member of another one.
+    #[must_use]
+    pub fn recovered(&self) -> Option<&Recovered> {
+        self.file.recovered.as_ref()
+    }
+
+    /// Where its identity is kept.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The log has been created and is durable: from now on it must be there.
@@ -253,24 +289,18 @@ impl Admitted {
         let phase = Phase::Running { cluster, member: Id(member.0) };
         if self.file.phase != phase {
             self.file.phase = phase;
-            save(&self.file, &self.directory)?;
+            self.place.write(&self.file)?;
         }
         Ok(())
     }
 }
 
-fn save(file: &IdentityFile, directory: &Path) -> Result<(), BootstrapError> {
-    file.write(directory).map_err(|source| BootstrapError::Io { path: directory.join(IDENTITY_FILE), source })
-}
-
 fn format(settings: &Settings, info: &NodeInfo) -> Result<IdentityFile, BootstrapError> {
-    let mut storage = [0; 16];
-    getrandom::fill(&mut storage).map_err(BootstrapError::NoRandomness)?;
     let phase = match settings.bootstrap.state {
         ClusterState::New => Phase::Forming { member: new_member_id()? },
         ClusterState::Existing => Phase::Joining,
     };
-    let storage = StorageId::from_bytes(storage);
+    let storage = new_storage_id()?;
     info!(name = settings.name, %storage, ?phase, "formatting the data directory");
     Ok(IdentityFile::format(storage, info, phase))
 }
@@ -282,6 +312,13 @@ fn format(settings: &Settings, info: &NodeInfo) -> Result<IdentityFile, Bootstra
 pub fn new_member_id() -> Result<Id, BootstrapError> {
     // Zero names nobody.
     getrandom::u64().map(|id| Id(id.max(1))).map_err(BootstrapError::NoRandomness)
+}
+
+/// A name that no disk has had or will have.
+fn new_storage_id() -> Result<StorageId, BootstrapError> {
+    let mut storage = [0; 16];
+    getrandom::fill(&mut storage).map_err(BootstrapError::NoRandomness)?;
+    Ok(StorageId::from_bytes(storage))
 }
 
 /// The cluster that this member is one of the first of; none when it is to join.
@@ -327,9 +364,14 @@ async fn join(
 ) -> Result<Admission, BootstrapError> {
     let members = &settings.bootstrap.members;
     for round in 0_u32.. {
-        for (name, introduction) in ask::introductions(members, &gate.introduction(), tls).await {
-            let Some(known) = introduction.cluster else { continue };
-            if let Some(member) = find(info, &known)? {
+        let heard = ask::introductions(members, &gate.introduction(), tls).await;
+        let clusters = heard.into_iter().filter_map(|(name, heard)| Some((name, heard.cluster?)));
+        // Of two clusters, where one was made of a member of the other, the one with a place for this member is meant.
+        let (meant, others): (Vec<_>, Vec<_>) =
+            clusters.map(|(name, known)| (find(info, &known), name, known)).partition(|(found, ..)| found.is_ok());
+        let meant = if meant.is_empty() { others } else { meant };
+        for (found, name, known) in meant {
+            if let Some(member) = found? {
                 return Ok(Admission { member, founder: false, known });
             }
             let at = members.iter().find(|member| member.name == name);

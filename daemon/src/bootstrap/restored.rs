@@ -6,7 +6,8 @@
 //!   finds that the log does not reach back, and gets the store as a snapshot.
 
 use super::file::{IdentityFile, Phase};
-use super::{BootstrapError, NodeInfo, StorageId, new_member_id};
+use super::place::Place;
+use super::{BootstrapError, NodeInfo, new_member_id, new_storage_id};
 use crate::config::Settings;
 use crate::config::settings::{BootstrapMember, ClusterState};
 use admin_api::Id;
@@ -47,18 +48,16 @@ impl Restored {
 }
 
 /// Formats the directory of a member that was restored, and returns its id. What it says of the member is not there
-/// before the store is.
+/// before the store is. The directory is claimed already.
 ///
 /// # Errors
 /// The disk fails, or there is no randomness.
 pub fn format_restored(directory: &Path, name: &str, restored: Restored) -> Result<Id, BootstrapError> {
-    let mut storage = [0; 16];
-    getrandom::fill(&mut storage).map_err(BootstrapError::NoRandomness)?;
     let member = new_member_id()?;
     let info = NodeInfo { name: name.to_owned(), ..NodeInfo::default() };
-    let mut file = IdentityFile::format(StorageId::from_bytes(storage), &info, Phase::Forming { member });
+    let mut file = IdentityFile::format(new_storage_id()?, &info, Phase::Forming { member });
     file.restored = Some(restored);
-    super::save(&file, directory)?;
+    Place::claimed(directory).write(&file)?;
     Ok(member)
 }
 
@@ -68,9 +67,8 @@ pub fn format_restored(directory: &Path, name: &str, restored: Restored) -> Resu
 /// The identity file cannot be read.
 pub fn heed_restored(settings: &mut Settings) -> Result<(), BootstrapError> {
     let at = |source| BootstrapError::Io { path: settings.data_dir.join(super::IDENTITY_FILE), source };
-    let Some(restored) = IdentityFile::read(&settings.data_dir).map_err(at)?.and_then(|file| file.restored) else {
-        return Ok(());
-    };
+    let file = Place::claimed(&settings.data_dir).read()?;
+    let Some(restored) = file.and_then(|file| file.restored) else { return Ok(()) };
     let unreadable = |_| at(std::io::Error::other("a peer URL of the restored cluster cannot be read"));
     let mut members = Vec::new();
     for (name, urls) in restored.members {

@@ -16,8 +16,18 @@ const PARTS_PER_WRITE_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct RealDisk {
     path: PathBuf,
-    /// None: someone else may be writing, and the directory is only looked at.
-    claim: Option<DirectoryClaim>,
+    right: Right,
+}
+
+/// What this process may do in a directory.
+#[derive(Debug)]
+enum Right {
+    /// It has claimed the directory, and holds it as long as this lives.
+    Claimed { _claim: DirectoryClaim },
+    /// It has claimed the directory elsewhere.
+    Within,
+    /// Someone else may be writing, and the directory is only looked at.
+    Look,
 }
 
 struct RealFile(fs::File);
@@ -28,19 +38,24 @@ impl RealDisk {
     /// # Errors
     /// [`ClaimError`] when it is open to others, in use, or the disk fails.
     pub fn open(path: &Path) -> Result<Self, ClaimError> {
-        Ok(Self { path: path.to_owned(), claim: Some(DirectoryClaim::take(path)?) })
+        Ok(Self { path: path.to_owned(), right: Right::Claimed { _claim: DirectoryClaim::take(path)? } })
+    }
+
+    /// A directory that this process has claimed already, and holds for as long as it uses this.
+    pub(crate) fn within(path: &Path) -> Self {
+        Self { path: path.to_owned(), right: Right::Within }
     }
 
     /// Looks at a directory without claiming it: files open for reading, and everything else is refused.
     #[must_use]
     pub fn read_only(path: &Path) -> Self {
-        Self { path: path.to_owned(), claim: None }
+        Self { path: path.to_owned(), right: Right::Look }
     }
 
     fn may_write(&self) -> io::Result<()> {
-        match self.claim {
-            Some(_) => Ok(()),
-            None => Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
+        match self.right {
+            Right::Claimed { .. } | Right::Within => Ok(()),
+            Right::Look => Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::followers;
 use super::page::{Page, as_f64};
 use super::{process, snapshots};
+use crate::bootstrap::Recovered;
 use crate::etcd::{API_VERSION, CLUSTER_VERSION};
 use crate::node::{Handle, Inspection};
 use crate::transport::{Directory, ListenerStats};
@@ -19,6 +20,7 @@ pub(crate) struct MemberCollector {
     pub(crate) directory: Arc<Directory>,
     pub(crate) listener: Arc<ListenerStats>,
     pub(crate) quota_bytes: Option<u64>,
+    pub(crate) recovered: Option<Recovered>,
     pub(crate) desc: Desc,
 }
 
@@ -27,11 +29,11 @@ impl MemberCollector {
         node: Handle,
         directory: Arc<Directory>,
         listener: Arc<ListenerStats>,
-        quota_bytes: Option<u64>,
+        (quota_bytes, recovered): (Option<u64>, Option<Recovered>),
     ) -> Self {
         let desc = Desc::new("quorate_member".into(), "A member's own page.".into(), Vec::new(), HashMap::new())
             .expect("the name is a constant that is valid");
-        Self { node, directory, listener, quota_bytes, desc }
+        Self { node, directory, listener, quota_bytes, recovered, desc }
     }
 
     fn write_server(&self, page: &mut Page) {
@@ -55,6 +57,16 @@ impl MemberCollector {
         page.gauges("quorate_build_info", "The program.", &["version"], versions(env!("CARGO_PKG_VERSION")));
         let boots = "How often the process has started on this data directory.";
         page.gauge("quorate_boot", boots, as_f64(identity.boot));
+        let recovered = self.recovered.iter().map(|recovered| {
+            let Recovered { former, index, .. } = recovered;
+            (vec![former.cluster.to_string(), former.member.to_string()], as_f64(*index))
+        });
+        page.gauges(
+            "quorate_quorum_recovered_index",
+            "The last entry of the former cluster's log that this member's cluster was made of.",
+            &["former_cluster", "former_member"],
+            recovered.collect(),
+        );
     }
 
     fn write_inspection(&self, page: &mut Page, seen: &Inspection) {

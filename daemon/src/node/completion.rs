@@ -31,6 +31,8 @@ pub(crate) enum Completion {
     DiskFull(bool),
     /// A part of this member has failed for good. It stops, and says this.
     Failed(String),
+    /// This member is to stop, in good order, so that its next start makes a new cluster of it.
+    Recover,
     /// Entries read back from the log on disk.
     LogRead {
         /// The follower they are for.

@@ -1,9 +1,11 @@
 //! Why a member does not start, and why it stops.
 
-use crate::bootstrap::{BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_REMOVED};
+use crate::bootstrap::{BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_RECOVERING, EXIT_REMOVED};
 use crate::disk::ClaimError;
+use crate::install::SwitchError;
 use crate::tls::TlsProblem;
 use crate::wal;
+use mvcc::Fault;
 use raft::{Index, LogId, MembershipDecodeError};
 use std::io;
 
@@ -25,6 +27,15 @@ pub enum StartError {
     /// The log cannot be opened.
     #[error("the log: {0}")]
     Log(#[from] wal::OpenError),
+    /// An entry of the log cannot be read back.
+    #[error("the log: {0}")]
+    Read(#[from] wal::ReadError),
+    /// An install that was begun cannot be finished.
+    #[error(transparent)]
+    Install(#[from] SwitchError),
+    /// The store cannot be used.
+    #[error("the store: {0}")]
+    Store(#[from] Fault),
     /// The directory for snapshots that are fetched cannot be used.
     #[error("{0}")]
     Spool(ClaimError),
@@ -74,6 +85,8 @@ pub enum Stop {
     Removed,
     /// Its peers know it with another disk.
     DiskReplaced,
+    /// It has been asked to become a new cluster, which its next start does.
+    Recovering,
     /// A part of it has failed; the text says which and why.
     Failed(String),
 }
@@ -86,6 +99,7 @@ impl Stop {
             Self::Asked => 0,
             Self::Removed => EXIT_REMOVED,
             Self::DiskReplaced => EXIT_DISK_REPLACED,
+            Self::Recovering => EXIT_RECOVERING,
             Self::Failed(_) => EXIT_FAILED,
         }
     }
@@ -97,6 +111,7 @@ impl std::fmt::Display for Stop {
             Self::Asked => f.write_str("stopped as asked"),
             Self::Removed => f.write_str("this member has been removed from the cluster"),
             Self::DiskReplaced => f.write_str("this member's disk was replaced; remove and add it"),
+            Self::Recovering => f.write_str("asked to recover a lost quorum: the next start makes a new cluster of it"),
             Self::Failed(why) => f.write_str(why),
         }
     }

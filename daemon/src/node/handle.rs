@@ -2,6 +2,7 @@
 //! that leaves requests in its inbox and reads the small snapshots it leaves behind.
 
 use super::Inbox;
+use super::completion::Completion;
 use super::inbox::Full;
 use super::request::{CallRequest, ProposeRequest, Question};
 use super::shared::Shared;
@@ -171,6 +172,12 @@ impl Handle {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.inbox().refused()
+    }
+
+    /// Ends the member in good order, with [`Stop::Recovering`](super::Stop::Recovering): a request to recover a lost
+    /// quorum has been written down, and its next start carries it out.
+    pub fn end_to_recover(&self) {
+        self.inbox().complete(Completion::Recover);
     }
 
     /// The sequence of the next command.

@@ -24,6 +24,7 @@ mod handle;
 mod inbox;
 mod inspect;
 mod log;
+mod open_log;
 mod perform;
 mod quota;
 mod reads;
@@ -47,6 +48,9 @@ pub use failure::{ChangeFailure, ProposeFailure, ReadFailure, TransferFailure};
 pub use handle::{Applied, COMMAND_BYTES_MAX, Handle};
 pub(crate) use inbox::Inbox;
 pub use inspect::Inspection;
+#[cfg(test)]
+pub(crate) use open_log::open_log;
+pub(crate) use open_log::{log_directory, log_options};
 pub use start::{Parts, Running, start};
 pub use trace::TRACE_TARGET;
 use turn::Node;

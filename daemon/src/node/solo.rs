@@ -1,6 +1,7 @@
 //! A member that is a cluster of its own, for tests of what stands on a [`Handle`]: commands are applied in the order
 //! they come, to a store in memory, without a log.
 
+use super::completion::Completion;
 use super::inbox::Batch;
 use super::request::{CallRequest, Question};
 use super::shared::{Configured, Shared};
@@ -102,6 +103,9 @@ impl Solo {
             }
             for read in batch.reads.drain(..) {
                 read.send(Ok(())).ok();
+            }
+            if batch.completions.iter().any(|completion| matches!(completion, Completion::Recover)) {
+                return self.stop();
             }
             batch.calls.drain(..).for_each(|call| self.call(call));
             batch.questions.drain(..).for_each(|question| self.answer(question));

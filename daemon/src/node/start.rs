@@ -6,6 +6,7 @@ use super::completion::Completion;
 use super::doors::{Doors, LogDoor};
 use super::follow::{Company, known_cluster};
 use super::log::{LogThreads, Telling};
+use super::open_log::{log_directory, log_options, open_log, random};
 use super::retention::Retention;
 use super::shared::Shared;
 use super::turn::{self, Node};
@@ -13,18 +14,18 @@ use super::{Handle, Inbox, StartError, Stop, compactor, quota};
 use crate::bootstrap::{Admitted, BootstrapError, Formatted, Identity, LogStart, heed_restored};
 use crate::config::Settings;
 use crate::disk::{Disk, RealDisk};
-use crate::install::{Fetcher, Floor, Ground, Intent, Limits, Progress, Server, finish_switch, recover_log};
+use crate::install::{Fetcher, Floor, Ground, Intent, Limits, Progress, Server, finish_switch};
 use crate::metrics::{BackupCollector, MemberCollector, Stages};
+use crate::recovery::Desk;
 use crate::stage::{self, Stored};
 use crate::tls::{ClientTls, InUse, ServerTls, TlsProblem};
 use crate::transport::{ALPN_PEERS, Directory, Listener, ListenerStats, Local, PeerSockets, Peers};
-use crate::wal::{self, Options, Recovered, Wal, WalRequest};
+use crate::wal::Recovered;
 use admin_api::Id;
 use mvcc::{Body, PublishedMember, Store};
 use prometheus::Registry;
-use raft::{Config, HardState, Index, IoId, LogId, Membership, Now, Persist, Raft, Term};
+use raft::{Config, Index, Now, Raft};
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -62,6 +63,7 @@ pub struct Running {
     staging: Arc<stage::Report>,
     tls: PeerTls,
     quota_bytes: Option<u64>,
+    desk: Desk,
 }
 
 /// Starts a member. Returns once its engine runs, which for the members of a new cluster is when all of them have
@@ -99,10 +101,13 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let identity = admitted.identity.clone();
     let company = match &admitted.log {
         LogStart::Joined(known) => Company::of(known),
-        LogStart::Founded(_) | LogStart::Restored(..) | LogStart::Exists => Company::default(),
+        LogStart::Founded(_) | LogStart::Restored(..) | LogStart::Recovered(..) | LogStart::Exists => {
+            Company::default()
+        }
     };
     let known = known_cluster(identity.cluster, &engine.raft);
     admitted.refuse_wrong_place(&settings, &known, &gate, tls.client.as_ref()).await?;
+    let desk = Desk::new(admitted.place().clone(), admitted.recovered().cloned());
     gate.open(Id(identity.member.0), known);
     info!(member = %Id(identity.member.0), cluster = %identity.cluster, boot = identity.boot, "starting");
 
@@ -133,7 +138,8 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let ended = tokio::spawn(run(node, clock, stop.clone(), listening));
     let (quota_bytes, staging) = (settings.limits.quota_bytes, Arc::new(stage::Report::default()));
     let helpers = start_helpers(&handle, settings, &staging);
-    Ok(Running { handle, stop, ended, helpers, directory, listener: listener_stats, stages, staging, tls, quota_bytes })
+    let listener = listener_stats;
+    Ok(Running { handle, stop, ended, helpers, directory, listener, stages, staging, tls, quota_bytes, desk })
 }
 
 /// The task that fetches snapshots. What it has made ready it tells the loop.
@@ -197,7 +203,8 @@ impl Running {
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         self.stages.register(registry)?;
         let (directory, listener) = (self.directory.clone(), self.listener.clone());
-        let collector = MemberCollector::new(self.handle.clone(), directory, listener, self.quota_bytes);
+        let (node, recovered) = (self.handle.clone(), self.desk.recovered().cloned());
+        let collector = MemberCollector::new(node, directory, listener, (self.quota_bytes, recovered));
         registry.register(Box::new(collector))?;
         registry.register(Box::new(BackupCollector::new(self.handle.clone(), self.staging.clone())))
     }
@@ -206,6 +213,12 @@ impl Running {
     #[must_use]
     pub fn certificates(&self, clients: Vec<ServerTls>) -> InUse {
         InUse::new(clients, (self.tls.server.clone(), self.tls.client.clone()))
+    }
+
+    /// Where it takes requests to recover a lost quorum.
+    #[must_use]
+    pub fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// What is seen of staging.
@@ -289,12 +302,13 @@ async fn open_engine(
     if let Some(last) = intent.as_ref().map(Intent::last).filter(|last| last.index > applied) {
         return Err(StartError::StoreBehind { applied, start: last });
     }
-    let path = settings.wal_dir.clone().unwrap_or_else(|| settings.data_dir.join("wal"));
     let (identity, log_start) = (admitted.identity.clone(), admitted.log.clone());
-    let segment_bytes = settings.snapshot.segment_bytes;
-    let opened =
-        tokio::task::spawn_blocking(move || open_log(&path, &identity, &log_start, segment_bytes, intent)).await;
-    let Recovered { remembered, report, wal } = opened.map_err(io::Error::other)??;
+    let (path, options) = (log_directory(settings), log_options(settings)?);
+    let opened = tokio::task::spawn_blocking(move || {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&path)?);
+        open_log(&disk, &identity, &log_start, &options, intent)
+    });
+    let Recovered { remembered, report, wal } = opened.await.map_err(io::Error::other)??;
     info!(?report, "opened the log");
     admitted.log_created()?;
     let reader = wal.reader();
@@ -313,64 +327,6 @@ async fn open_engine(
     Ok((Engine { raft, clock, now }, Box::new(log)))
 }
 
-fn open_log(
-    path: &Path,
-    identity: &Identity,
-    start: &LogStart,
-    segment_bytes: u64,
-    intent: Option<Intent>,
-) -> Result<Recovered, StartError> {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(path)?);
-    let named =
-        wal::Identity { cluster: identity.cluster.0, member: identity.member, storage: *identity.storage.as_bytes() };
-    let options = Options {
-        create_if_missing: *start != LogStart::Exists,
-        salt_seed: random()?,
-        segment_bytes,
-        ..Options::default()
-    };
-    let mut recovered = Wal::open(disk.clone(), named, &options)?;
-    if let Some(intent) = intent {
-        recovered = recover_log(recovered, &intent, (&disk, named, &options))?;
-    }
-    match start {
-        LogStart::Founded(membership) => begin_log(&mut recovered, LogId::ZERO, membership)?,
-        LogStart::Restored(start, membership) => begin_log(&mut recovered, *start, membership)?,
-        LogStart::Joined(_) | LogStart::Exists => {}
-    }
-    Ok(recovered)
-}
-
-/// Lets an empty log begin after `start`, with this configuration. The term is remembered first: no election may fall
-/// behind the entries that the store holds.
-fn begin_log(recovered: &mut Recovered, start: LogId, membership: &Membership) -> Result<(), wal::WalError> {
-    let Recovered { remembered, wal, .. } = recovered;
-    if !remembered.memberships.is_empty() || remembered.last != LogId::ZERO {
-        return Ok(());
-    }
-    let first = (start.index, membership.encode());
-    let hard_state = HardState { term: start.term, ..HardState::default() };
-    let write = Persist { io: IoId::default(), hard_state: Some(hard_state), truncate_from: None, append: Vec::new() };
-    let reset = WalRequest::Reset { start, membership: Some(first.clone()) };
-    if start.term > Term(0) {
-        wal.perform([WalRequest::Persist(write)], &mut Nobody)?;
-        remembered.hard_state = hard_state;
-    }
-    wal.perform([reset], &mut Nobody)?;
-    (remembered.start, remembered.last) = (start, start);
-    remembered.memberships.push(first);
-    Ok(())
-}
-
-/// What the log does before there is a loop is over when the call returns.
-struct Nobody;
-
-impl wal::Listener for Nobody {
-    fn completed(&mut self, _: wal::Completion) {}
-
-    fn failed(&mut self, _: &wal::WalError) {}
-}
-
 /// Recent entries in memory: what a follower that is a moment behind still finds there. More of it would be read back
 /// from the log's disk, mostly from the page cache.
 const LOG_CACHE_BYTES: u64 = 16 << 20;
@@ -381,10 +337,6 @@ fn raft_config(settings: &Settings, identity: &Identity) -> Result<Config, Boots
     config.election = settings.timing.election;
     config.cache_bytes_max = LOG_CACHE_BYTES;
     Ok(config)
-}
-
-fn random() -> Result<u64, BootstrapError> {
-    getrandom::u64().map_err(BootstrapError::NoRandomness)
 }
 
 /// Tells the cluster this member's name and client URLs, until it has heard.

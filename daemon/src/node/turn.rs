@@ -276,6 +276,7 @@ impl Node {
             Completion::DiskFull(full) => self.step(Input::DiskFull(full)),
             Completion::LogRead { peer, stream, result } => self.step(Input::LogRead { peer, stream, result }),
             Completion::Failed(why) => self.stop = Some(Stop::Failed(why)),
+            Completion::Recover => drop(self.stop.get_or_insert(Stop::Recovering)),
         }
     }
 

@@ -14,6 +14,7 @@
 //! | `control` | the layout of what a batch says besides entries |
 //! | `log` | writing: the order of effects everything rests on |
 //! | `recover` | reading it all back: what is cut, what is refused |
+//! | `discard` | taking away the log of a member that has become another one |
 //! | `pool` | files at hand: spares, dropped segments, the ballast |
 //! | `writer`, `reader` | the thread that commits groups; reads from disk beside it |
 //!
@@ -28,6 +29,7 @@
 
 mod batch;
 mod control;
+mod discard;
 mod dump;
 mod error;
 mod group;
@@ -44,6 +46,7 @@ mod serve;
 mod state;
 mod writer;
 
+pub use discard::discard;
 pub use dump::{Dump, dump};
 pub use error::{Identity, OpenError, Problem, ReadError, WalError};
 pub use options::{OpenReport, Options, Remembered, TornTail};

@@ -38,7 +38,7 @@ pub(super) struct Found {
 }
 
 /// A segment that has been opened, not read.
-struct Opened {
+pub(super) struct Opened {
     segment: Arc<Segment>,
     header: Header,
     chain: u32,
@@ -81,7 +81,7 @@ fn split_at_gap(sequences: &[u64]) -> (&[u64], &[u64]) {
     sequences.split_at(gap.map_or(0, |at| at + 1))
 }
 
-fn open_segment(disk: &dyn Disk, identity: Identity, sequence: u64) -> Result<Opened, OpenError> {
+pub(super) fn open_segment(disk: &dyn Disk, identity: Identity, sequence: u64) -> Result<Opened, OpenError> {
     let name = segment_name(sequence);
     let file = disk.open(&name).map_err(|source| io("opening", name.clone(), source))?;
     let mut bytes = vec![0; HEADER_BYTES];

@@ -13,7 +13,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the page cannot be had or its status is not 200; the error has the status line and the body.
 pub fn get(address: &str, path: &str) -> Result<String> {
-    ask("GET", address, path)
+    ask("GET", address, path, "")
 }
 
 /// What `http://address/path` answers to a POST without a body.
@@ -21,13 +21,25 @@ pub fn get(address: &str, path: &str) -> Result<String> {
 /// # Errors
 /// As [`get`].
 pub fn post(address: &str, path: &str) -> Result<String> {
-    ask("POST", address, path)
+    ask("POST", address, path, "")
 }
 
-fn ask(method: &str, address: &str, path: &str) -> Result<String> {
+/// What `http://address/path` answers to a POST of this.
+///
+/// # Errors
+/// As [`get`].
+pub fn post_json(address: &str, path: &str, body: &str) -> Result<String> {
+    ask("POST", address, path, body)
+}
+
+fn ask(method: &str, address: &str, path: &str, body: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);

@@ -9,7 +9,7 @@ mod member;
 mod net;
 mod ports;
 
-pub use http::{get, post};
+pub use http::{get, post, post_json};
 pub use member::{Member, Plan};
 pub use net::Net;
 pub use ports::Ports;

@@ -1,7 +1,7 @@
 //! Writing an image into an empty backend. The keys' metadata is made anew from the revisions, newest last.
 
 use super::check::{Item, items};
-use super::{CHECKSUM_BYTES, ImageCheck, ImageError, ImageSummary};
+use super::{CHECKSUM_BYTES, Image, ImageCheck, ImageError, ImageSummary};
 use crate::apply::STORED_OVERHEAD_BYTES;
 use crate::backend::{Backend, Change, Table};
 use crate::error::Fault;
@@ -23,7 +23,7 @@ pub struct Restore<'a> {
     bytes: usize,
 }
 
-/// How the store lives on.
+/// How a store lives on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rebirth {
     /// As the same replica of the same cluster.
@@ -36,6 +36,19 @@ pub enum Rebirth {
         /// Everything before that is told to be compacted, so that watches from old revisions end.
         mark_compacted: bool,
     },
+}
+
+impl Rebirth {
+    /// Lets the store in a backend live on so, durably. Nothing else may have the backend open.
+    ///
+    /// # Errors
+    /// [`ImageError`] if its revision cannot be raised so far or the storage fails; the store is as before then.
+    pub fn of(self, backend: &dyn Backend) -> Result<(), ImageError> {
+        let mut head = Image::new(backend.view()?)?.head;
+        head.live_on(self)?;
+        backend.commit(&mut |change| change.put(Table::Head, HEAD_KEY, &head.encode()))?;
+        Ok(())
+    }
 }
 
 impl<'a> Restore<'a> {

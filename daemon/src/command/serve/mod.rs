@@ -1,7 +1,7 @@
 //! `quorate serve`, and `etcd`: one member, from its settings to its end.
 //!
 //! ```text
-//!   load ─▶ telemetry ─▶ sockets ─▶ store ─▶ node ─▶ ports ─▶ ready ─▶ a signal, or the node's own end ─▶ stop
+//!   load ─▶ telemetry ─▶ sockets ─▶ recovery ─▶ store ─▶ node ─▶ ports ─▶ ready ─▶ a signal, or the node's own end ─▶ stop
 //! ```
 //!
 //! * What the settings ask for and the machine refuses (a port, a file, a directory) is found before the member joins
@@ -17,10 +17,11 @@ mod ready;
 use super::print;
 use crate::bootstrap;
 use crate::config::{self, Checked, Mode, Settings, Wanted};
-use crate::disk::RealDisk;
+use crate::disk::{Disk, RealDisk};
 use crate::etcd::API_VERSION;
 use crate::install::{self, Intent};
 use crate::node::{self, Parts, StartError, Stop};
+use crate::recovery;
 use crate::store::{self, RedbBackend};
 use crate::telemetry::Telemetry;
 use anyhow::{Context, anyhow};
@@ -100,6 +101,10 @@ fn tell(ended: anyhow::Result<Stop>) -> ExitCode {
             info!("stopped");
             ExitCode::SUCCESS
         }
+        Ok(stop @ Stop::Recovering) => {
+            warn!(reason = %stop, "stopped");
+            ExitCode::from(stop.exit_code())
+        }
         Ok(stop) => {
             error!(reason = %stop, "stopped by itself");
             ExitCode::from(stop.exit_code())
@@ -158,14 +163,23 @@ fn introduce(settings: &Settings, notes: &[String]) {
 
 /// The state machine, as this member's disk gives it back, and the disk: the data directory is ours while it is open.
 async fn open_store(settings: &Settings) -> anyhow::Result<(Arc<Store>, Arc<RealDisk>, Option<Intent>)> {
-    let data_dir = settings.data_dir.clone();
+    let settings = settings.clone();
     let open = move || {
-        let disk = RealDisk::open(&data_dir)?;
-        let intent = install::recover_state(&disk)?;
-        let backend = RedbBackend::open(&disk, store::Options::default())?;
-        anyhow::Ok((Arc::new(Store::open(Arc::new(backend))?), Arc::new(disk), intent))
+        let disk = Arc::new(RealDisk::open(&settings.data_dir)?);
+        recover(&settings, &disk)?;
+        let intent = install::recover_state(&*disk)?;
+        let backend = RedbBackend::open(&*disk, store::Options::default())?;
+        anyhow::Ok((Arc::new(Store::open(Arc::new(backend))?), disk, intent))
     };
     tokio::task::spawn_blocking(open).await?
+}
+
+/// Makes a new cluster of what is here, if that is due.
+fn recover(settings: &Settings, disk: &Arc<RealDisk>) -> Result<(), StartError> {
+    let data: Arc<dyn Disk> = disk.clone();
+    let open = || RealDisk::open(&node::log_directory(settings)).map(|disk| Arc::new(disk) as Arc<dyn Disk>);
+    let options = node::log_options(settings)?;
+    recovery::carry_out(settings, &data, &recovery::Log { open: &open, options })
 }
 
 /// What tells a process to end.

@@ -82,7 +82,8 @@ impl Ports {
         let client = ClientPort::new(running.handle().clone(), limits(settings), &registry, pages.clone())?;
         let certificates = running.certificates(sockets.tls.iter().chain(&sockets.tls_http1).cloned().collect());
         let quota_bytes = settings.limits.quota_bytes.unwrap_or_default();
-        let admin = Admin::new(running.handle().clone(), quota_bytes, pages.clone(), certificates);
+        let node = running.handle().clone();
+        let admin = Admin::new(node, quota_bytes, pages.clone(), (certificates, running.desk().clone()));
         let ports = Self { stop: CancellationToken::new(), serving: TaskTracker::new() };
         let options = |tls: bool, source: &Option<ServerTls>| options(settings, source.as_ref().filter(|_| tls));
         for socket in sockets.client {

@@ -46,7 +46,8 @@ pub(super) const FLAGS: &[Flag] = &[
         "force-new-cluster",
         Bool,
         "false",
-        "Make a one-member cluster of what is on this disk. What others had and this one had not is lost.",
+        "Make a new cluster of what is on this disk, with this member as its only voter: once, for a majority that is lost \
+         for good. What others had and this one had not is lost.",
     ),
     flag(Unsafe, "unsafe-no-fsync", Bool, "false", "Never wait for the disk.")
         .accepted("every write still waits for the disk"),
