@@ -6,7 +6,7 @@ use crate::context::{Context, Kept};
 use crate::crd::{RaftCluster, RaftClusterStatus};
 use crate::error::OperatorError;
 use crate::look::{Look, look};
-use crate::status::{newly_wrong, status, steps, words};
+use crate::status::{answers, newly_wrong, status, steps, words};
 use crate::stored::{Told, stored};
 use crate::telemetry;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -229,6 +229,9 @@ async fn announce(context: &Context, look: &Look, planned: &Plan) {
             let note = format!("{} at place {} begins", begun.kind.name(), begun.kind.ordinal());
             say(context, &about(look), EventType::Normal, "OperationBegun", begun.kind.name(), &note).await;
         }
+    }
+    for (reason, note) in answers(&look.memory, &planned.memory) {
+        say(context, &about(look), EventType::Warning, reason, "RecoverQuorum", &note).await;
     }
     let before = look.cluster.status.as_ref().and_then(reason_of);
     if let Decision::Wait(reason) = &planned.decision

@@ -1,5 +1,9 @@
 //! From the words of the status and the spec to those of the plan, and back.
 
+mod recovery;
+
+pub use recovery::{refused_words, stage_words};
+
 use crate::crd::{Disposal, Latched, OperationStatus, RaftCluster, RaftClusterStatus, RepairMode, TextError};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as KubeTime;
@@ -34,6 +38,7 @@ pub fn wanted(cluster: &RaftCluster) -> Result<Wanted, TextError> {
             RepairMode::Automatic => Repair::Automatic { away_for },
             RepairMode::Manual => Repair::Manual,
         },
+        recovery: recovery::wanted(cluster),
         progress_deadline: spec.progress_deadline.get()?,
     })
 }
@@ -49,15 +54,20 @@ pub fn memory(status: Option<&RaftClusterStatus>) -> Memory {
         replicas: latched.replicas,
         places: latched.places,
         hibernated: latched.hibernated,
+        quorum_lost: latched.quorum_lost,
+        recovery: status.quorum_recovery.as_ref().and_then(recovery::taken_up),
+        recovery_refused: status.refused_recovery.as_ref().and_then(recovery::refused),
         operation: status.operation.as_ref().and_then(operation),
     }
 }
 
-/// The memory, into a status.
-pub fn remember(memory: &Memory, status: &mut RaftClusterStatus) {
+/// The memory, into the status of the cluster of this name.
+pub fn remember(name: &str, memory: &Memory, status: &mut RaftClusterStatus) {
     status.cluster_id = memory.cluster.map(|id| format!("{id:x}"));
-    let latched = Latched { replicas: memory.replicas, places: memory.places, hibernated: memory.hibernated };
-    status.latched = Some(latched);
+    let Memory { replicas, places, hibernated, quorum_lost, .. } = *memory;
+    status.latched = Some(Latched { replicas, places, hibernated, quorum_lost });
+    status.quorum_recovery = memory.recovery.as_ref().map(|taken_up| recovery::taken_up_status(taken_up, name));
+    status.refused_recovery = memory.recovery_refused.as_ref().map(recovery::refused_status);
     status.operation = memory.operation.as_ref().map(operation_status);
 }
 
@@ -65,6 +75,11 @@ pub fn remember(memory: &Memory, status: &mut RaftClusterStatus) {
 #[must_use]
 pub fn time(at: Timestamp) -> Time {
     Time(u64::try_from(at.as_millisecond()).unwrap_or(0))
+}
+
+fn kube_time(at: Time) -> KubeTime {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    KubeTime(Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
 fn id(text: &str) -> Option<MemberId> {
@@ -97,7 +112,6 @@ fn operation(status: &OperationStatus) -> Option<Operation> {
 }
 
 fn operation_status(operation: &Operation) -> OperationStatus {
-    let millis = i64::try_from(operation.started.0).unwrap_or(i64::MAX);
     let mut status = OperationStatus {
         kind: operation.kind.name().to_owned(),
         ordinal: operation.kind.ordinal(),
@@ -107,7 +121,7 @@ fn operation_status(operation: &Operation) -> OperationStatus {
         wipe_volume: None,
         pod: None,
         nudged_pod: None,
-        started_at: KubeTime(Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)),
+        started_at: kube_time(operation.started),
     };
     match &operation.kind {
         OperationKind::Join { member, old, wipe, why, nudged, .. } => {
@@ -126,6 +140,7 @@ fn operation_status(operation: &Operation) -> OperationStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plan::{Recovery, RecoveryRefused, RecoveryStage, Refused};
 
     fn round_trip(kind: OperationKind) {
         let operation = Operation { kind, started: Time(1_700_000_000_000) };
@@ -133,14 +148,38 @@ mod tests {
             cluster: Some(0xfedc_ba98_7654_3210),
             replicas: Some(3),
             places: 4,
-            hibernated: false,
             operation: Some(operation),
+            ..Memory::default()
         };
+        comes_back(&memory);
+    }
+
+    fn comes_back(memory: &Memory) {
         let mut status = RaftClusterStatus::default();
-        remember(&memory, &mut status);
+        remember("m", memory, &mut status);
         let text = serde_json::to_string(&status).expect("it serializes");
         let read: RaftClusterStatus = serde_json::from_str(&text).expect("it reads");
-        assert_eq!(super::memory(Some(&read)), memory);
+        assert_eq!(super::memory(Some(&read)), *memory);
+    }
+
+    #[test]
+    fn every_answer_to_a_request_for_recovery_comes_back_from_the_status_as_it_was() {
+        let cluster = 0xfedc_ba98_7654_3210;
+        let stages = [
+            RecoveryStage::Asked { member: MemberId(u64::MAX) },
+            RecoveryStage::Recovered { cluster },
+            RecoveryStage::Done { cluster },
+            RecoveryStage::Abandoned,
+        ];
+        for stage in stages {
+            let started = Time(1_700_000_000_000);
+            let recovery = Recovery { request: "monday".into(), survivor: 2, former: 7, stage, started };
+            comes_back(&Memory { recovery: Some(recovery), quorum_lost: true, ..Memory::default() });
+        }
+        for why in Refused::ALL {
+            let refused = RecoveryRefused { request: "monday".into(), why };
+            comes_back(&Memory { recovery_refused: Some(refused), ..Memory::default() });
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use mvcc::{
     Alarm, AlarmAction, AlarmChange, AlarmKind, Apply, Body, Command, HashKv, MemoryBackend, PublishedMember, Put,
     RequestId, Revision, Store,
 };
+use raft::planted::{Bug, plant};
 use raft::{Entry, EntryKind, HardState, Index, IoId, LogId, MemberId, Membership, Persist, SnapshotPoint, Term};
 use std::path::Path;
 use std::sync::Arc;
@@ -289,6 +290,22 @@ fn whenever_the_power_fails_a_start_finds_the_former_member_or_the_new_one() {
     assert!(former > 5 && new > 20, "both were seen: {former} and {new}");
     let [_, new] = fail_everywhere(|member| member.log.clone());
     assert!(new > 20, "{new}");
+}
+
+/// Whether it panics, whatever it says.
+fn is_found(work: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err()
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_new_log_that_the_identity_counts_on_before_its_name_is_durable_is_found() {
+    let found = is_found(|| {
+        plant(Some(Bug::NameNotSynced));
+        fail_everywhere(|member| member.data.clone());
+    });
+    plant(None);
+    assert!(found, "{} lives", Bug::NameNotSynced.name());
 }
 
 #[test]

@@ -95,6 +95,17 @@ pub enum Action {
         /// To this many bytes.
         bytes: u64,
     },
+    /// Ask a member to become a cluster of its own. It ends, and its next start does that.
+    RecoverQuorum {
+        /// Where.
+        ordinal: Ordinal,
+        /// Who is meant.
+        member: MemberId,
+        /// In which cluster.
+        cluster: u64,
+        /// The word of the request, which it carries out once.
+        request: String,
+    },
     /// Delete the set and leave its pods: its volume template is another now, and it cannot be changed in place.
     OrphanSet {
         /// Which.
@@ -118,6 +129,7 @@ impl Action {
             Self::DeletePod { .. } => "DeletePod",
             Self::DeleteVolume { .. } => "DeleteVolume",
             Self::GrowVolume { .. } => "GrowVolume",
+            Self::RecoverQuorum { .. } => "RecoverQuorum",
             Self::OrphanSet { .. } => "OrphanSet",
             Self::Release => "Release",
         }
@@ -137,6 +149,8 @@ pub enum Reason {
     NoLeader,
     /// No leader that hears its quorum has answered for long: nothing is touched until there is one.
     QuorumLost,
+    /// Waiting for the member at a place to start as a cluster of its own.
+    RecoveringQuorum(Ordinal),
     /// A change of membership is not settled yet.
     MembershipChanging,
     /// Waiting for a pod to go, to come, or to run.
@@ -185,6 +199,7 @@ impl Reason {
             Self::Forming => "Forming",
             Self::NoLeader => "NoLeader",
             Self::QuorumLost => "QuorumLost",
+            Self::RecoveringQuorum(_) => "RecoveringQuorum",
             Self::MembershipChanging => "MembershipChanging",
             Self::Pod(_) => "WaitingForPod",
             Self::Volume(_) => "WaitingForVolume",

@@ -3,8 +3,8 @@
 use crate::join::Join;
 use crate::repair::Need;
 use crate::{
-    Action, Decision, JoinWhy, Membership, Memory, Observed, OperationKind, Plan, Reason, Wanted, bootstrap, join,
-    leave, repair, restart, shrink, storage,
+    Action, Decision, JoinWhy, Membership, Memory, Observed, OperationKind, Plan, Reason, Recovery, RecoveryStage,
+    Wanted, bootstrap, join, leave, recovery, repair, restart, shrink, storage,
 };
 use std::time::Duration;
 
@@ -23,22 +23,54 @@ fn decide(wanted: &Wanted, memory: &mut Memory, seen: &Observed) -> Decision {
     if wanted.deleting {
         return leave::delete(wanted, seen);
     }
+    let lost = is_lost(wanted, memory, seen);
+    recovery::weigh(wanted, memory, seen, lost);
+    note_lost(wanted, memory, seen, lost);
     if wanted.paused {
         return Reason::Paused.into();
     }
     bootstrap::first_size(wanted, memory, seen);
+    if let Some(action) = recovery::ask(memory, seen) {
+        return action.into();
+    }
     if let Some(step) = without_leader(wanted, memory, seen) {
         return step;
     }
     if memory.cluster.is_none() {
         return bootstrap::step(memory, seen);
     }
-    match &seen.membership {
+    match membership(memory, seen) {
         Some(membership) => with_leader(wanted, memory, seen, membership),
-        None => match seen.leaderless_since {
-            Some(since) if seen.now.since(since) >= LEADERLESS_MAX => Reason::QuorumLost.into(),
-            _ => Reason::NoLeader.into(),
-        },
+        None => nobody_leads(memory, lost).into(),
+    }
+}
+
+/// What the leader says, if it is one of this cluster.
+fn membership<'a>(memory: &Memory, seen: &'a Observed) -> Option<&'a Membership> {
+    seen.membership.as_ref().filter(|membership| memory.counts(membership.cluster))
+}
+
+/// No leader has answered for so long that no election explains it.
+fn is_lost(wanted: &Wanted, memory: &Memory, seen: &Observed) -> bool {
+    let awake = !wanted.hibernated && !memory.hibernated;
+    let long = seen.leaderless_since.is_some_and(|since| seen.now.since(since) >= LEADERLESS_MAX);
+    memory.cluster.is_some() && awake && membership(memory, seen).is_none() && long
+}
+
+/// What the status says from now on. It goes on saying that the quorum is lost until a leader answers.
+fn note_lost(wanted: &Wanted, memory: &mut Memory, seen: &Observed, lost: bool) {
+    if membership(memory, seen).is_some() || wanted.hibernated {
+        memory.quorum_lost = false;
+    } else if lost {
+        memory.quorum_lost = true;
+    }
+}
+
+fn nobody_leads(memory: &Memory, lost: bool) -> Reason {
+    match &memory.recovery {
+        Some(Recovery { stage: RecoveryStage::Asked { .. }, survivor, .. }) => Reason::RecoveringQuorum(*survivor),
+        _ if lost => Reason::QuorumLost,
+        _ => Reason::NoLeader,
     }
 }
 
@@ -71,6 +103,7 @@ fn with_leader(wanted: &Wanted, memory: &mut Memory, seen: &Observed, membership
     if let Some(step) = under_way(wanted, memory, seen, membership, repair.as_ref()) {
         return step;
     }
+    recovery::settle(wanted, memory, membership);
     match repair {
         Some(Need::Begin(kind)) => return repair::begin(kind, memory, seen),
         Some(Need::Blocked(reason)) => return reason.into(),

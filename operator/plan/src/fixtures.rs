@@ -50,6 +50,7 @@ impl Wanted {
                 timeout: minutes(30),
             },
             repair: Repair::Automatic { away_for: minutes(10) },
+            recovery: None,
             progress_deadline: minutes(10),
         }
     }
@@ -64,6 +65,11 @@ impl Memory {
         self.operation = Some(Operation { kind, started: NOW });
         self
     }
+}
+
+/// What a member of a cluster that is well says of itself.
+fn shown(member: MemberId) -> Shown {
+    Shown { member, corrupt: false, cluster: 0xc, last: (3, 40), knows_leader: true, made_of: None }
 }
 
 /// A follower that has been caught up for long.
@@ -152,7 +158,7 @@ impl Observed {
         let membership = self.membership.as_mut().expect("a leader answered");
         let follower = (id != membership.leader).then_some(follower);
         membership.members.insert(id, Member { ordinal: Some(ordinal), voter, follower });
-        self.reports.insert(ordinal, Shown { member: id, corrupt: false });
+        self.reports.insert(ordinal, shown(id));
         self
     }
 
@@ -185,6 +191,26 @@ impl Observed {
     pub(crate) fn without_leader_for(mut self, time: Duration) -> Self {
         self.membership = None;
         self.leaderless_since = Some(Time(NOW.0 - u64::try_from(time.as_millis()).expect("minutes")));
+        self
+    }
+
+    /// Nobody has led for long; these answer, with the last entries of their logs.
+    pub(crate) fn quorum_lost(self, logs: &[(Ordinal, (u64, u64))]) -> Self {
+        let says = |(ordinal, last): &(Ordinal, (u64, u64))| {
+            (*ordinal, Shown { last: *last, knows_leader: false, ..shown(member(*ordinal)) })
+        };
+        Self { reports: logs.iter().map(says).collect(), ..self.without_leader_for(minutes(5)) }
+    }
+
+    /// All of it is another cluster's.
+    pub(crate) fn of_cluster(mut self, cluster: u64) -> Self {
+        self.membership.iter_mut().for_each(|membership| membership.cluster = cluster);
+        self.reports.values_mut().for_each(|shown| shown.cluster = cluster);
+        self
+    }
+
+    pub(crate) fn shown(mut self, ordinal: Ordinal, change: impl FnOnce(&mut Shown)) -> Self {
+        change(self.reports.get_mut(&ordinal).expect("a report"));
         self
     }
 

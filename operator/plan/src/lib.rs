@@ -13,6 +13,7 @@
 //!   that hears its quorum nothing is touched that holds data or a vote.
 //! * Membership changes name the configuration they expect, deletions the identity of what they delete, and the
 //!   memory is written against the version that was read: an action planned on an old view is refused, not done.
+//! * A quorum that is lost is recovered for a request only, which is answered once: see [`Recovery`].
 //! * How authorities that sign certificates change is a plan of its own ([`rotate`]): it waits for members only, and
 //!   never for a leader.
 //! * Nothing here knows a clock, a client or randomness: time and fresh ids come in with [`Observed`].
@@ -25,6 +26,7 @@ mod join;
 mod leave;
 mod memory;
 mod observed;
+mod recovery;
 mod repair;
 mod restart;
 mod rotation;
@@ -36,12 +38,15 @@ mod wanted;
 mod fixtures;
 #[cfg(test)]
 mod plan_tests;
+#[cfg(test)]
+mod recovery_tests;
 
 pub use action::{Action, Decision, Plan, Reason};
 pub use decide::plan;
 pub use health::{Health, quorum};
 pub use memory::{JoinWhy, Memory, Operation, OperationKind};
-pub use observed::{Exit, Follower, Member, Membership, Observed, Pod, PodState, Set, Shown, Volume};
+pub use observed::{Exit, Follower, MadeOf, Member, Membership, Observed, Pod, PodState, Set, Shown, Volume};
+pub use recovery::{Recovery, RecoveryRefused, RecoveryStage, RecoveryWanted, Refused, Survivor};
 pub use rotation::{Authority, Rotation, RotationStep, RotationWanted, Spread, rotate};
 pub use wanted::{CatchUp, Repair, ScaleIn, Wanted};
 

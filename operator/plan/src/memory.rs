@@ -1,6 +1,6 @@
 //! What is remembered between two looks, in the status of the cluster: only what cannot be seen.
 
-use crate::{MemberId, Ordinal, Time, Uid};
+use crate::{MemberId, Ordinal, Recovery, RecoveryRefused, Time, Uid};
 
 /// What was begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,12 @@ pub struct Memory {
     pub places: u32,
     /// The pods were taken away on request.
     pub hibernated: bool,
+    /// It has been said that the quorum is lost.
+    pub quorum_lost: bool,
+    /// The recovery that was taken up last.
+    pub recovery: Option<Recovery>,
+    /// The request for one that was refused last.
+    pub recovery_refused: Option<RecoveryRefused>,
     /// The one operation under way.
     pub operation: Option<Operation>,
 }

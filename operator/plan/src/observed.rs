@@ -105,6 +105,23 @@ pub struct Shown {
     pub member: MemberId,
     /// Its state differs from that of the others.
     pub corrupt: bool,
+    /// Its cluster.
+    pub cluster: u64,
+    /// The last entry of its log: its term, and its index.
+    pub last: (u64, u64),
+    /// It knows who leads.
+    pub knows_leader: bool,
+    /// What its cluster was made of, if that was this member by a request.
+    pub made_of: Option<MadeOf>,
+}
+
+/// What a cluster was made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeOf {
+    /// The word of the request.
+    pub request: String,
+    /// The cluster that had lost its quorum.
+    pub cluster: u64,
 }
 
 /// What the leader says, confirmed by its quorum.

@@ -344,8 +344,7 @@ mod repairing {
     #[test]
     fn a_corrupt_leader_hands_over_and_is_replaced() {
         let (wanted, memory) = three();
-        let mut seen = Observed::healthy(3);
-        seen.reports.insert(0, Shown { member: member(0), corrupt: true });
+        let seen = Observed::healthy(3).shown(0, |shown| shown.corrupt = true);
         assert_eq!(act(&wanted, &memory, &seen), Action::Transfer { from: member(0), to: member(1) });
     }
 

@@ -57,6 +57,10 @@ fn lost(wanted: &Wanted, seen: &Observed, membership: &Membership, id: MemberId,
     if membership.members.get(&id).is_some_and(is_heard) {
         return None;
     }
+    // Its process runs, as somebody else of another cluster.
+    if report.is_some_and(|report| report.cluster != membership.cluster) {
+        return Some(Lost::Foreign);
+    }
     if seen.volumes.get(&ordinal).is_some_and(|volume| volume.lost) {
         return Some(Lost::Because(JoinWhy::VolumeLost));
     }

@@ -1,5 +1,6 @@
 //! What was asked for: the part of the spec that decisions depend on.
 
+use crate::RecoveryWanted;
 use std::time::Duration;
 
 /// What a cluster should be.
@@ -25,6 +26,8 @@ pub struct Wanted {
     pub catch_up: CatchUp,
     /// Whether lost members are replaced.
     pub repair: Repair,
+    /// Make a new cluster of one member, if the quorum is lost.
+    pub recovery: Option<RecoveryWanted>,
     /// How long one operation may take before it is called stuck. It is not given up then: it is said.
     pub progress_deadline: Duration,
 }

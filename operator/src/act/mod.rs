@@ -6,7 +6,7 @@ use crate::children::{Names, pod_name, volume_name};
 use crate::context::{Context, Kept};
 use crate::error::OperatorError;
 use crate::look::{Look, confirmed};
-use admin_api::{Change, ChangeMembers, Id};
+use admin_api::{Change, ChangeMembers, Id, RecoverQuorum};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
@@ -61,6 +61,9 @@ pub async fn act(context: &Context, kept: &mut Kept, look: &Look, action: &Actio
             }
             grown
         }
+        Action::RecoverQuorum { ordinal, member, cluster, request } => {
+            recover(look, *ordinal, *member, *cluster, request).await
+        }
         Action::OrphanSet { uid } => orphan_set(context, look, uid).await,
         Action::Release => release(context, look).await,
     }
@@ -73,6 +76,26 @@ fn leader(look: &Look) -> Result<&crate::member::MemberClient, OperatorError> {
 async fn change(look: &Look, config_index: u64, change: Change) -> Result<(), OperatorError> {
     let change = ChangeMembers { expected_config_index: config_index, changes: vec![change] };
     leader(look)?.change(&change).await?;
+    Ok(())
+}
+
+/// The member refuses if it is another one by now, or hears of a leader.
+async fn recover(
+    look: &Look,
+    ordinal: Ordinal,
+    member: MemberId,
+    cluster: u64,
+    request: &str,
+) -> Result<(), OperatorError> {
+    let there = look.said.clients.get(&ordinal);
+    let there = there.ok_or_else(|| OperatorError::Precondition(format!("nobody answers at place {ordinal}")))?;
+    let recover = RecoverQuorum {
+        request: request.to_owned(),
+        expected_cluster_id: Id(cluster),
+        expected_member_id: Id(member.0),
+        accept_data_loss: true,
+    };
+    there.recover_quorum(&recover).await?;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! The cluster.
 
 use super::{
-    CatchUp, Config, DisruptionBudget, DurationText, NetworkPolicySpec, ObjectStore, PodMetadata, RaftClusterStatus,
-    RepairSpec, Scheduling, Storage, Tls, Update,
+    CatchUp, Config, DisruptionBudget, DurationText, NetworkPolicySpec, ObjectStore, PodMetadata, QuorumRecoverySpec,
+    RaftClusterStatus, RepairSpec, Scheduling, Storage, Tls, Update,
 };
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::{CustomResource, KubeSchema};
@@ -95,6 +95,11 @@ pub struct RaftClusterSpec {
     /// What happens to members that are lost.
     #[serde(default)]
     pub repair: RepairSpec,
+    /// For a quorum that is lost for good: make a new cluster of one member. A request is taken up once for its word, and
+    /// only if the status said that the quorum is lost before the word was given; at any other time it is refused, and
+    /// never comes back by itself. What the chosen member does not have is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum_recovery: Option<QuorumRecoverySpec>,
     /// After this an operation that has not ended is called stuck. It goes on all the same.
     #[serde(default = "ten_minutes")]
     pub progress_deadline: DurationText,

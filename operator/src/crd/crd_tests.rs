@@ -268,3 +268,16 @@ fn settings_that_the_operator_makes_itself_are_left_out() {
     assert_eq!(config.passed_on().collect::<Vec<_>>(), [("max-txn-ops", "256")]);
     assert_eq!(config.left_out().collect::<Vec<_>>(), ["bad key", "listen-client-urls", "name"]);
 }
+
+#[test]
+fn whoever_asks_to_recover_a_lost_quorum_accepts_what_that_costs_and_gives_it_a_word() {
+    let asking = |recovery: &Value| json!({ "version": "0.1.0", "quorumRecovery": recovery });
+    accepted(&asking(&json!({ "request": "2026-11-29.a", "acceptDataLoss": true })));
+    accepted(&asking(&json!({ "request": "monday", "acceptDataLoss": true, "survivor": "m-2" })));
+    refused(&asking(&json!({ "request": "monday", "acceptDataLoss": false })), "acceptDataLoss must be true");
+    let schema = schema::<RaftCluster>();
+    let recovery = &schema["properties"]["spec"]["properties"]["quorumRecovery"];
+    let required: Vec<&str> = recovery["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert_eq!(required, ["acceptDataLoss", "request"], "{recovery}");
+    assert_eq!(recovery["properties"]["request"]["maxLength"], 63, "{recovery}");
+}

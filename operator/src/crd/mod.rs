@@ -14,6 +14,7 @@ mod lifecycle;
 mod object_store;
 mod placement;
 mod print;
+mod recovery;
 mod status;
 mod storage;
 mod text;
@@ -31,6 +32,7 @@ pub use object_store::{
 };
 pub use placement::{AntiAffinity, Scheduling};
 pub use print::{CrdError, crd_yaml};
+pub use recovery::{QuorumRecoverySpec, QuorumRecoveryStatus, RecoveryPhase, RefusedRecoveryStatus};
 pub use status::{
     AuthorityPhase, AuthorityStatus, CertificateStatus, LastError, Latched, LeaderStatus, MemberRole, MemberStatus,
     MemberVolume, OperationStatus, Phase, QuorumStatus, RaftClusterStatus, Replication, SnapshotStatus,

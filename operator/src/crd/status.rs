@@ -1,5 +1,6 @@
 //! What the operator found and does. It remembers here, and nowhere else.
 
+use super::{QuorumRecoveryStatus, RefusedRecoveryStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,12 @@ pub struct RaftClusterStatus {
     /// The one operation under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<OperationStatus>,
+    /// The recovery of a lost quorum that was taken up last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum_recovery: Option<QuorumRecoveryStatus>,
+    /// The request for one that was refused last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_recovery: Option<RefusedRecoveryStatus>,
     /// The members, by place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberStatus>,
@@ -72,7 +79,9 @@ pub struct RaftClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_errors: Vec<LastError>,
     /// Available, Progressing, Degraded, ReplicationHealthy, Paused; SettingsLeftOut, which names what of config.extra
-    /// members do not get; with certificates of the operator's own making AuthorityChanging; with an object store ObjectStoreReady, which names what they lack for it.
+    /// members do not get; with certificates of the operator's own making AuthorityChanging; with an object store
+    /// ObjectStoreReady, which names what they lack for it; once somebody has asked to recover a lost quorum
+    /// RecoveringQuorum.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
@@ -151,6 +160,9 @@ pub struct Latched {
     /// The pods were taken away on request.
     #[serde(default)]
     pub hibernated: bool,
+    /// It has been said that the quorum is lost. From here on a request to recover it counts.
+    #[serde(default)]
+    pub quorum_lost: bool,
 }
 
 /// The one operation under way.

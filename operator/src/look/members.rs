@@ -5,7 +5,7 @@ use crate::member::{MemberClient, Trust};
 use admin_api::{FollowerRole, MemberStatus, Members, Replication, Role, StreamState};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use plan::{Follower, Member, MemberId, Membership, Ordinal, Shown};
+use plan::{Follower, MadeOf, Member, MemberId, Membership, Memory, Ordinal, Shown};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub struct Said {
     pub membership: Option<Membership>,
     /// The leader, to be told what to do.
     pub leader: Option<MemberClient>,
+    /// Everybody who has an address, led or not.
+    pub clients: BTreeMap<Ordinal, MemberClient>,
 }
 
 impl Said {
@@ -28,13 +30,21 @@ impl Said {
         let shown = |status: &MemberStatus| Shown {
             member: MemberId(status.identity.member_id.0),
             corrupt: status.alarms.contains(&admin_api::Alarm::Corrupt),
+            cluster: status.identity.cluster_id.0,
+            last: (status.log.last_term, status.log.last_index),
+            knows_leader: status.leader.is_some(),
+            made_of: status.recovered.as_ref().and_then(made_of),
         };
         self.statuses.iter().map(|(ordinal, status)| (*ordinal, shown(status))).collect()
     }
 }
 
+fn made_of(recovered: &admin_api::QuorumRecovered) -> Option<MadeOf> {
+    Some(MadeOf { request: recovered.request.clone()?, cluster: recovered.former_cluster_id.0 })
+}
+
 /// Asks all members at once. One that does not answer is a fact, not an error.
-pub(super) async fn ask(names: &Names, pods: &BTreeMap<Ordinal, Pod>, trust: &Trust) -> Said {
+pub(super) async fn ask(names: &Names, pods: &BTreeMap<Ordinal, Pod>, trust: &Trust, memory: &Memory) -> Said {
     let clients: Vec<(Ordinal, MemberClient)> =
         pods.iter().filter_map(|(ordinal, pod)| Some((*ordinal, client(names, *ordinal, pod, trust)?))).collect();
     let statuses = join_all(clients.iter().map(|(ordinal, client)| async move {
@@ -50,9 +60,10 @@ pub(super) async fn ask(names: &Names, pods: &BTreeMap<Ordinal, Pod>, trust: &Tr
             Err(error) => tracing::debug!(member = %pod_name(&names.cluster, ordinal), %error, "does not answer"),
         }
     }
+    said.clients = clients.into_iter().collect();
     // Two may think that they lead. Only one of them can hear a quorum.
-    let leads = |ordinal: &Ordinal| said.statuses.get(ordinal).is_some_and(|status| status.role == Role::Leader);
-    for (_, client) in clients.into_iter().filter(|(ordinal, _)| leads(ordinal)) {
+    for ordinal in leading(&said.statuses, memory) {
+        let client = said.clients[&ordinal].clone();
         if let Some(membership) = confirmed(names, &client).await {
             said.membership = Some(membership);
             said.leader = Some(client);
@@ -60,6 +71,12 @@ pub(super) async fn ask(names: &Names, pods: &BTreeMap<Ordinal, Pod>, trust: &Tr
         }
     }
     said
+}
+
+/// Those who think that they lead this cluster. What is left of one that was given up may lead itself.
+fn leading(statuses: &BTreeMap<Ordinal, MemberStatus>, memory: &Memory) -> Vec<Ordinal> {
+    let leads = |status: &MemberStatus| status.role == Role::Leader && memory.counts(status.identity.cluster_id.0);
+    statuses.iter().filter(|(_, status)| leads(status)).map(|(ordinal, _)| *ordinal).collect()
 }
 
 /// What a leader says of its cluster, as soon as a quorum has confirmed that it leads.
@@ -167,6 +184,25 @@ mod tests {
         assert_eq!((id, learner.voter), (MemberId(2), false));
         assert_eq!(learner.follower.as_ref().map(|follower| follower.lag_entries), Some(5));
         assert!(seen.members[&MemberId(1)].follower.is_none(), "the leader follows nobody");
+    }
+
+    #[test]
+    fn a_leader_of_a_cluster_that_was_given_up_is_not_asked() {
+        let leader = |cluster: u64| {
+            let identity = admin_api::Identity { cluster_id: Id(cluster), ..admin_api::Identity::default() };
+            MemberStatus { identity, role: Role::Leader, ..MemberStatus::default() }
+        };
+        let statuses = BTreeMap::from([(0, leader(7)), (1, leader(9)), (2, MemberStatus::default())]);
+        assert_eq!(leading(&statuses, &Memory { cluster: Some(7), ..Memory::default() }), [0, 1]);
+        let recovery = plan::Recovery {
+            request: "monday".into(),
+            survivor: 1,
+            former: 7,
+            stage: plan::RecoveryStage::Recovered { cluster: 9 },
+            started: plan::Time(0),
+        };
+        let memory = Memory { cluster: Some(9), recovery: Some(recovery), ..Memory::default() };
+        assert_eq!(leading(&statuses, &memory), [1]);
     }
 
     #[test]

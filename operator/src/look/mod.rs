@@ -90,7 +90,7 @@ pub async fn look(context: &Context, kept: &mut Kept, cluster: RaftCluster) -> R
     let volumes = volumes(context, &names).await?;
     let trust = if wanted.deleting { None } else { trust(context, &cluster, &names).await? };
     let mut said = match &trust {
-        Some(trust) => members::ask(&names, &pods, trust).await,
+        Some(trust) => members::ask(&names, &pods, trust, &memory).await,
         None => Said::default(),
     };
     match &mut said.membership {
@@ -98,6 +98,8 @@ pub async fn look(context: &Context, kept: &mut Kept, cluster: RaftCluster) -> R
             kept.stability.watch(membership, &wanted.catch_up, now);
             kept.leaderless_since = None;
         }
+        // Nobody is missed who was sent to sleep; how long it takes to wake up does not count from before.
+        None if wanted.hibernated || memory.hibernated => kept.leaderless_since = None,
         None => {
             kept.leaderless_since.get_or_insert(now);
         }

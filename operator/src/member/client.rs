@@ -2,8 +2,9 @@
 
 use crate::telemetry;
 use admin_api::{
-    Backups, ChangeMembers, Id, LeaderTransferred, MemberStatus, Members, PATH_BACKUPS, PATH_MEMBERS, PATH_REPLICATION,
-    PATH_SAFE_TO_STOP, PATH_STATUS, PATH_TRANSFER_LEADER, Problem, Replication, SafeToStop, TransferLeader,
+    Backups, ChangeMembers, Id, LeaderTransferred, MemberStatus, Members, PATH_BACKUPS, PATH_MEMBERS,
+    PATH_RECOVER_QUORUM, PATH_REPLICATION, PATH_SAFE_TO_STOP, PATH_STATUS, PATH_TRANSFER_LEADER, Problem,
+    RecoverQuorum, RecoveryTaken, Replication, SafeToStop, TransferLeader,
 };
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -164,6 +165,14 @@ impl MemberClient {
     /// [`CallError`].
     pub async fn transfer(&self, to: Id) -> Result<LeaderTransferred, CallError> {
         self.tell(PATH_TRANSFER_LEADER, &TransferLeader { to: Some(to) }).await
+    }
+
+    /// Asks it to become a cluster of its own. It ends then.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn recover_quorum(&self, recover: &RecoverQuorum) -> Result<RecoveryTaken, CallError> {
+        self.tell(PATH_RECOVER_QUORUM, recover).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {

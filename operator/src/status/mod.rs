@@ -2,9 +2,11 @@
 //! are the plan's own words.
 
 mod certificates;
+mod recovery;
 mod snapshots;
 
 pub use certificates::steps;
+pub use recovery::answers;
 
 use crate::children::{pod_name, selector_text, volume_name};
 use crate::context::Kept;
@@ -57,7 +59,7 @@ pub fn status(look: &Look, planned: &Plan, kept: &Kept) -> RaftClusterStatus {
         last_errors: kept.errors.clone(),
         ..RaftClusterStatus::default()
     };
-    remember(&planned.memory, &mut status);
+    remember(&look.names.cluster, &planned.memory, &mut status);
     let old = look.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let changing = certificates::changing(&status.authorities);
     status.conditions = conditions(look, planned, health, changing, old);
@@ -72,7 +74,7 @@ fn phase(planned: &Plan) -> Phase {
     match &planned.decision {
         Decision::Wait(Reason::Paused) => Phase::Paused,
         Decision::Wait(Reason::Hibernated) => Phase::Hibernated,
-        Decision::Wait(Reason::QuorumLost) => Phase::QuorumLost,
+        Decision::Wait(Reason::QuorumLost | Reason::RecoveringQuorum(_)) => Phase::QuorumLost,
         Decision::Act(plan::Action::Release) => Phase::Deleting,
         _ if planned.memory.cluster.is_none() => Phase::Forming,
         Decision::Wait(
@@ -110,7 +112,12 @@ pub fn words(reason: &Reason) -> String {
         Reason::Hibernated => "hibernated: no pods, all volumes".into(),
         Reason::Forming => "waiting for the first members to find each other".into(),
         Reason::NoLeader => "no member leads at the moment".into(),
-        Reason::QuorumLost => "no member leads: a majority is lost or cannot be reached; nothing is touched".into(),
+        Reason::QuorumLost => "no member leads: a majority is lost or cannot be reached; nothing is touched \
+                               (spec.quorumRecovery makes a new cluster of one member)"
+            .into(),
+        Reason::RecoveringQuorum(ordinal) => {
+            format!("waiting for the member at place {ordinal} to start as a cluster of its own")
+        }
         Reason::MembershipChanging => "a change of the members is being settled".into(),
         Reason::Pod(ordinal) => format!("waiting for the pod at place {ordinal}"),
         Reason::Volume(ordinal) => format!("waiting for the volume at place {ordinal} to go"),
@@ -240,8 +247,11 @@ fn conditions(
         left_out(&look.cluster),
     ];
     let store = object_store(&look.cluster, look.store_lacks.as_ref());
+    let asked = look.cluster.spec.quorum_recovery.as_ref();
+    let recovering = recovery::recovering(&planned.memory, asked.map(|asked| asked.request.as_str()));
     let generation = look.cluster.metadata.generation;
-    always.into_iter().chain(changing).chain(store).map(|now| condition(now, generation, old)).collect()
+    let all = always.into_iter().chain(changing).chain(store).chain(recovering);
+    all.map(|now| condition(now, generation, old)).collect()
 }
 
 /// What the plan waits for, if it waits.

@@ -6,6 +6,7 @@ mod charted;
 mod crashed;
 mod drained;
 mod life;
+mod quorum_lost;
 mod repair;
 mod rest;
 mod retained;

@@ -2,7 +2,8 @@
 
 use crate::raft::LAG_MAX;
 use crate::world::{Api, Phase, SetObject, World};
-use plan::{Action, Decision, MemberId, Ordinal, Uid, plan, quorum};
+use plan::{Action, Decision, Exit, MemberId, Observed, Ordinal, Uid, plan, quorum};
+use std::collections::BTreeMap;
 
 /// What may go wrong in one look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +32,7 @@ pub(crate) fn look(world: &mut World, fault: Fault) -> Looked {
     let view = view(world, fault);
     let seen = world.observe(&view);
     let planned = plan(&view.wanted, &view.memory, &seen);
+    judge_whose(world, &seen, &planned.decision);
     let acts = matches!(planned.decision, Decision::Act(_));
     if acts || planned.memory != view.memory {
         if view.memory_version != world.api.memory_version {
@@ -47,6 +49,26 @@ pub(crate) fn look(world: &mut World, fault: Fault) -> Looked {
         Decision::Act(_) if fault.crash => Looked::Crashed,
         Decision::Act(action) => effect(world, &view, &action),
         Decision::Settled | Decision::Wait(_) => Looked::Idle,
+    }
+}
+
+/// # Panics
+/// What is to be done was planned from what a leader says whose cluster was given up.
+fn judge_whose(world: &World, seen: &Observed, decision: &Decision) {
+    let (Some(former), Some(membership)) = (&world.former, &seen.membership) else { return };
+    let touches = |action: &Action| {
+        matches!(
+            action,
+            Action::AddLearner { .. }
+                | Action::Promote { .. }
+                | Action::Remove { .. }
+                | Action::Transfer { .. }
+                | Action::DeleteVolume { .. }
+        )
+    };
+    if let Decision::Act(action) = decision {
+        let given_up = membership.cluster == former.cluster && touches(action);
+        assert!(!given_up, "{action:?} by the word of a leader of a cluster that was given up");
     }
 }
 
@@ -92,6 +114,9 @@ fn act(world: &mut World, view: &Api, action: &Action) -> Result<(), &'static st
             volume.bytes = volume.bytes.max(*bytes);
             Ok(())
         }
+        Action::RecoverQuorum { ordinal, member, cluster, request } => {
+            recover(world, *ordinal, *member, *cluster, request)
+        }
         Action::OrphanSet { uid } => world.api.set.take_if(|set| set.uid == *uid).map(|_| ()).ok_or("another set"),
         Action::Release => {
             world.api.released = true;
@@ -127,6 +152,32 @@ fn set_replicas(world: &mut World, uid: &Uid, from: u32, to: u32) -> Result<(), 
         return Err("the set was changed since");
     }
     set.replicas = to;
+    Ok(())
+}
+
+/// The daemon's guards: who is meant, no leader, one request once. It writes the word down, and ends.
+fn recover(
+    world: &mut World,
+    ordinal: Ordinal,
+    member: MemberId,
+    cluster: u64,
+    request: &str,
+) -> Result<(), &'static str> {
+    if world.runs_at(ordinal) != Some(member) {
+        return Err("nobody answers");
+    }
+    let disk = &mut world.api.volumes.get_mut(&ordinal).ok_or("nobody answers")?.disk;
+    if disk.cluster != cluster {
+        return Err("it is another cluster's");
+    }
+    if world.raft.leader.is_some() {
+        return Err("somebody leads");
+    }
+    disk.recovery_wanted = Some(request.to_owned());
+    let now = world.now;
+    let pod = world.api.pods.get_mut(&ordinal).ok_or("nobody answers")?;
+    (pod.runs, pod.starts_at, pod.last_exit) = (false, now + 2, Some(Exit::Other));
+    pod.restarts += 1;
     Ok(())
 }
 
@@ -189,16 +240,31 @@ fn delete_volume(
 struct Judged {
     healthy: u32,
     voters: u32,
+    /// How far the logs of those go that run.
+    logs: BTreeMap<MemberId, u64>,
 }
 
 impl Judged {
     fn of(world: &World) -> Self {
-        Self { healthy: healthy(world), voters: world.raft.voters() }
+        let running = world.running();
+        let logs = world.raft.members.iter().filter(|(id, _)| running.contains(id));
+        Self {
+            healthy: healthy(world),
+            voters: world.raft.voters(),
+            logs: logs.map(|(id, place)| (*id, place.matched)).collect(),
+        }
     }
 
     /// # Panics
     /// The effect was unsafe.
     fn judge(&self, world: &World, action: &Action) {
+        if let Action::RecoverQuorum { member, .. } = action {
+            let up = u32::try_from(self.logs.len()).expect("a handful");
+            assert!(up < quorum(self.voters), "{up} of {} members run: that is a quorum", self.voters);
+            let furthest = self.logs.values().max();
+            assert_eq!(self.logs.get(member), furthest, "{member} lacks what another one has");
+            return;
+        }
         let leaving = world.api.wanted.deleting || world.api.wanted.hibernated;
         if let Action::DeleteVolume { ordinal, .. } = action {
             let volume = world.api.volumes.get(ordinal).expect("it is going");

@@ -28,9 +28,14 @@ pub(crate) struct Place {
     pub(crate) caught_up: u64,
 }
 
+/// The first cluster; one that is made of a member of another has the next number.
+pub(crate) const FIRST_CLUSTER: u64 = 0xc;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Raft {
     pub(crate) formed: bool,
+    /// Zero until it has formed.
+    pub(crate) cluster: u64,
     pub(crate) config_index: u64,
     pub(crate) members: BTreeMap<MemberId, Place>,
     pub(crate) removed: BTreeSet<MemberId>,
@@ -42,10 +47,25 @@ impl Raft {
     pub(crate) fn form(&mut self, founders: &[(MemberId, Ordinal, DiskId)]) {
         assert!(!self.formed, "a second cluster was formed");
         self.formed = true;
+        self.cluster = FIRST_CLUSTER;
         self.config_index = 1;
         let place =
             |ordinal, disk| Place { ordinal, voter: true, disk: Some(disk), matched: 0, silent: 0, caught_up: 0 };
         self.members = founders.iter().map(|(id, ordinal, disk)| (*id, place(*ordinal, *disk))).collect();
+    }
+
+    /// A member becomes the only one of another cluster, with what it has: nobody else is of it.
+    pub(crate) fn made_of(&self, member: MemberId, id: MemberId) -> Self {
+        let place = Place { voter: true, silent: 0, caught_up: 0, ..self.members[&member].clone() };
+        Self {
+            formed: true,
+            cluster: self.cluster + 1,
+            config_index: place.matched + 1,
+            last_index: place.matched + 1,
+            members: BTreeMap::from([(id, place)]),
+            removed: BTreeSet::new(),
+            leader: None,
+        }
     }
 
     pub(crate) fn voters(&self) -> u32 {
@@ -101,7 +121,7 @@ impl Raft {
             (*id, Member { ordinal: Some(place.ordinal), voter: place.voter, follower })
         };
         Some(plan::Membership {
-            cluster: 0xc,
+            cluster: self.cluster,
             config_index: self.config_index,
             settled: true,
             leader,

@@ -1,8 +1,9 @@
 //! What happens to a cluster, told as a list of moments, and when it counts as over.
 
 use crate::operator::{Fault, Looked, look};
+use crate::raft::FIRST_CLUSTER;
 use crate::world::{Phase, World};
-use plan::{CatchUp, Repair, ScaleIn, Wanted};
+use plan::{CatchUp, RecoveryStage, RecoveryWanted, Repair, ScaleIn, Survivor, Wanted};
 use std::time::Duration;
 
 /// The ticks a scenario may take after its last moment.
@@ -36,6 +37,7 @@ pub(crate) fn wanted(replicas: u32) -> Wanted {
             stable_for: Duration::from_secs(5),
             timeout: Duration::from_secs(1800),
         },
+        recovery: None,
         repair: Repair::Automatic { away_for: Duration::from_secs(60) },
         progress_deadline: Duration::from_secs(600),
     }
@@ -133,6 +135,9 @@ pub(crate) fn settled(world: &World) -> bool {
         && api.pods.values().all(|pod| pod.template == api.template && pod.unready_since.is_none())
         && (kept || places(api.volumes.keys().copied().collect()))
         && api.volumes.values().all(|volume| kept || volume.bytes == wanted.storage_bytes)
+        && api.memory.recovery.as_ref().is_none_or(|recovery| {
+            !matches!(recovery.stage, RecoveryStage::Recovered { .. } | RecoveryStage::Asked { .. })
+        })
         && world.corrupt.iter().all(|id| !world.raft.members.contains_key(id))
 }
 
@@ -174,6 +179,42 @@ fn wish(world: &mut World, change: impl FnOnce(&mut Wanted)) {
     change(&mut world.api.wanted);
     world.api.memory_version += 1;
     world.changed(before);
+}
+
+/// Somebody asks for a lost quorum to be recovered.
+fn ask(world: &mut World, word: &str) {
+    wish(world, |wanted| {
+        wanted.recovery = Some(RecoveryWanted { request: word.into(), survivor: Survivor::Furthest });
+    });
+}
+
+/// The operator was away when a word was given and, after that, when the quorum was lost: it finds both at once.
+fn ask_and_lose_unseen(world: &mut World) {
+    ask(world, "early");
+    (1..3).for_each(|at| lose(world, at));
+    world.raft.leader = None;
+    world.leaderless_since = Some(world.now - 100);
+}
+
+/// The same cluster, and every disk of a member that was not taken by the story itself.
+///
+/// # Panics
+/// Something was done.
+fn is_left_alone(world: &mut World, disks: usize) {
+    assert_eq!(world.raft.cluster, FIRST_CLUSTER, "another cluster was made");
+    let bound = |place: &&crate::raft::Place| {
+        let volume = world.api.volumes.get(&place.ordinal);
+        volume.is_some_and(|volume| Some(volume.disk.id) == place.disk && !volume.terminating)
+    };
+    assert_eq!(world.raft.members.values().filter(bound).count(), disks, "a member's disk was touched");
+}
+
+/// Another cluster, made by one request.
+///
+/// # Panics
+/// It is not.
+fn was_recovered_once(world: &mut World) {
+    assert_eq!(world.raft.cluster, FIRST_CLUSTER + 1, "once, and not again");
 }
 
 fn corrupt(world: &mut World, ordinal: u32) {
@@ -280,6 +321,74 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             (|w| scale(w, 3), 3),
             (|w| wish(w, |wanted| wanted.hibernated = true), 60),
             (|w| wish(w, |wanted| wanted.hibernated = false), 0),
+        ],
+    },
+    Scenario {
+        name: "a lost quorum waits for somebody to ask",
+        replicas: 3,
+        events: &[
+            (|w| (1..3).for_each(|at| lose(w, at)), 300),
+            (|w| is_left_alone(w, 1), 0),
+            (|w| ask(w, "monday"), 300),
+            (was_recovered_once, 100),
+            (was_recovered_once, 0),
+        ],
+    },
+    Scenario {
+        name: "a request that was given while all was well comes back to nothing",
+        replicas: 3,
+        events: &[
+            (|w| ask(w, "early"), 30),
+            (|w| [0, 2].into_iter().for_each(|at| lose(w, at)), 300),
+            (|w| is_left_alone(w, 1), 0),
+            (|w| ask(w, "monday"), 300),
+            (was_recovered_once, 0),
+        ],
+    },
+    Scenario {
+        name: "a request from before the loss that nobody had seen comes back to nothing",
+        replicas: 3,
+        events: &[
+            (ask_and_lose_unseen, 300),
+            (|w| is_left_alone(w, 1), 0),
+            (|w| ask(w, "monday"), 300),
+            (was_recovered_once, 0),
+        ],
+    },
+    Scenario {
+        name: "three of five are lost, and the others hold data of the former cluster",
+        replicas: 5,
+        events: &[
+            (|w| roll(w, 2), 9),
+            // One of those that are left has not heard of what was written last.
+            (|w| w.away.extend([4]), 20),
+            (|w| [0, 1, 3].into_iter().for_each(|at| lose(w, at)), 0),
+            (|w| w.away.clear(), 300),
+            (|w| is_left_alone(w, 2), 0),
+            (|w| ask(w, "monday"), 600),
+            (was_recovered_once, 0),
+        ],
+    },
+    Scenario {
+        name: "a majority that was away comes back while its places are given to others",
+        replicas: 5,
+        events: &[
+            (|w| w.away.extend([0, 1, 3]), 300),
+            (|w| is_left_alone(w, 5), 0),
+            (|w| ask(w, "monday"), 25),
+            (was_recovered_once, 0),
+            (|w| w.away.clear(), 4),
+            (|w| assert!(w.former.as_ref().is_some_and(|former| former.leader.is_some()), "it leads again"), 400),
+            (was_recovered_once, 0),
+        ],
+    },
+    Scenario {
+        name: "a quorum that comes back by itself is not recovered",
+        replicas: 3,
+        events: &[
+            (|w| (0..3).for_each(|at| evict(w, at)), 2),
+            (|w| ask(w, "monday"), 200),
+            (|w| is_left_alone(w, 3), 0),
         ],
     },
     Scenario { name: "goes", replicas: 3, events: &[(|w| wish(w, |wanted| wanted.deleting = true), 0)] },

@@ -2,7 +2,9 @@
 //! deletes a claim), pods with processes, claims that stay while a pod uses them.
 
 use crate::raft::{DiskId, Raft};
-use plan::{Exit, MemberId, Memory, Observed, Ordinal, Pod, PodState, Set, Shown, Time, Uid, Volume, Wanted};
+use plan::{
+    Exit, MadeOf, MemberId, Membership, Memory, Observed, Ordinal, Pod, PodState, Set, Shown, Time, Uid, Volume, Wanted,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Ticks between two tries of a process that ended.
@@ -63,6 +65,18 @@ pub(crate) struct VolumeObject {
 pub(crate) struct Disk {
     pub(crate) id: DiskId,
     pub(crate) phase: Phase,
+    /// The cluster of the member whose disk it is.
+    pub(crate) cluster: u64,
+    /// A word that was written down, to become another cluster at the next start.
+    pub(crate) recovery_wanted: Option<String>,
+    /// What it has become another cluster for.
+    pub(crate) made_of: Option<MadeOf>,
+}
+
+impl Disk {
+    fn empty(id: DiskId) -> Self {
+        Self { id, phase: Phase::Empty, cluster: 0, recovery_wanted: None, made_of: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +96,11 @@ pub(crate) struct World {
     pub(crate) bad: BTreeSet<u32>,
     /// Members whose state differs from that of the others.
     pub(crate) corrupt: BTreeSet<MemberId>,
+    /// What is left of a cluster that has lost its quorum, of which another was made.
+    pub(crate) former: Option<Raft>,
+    /// Places whose nodes are away.
+    pub(crate) away: BTreeSet<Ordinal>,
+    pub(crate) leaderless_since: Option<u64>,
     serial: u64,
 }
 
@@ -106,6 +125,9 @@ impl World {
             raft: Raft::default(),
             bad: BTreeSet::new(),
             corrupt: BTreeSet::new(),
+            former: None,
+            away: BTreeSet::new(),
+            leaderless_since: None,
             serial: 0,
         }
     }
@@ -151,6 +173,8 @@ impl World {
         self.run_processes();
         let running = self.running();
         self.raft.tick(|id| running.contains(&id));
+        self.former.iter_mut().for_each(|former| former.tick(|id| running.contains(&id)));
+        self.leaderless_since = self.leaderless_since.or(Some(self.now)).filter(|_| self.raft.leader.is_none());
         self.judge_readiness();
         if before != self.api {
             self.changed(before);
@@ -169,7 +193,7 @@ impl World {
                     bytes: set.storage_bytes,
                     terminating: false,
                     lost: false,
-                    disk: Disk { id: self.fresh(), phase: Phase::Empty },
+                    disk: Disk::empty(self.fresh()),
                 };
                 self.api.volumes.insert(ordinal, volume);
             }
@@ -206,6 +230,11 @@ impl World {
         for ordinal in &ordinals {
             let now = self.now;
             let pod = self.api.pods.get(ordinal).expect("listed");
+            if self.away.contains(ordinal) {
+                let pod = self.api.pods.get_mut(ordinal).expect("listed");
+                (pod.runs, pod.starts_at) = (false, now + 1);
+                continue;
+            }
             let usable = self.api.volumes.get(ordinal).is_some_and(|volume| !volume.lost && !volume.terminating);
             let starts = !pod.runs && now >= pod.starts_at && pod.gone_at.is_none() && usable;
             let exit = if starts || pod.runs { self.boot(*ordinal) } else { Ok(()) };
@@ -228,13 +257,15 @@ impl World {
         if self.bad.contains(&template) {
             return Err(Exit::Other);
         }
+        self.become_another(ordinal);
         let fresh = MemberId(1_000 + self.fresh());
         let may_form = self.api.may_form;
         let volume = self.api.volumes.get_mut(&ordinal).expect("booting");
         if volume.disk.phase == Phase::Empty {
             volume.disk.phase = if may_form { Phase::Forming(fresh) } else { Phase::Joining };
         }
-        let (disk, at) = (volume.disk.id, self.raft.members.iter_mut().find(|(_, place)| place.ordinal == ordinal));
+        let (disk, cluster) = (volume.disk.id, self.raft.cluster);
+        let at = self.raft.members.iter_mut().find(|(_, place)| place.ordinal == ordinal);
         match volume.disk.phase {
             Phase::Member(id) if self.raft.removed.contains(&id) => Err(Exit::Removed),
             Phase::Member(_) | Phase::Empty => Ok(()),
@@ -243,17 +274,29 @@ impl World {
             Phase::Forming(_) | Phase::Joining => match at {
                 None => Err(Exit::WrongIdentity),
                 Some((id, place)) if place.disk == Some(disk) => {
-                    volume.disk.phase = Phase::Member(*id);
+                    (volume.disk.phase, volume.disk.cluster) = (Phase::Member(*id), cluster);
                     Ok(())
                 }
                 Some((id, place)) if place.disk.is_none() && volume.disk.phase == Phase::Joining => {
                     place.disk = Some(disk);
-                    volume.disk.phase = Phase::Member(*id);
+                    (volume.disk.phase, volume.disk.cluster) = (Phase::Member(*id), cluster);
                     Ok(())
                 }
                 Some(_) => Err(Exit::DiskReplaced),
             },
         }
+    }
+
+    /// A process that starts on a disk on which a word was written down.
+    fn become_another(&mut self, ordinal: Ordinal) {
+        let id = MemberId(2_000_000 + self.fresh());
+        let disk = &mut self.api.volumes.get_mut(&ordinal).expect("booting").disk;
+        let (Some(request), Phase::Member(member)) = (disk.recovery_wanted.take(), disk.phase) else { return };
+        let made = self.raft.made_of(member, id);
+        let disk = &mut self.api.volumes.get_mut(&ordinal).expect("booting").disk;
+        disk.made_of = Some(MadeOf { request, cluster: disk.cluster });
+        (disk.phase, disk.cluster) = (Phase::Member(id), made.cluster);
+        self.former = Some(std::mem::replace(&mut self.raft, made));
     }
 
     /// All first members have heard each other.
@@ -288,6 +331,12 @@ impl World {
         }
     }
 
+    /// Who leads says who the members are. Where two clusters have a leader each, either one may be asked.
+    fn membership(&self) -> Option<Membership> {
+        let former = self.former.as_ref().filter(|_| self.now.is_multiple_of(2)).and_then(Raft::membership);
+        former.or_else(|| self.raft.membership())
+    }
+
     /// One look: the objects as `view` has them, the members as they are.
     pub(crate) fn observe(&mut self, view: &Api) -> Observed {
         let time = |ticks: u64| Time(ticks * 1000);
@@ -315,7 +364,21 @@ impl World {
         };
         let shown = |ordinal: &Ordinal| {
             let id = self.runs_at(*ordinal)?;
-            Some((*ordinal, Shown { member: id, corrupt: self.corrupt.contains(&id) }))
+            let disk = &self.api.volumes.get(ordinal)?.disk;
+            let ours = disk.cluster == self.raft.cluster;
+            let raft = if ours { Some(&self.raft) } else { self.former.as_ref() };
+            let matched = raft.and_then(|raft| raft.members.get(&id)).map_or(0, |place| place.matched);
+            Some((
+                *ordinal,
+                Shown {
+                    member: id,
+                    corrupt: self.corrupt.contains(&id),
+                    cluster: disk.cluster,
+                    last: (1, matched),
+                    knows_leader: raft.is_some_and(|raft| raft.leader.is_some()),
+                    made_of: disk.made_of.clone(),
+                },
+            ))
         };
         let drifted = view.set.as_ref().is_none_or(|set| set.template != view.template)
             || view.may_form != view.memory.cluster.is_none();
@@ -324,8 +387,8 @@ impl World {
             set,
             pods: view.pods.iter().map(|(ordinal, object)| (*ordinal, pod(object))).collect(),
             volumes: view.volumes.iter().map(|(ordinal, object)| (*ordinal, volume(object))).collect(),
-            membership: self.raft.membership(),
-            leaderless_since: Some(time(self.now)),
+            membership: self.membership(),
+            leaderless_since: self.leaderless_since.map(time),
             reports: self.api.pods.keys().filter_map(shown).collect(),
             drifted,
             growth_refused: false,
