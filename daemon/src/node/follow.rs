@@ -133,13 +133,16 @@ pub(super) fn known_cluster(id: ClusterId, raft: &Raft) -> KnownCluster {
 
 /// What the gate tells of the cluster. Removals count only once they are certain: a caller ends because of them, and
 /// one that the next leader takes back must not have ended anybody. A log that has just been read holds more than is
-/// known to be committed.
+/// known to be committed. Whoever leaves by a joint configuration votes until it is left, and is needed for leaving it:
+/// turned away before, it could hold up every election for good.
 fn known(id: ClusterId, configured: &Configured, raft: &Raft) -> KnownCluster {
+    let certain = raft.committed_membership();
+    let gone = certain.removed.iter().filter(|id| !certain.is_member(**id));
     KnownCluster {
         id,
         membership_at: configured.at.0,
         members: configured.members.iter().map(|(id, (info, _))| (Id(id.0), info.clone())).collect(),
-        removed: raft.committed_membership().removed.iter().map(|id| Id(id.0)).collect(),
+        removed: gone.map(|id| Id(id.0)).collect(),
     }
 }
 
@@ -172,11 +175,17 @@ mod tests {
     /// Member 1 after a start: the log goes on to the removal of member 3, of which `commit` says whether it is
     /// committed.
     fn started(commit: u64) -> Raft {
+        started_with(commit, |without| {
+            without.nodes.remove(&MemberId(3));
+        })
+    }
+
+    fn started_with(commit: u64, change: impl FnOnce(&mut Membership)) -> Raft {
         let founded = Membership::bootstrap((1..=3).map(|id| (MemberId(id), NodeInfo::default().encode())));
         let mut without = founded.clone();
         without.voters.remove(&MemberId(3));
-        without.nodes.remove(&MemberId(3));
         without.removed.insert(MemberId(3));
+        change(&mut without);
         let last = LogId::new(1, 1);
         let boot = Boot {
             hard_state: HardState { term: Term(1), vote: None },
@@ -196,5 +205,12 @@ mod tests {
         assert!(!known.members.contains_key(&Id(3)), "the last configuration is in force");
         assert!(known.removed.is_empty(), "the next leader may take it back: {:?}", known.removed);
         assert_eq!(known_cluster(CLUSTER, &started(1)).removed, [Id(3)].into());
+    }
+
+    #[test]
+    fn whoever_leaves_by_a_joint_configuration_is_let_in_until_that_is_left() {
+        let joint = started_with(1, |joint| joint.voters_outgoing = (1..=3).map(MemberId).collect());
+        let known = known_cluster(CLUSTER, &joint);
+        assert!(known.members.contains_key(&Id(3)) && known.removed.is_empty(), "{:?}", known.removed);
     }
 }
