@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tests::cluster::{Flavor, Member, get};
 
-/// How long the writers run without the follower, for comparison, once they have warmed up.
-const ALONE: Duration = Duration::from_secs(20);
+/// How long the writers run without the follower, once they have warmed up, and with it when it is back: for comparison.
+const COMPARED: Duration = Duration::from_secs(20);
 /// What the first moments of 256 new connections are not counted for.
 const WARM_UP: Duration = Duration::from_secs(3);
 /// How often it is looked whether the follower has caught up.
@@ -28,6 +28,8 @@ pub(crate) struct Rejoined {
     pub(crate) without: Pace,
     /// The writers in the meantime.
     pub(crate) with: Pace,
+    /// The writers when it was back.
+    pub(crate) whole: Pace,
     pub(crate) leader_cpu_seconds: f64,
     pub(crate) follower_cpu_seconds: f64,
 }
@@ -39,7 +41,7 @@ pub(crate) fn measure(scene: &mut Scene, flavor: Flavor) -> Result<Rejoined> {
     let writers = Writers::start(&there);
     thread::sleep(WARM_UP);
     let alone = writers.now();
-    thread::sleep(ALONE);
+    thread::sleep(COMPARED);
     writers.check()?;
     let before = Sent::look(&scene.cluster.members[leader], &id, flavor)?;
     let cpu_before = scene.cluster.members[leader].cpu_seconds()?;
@@ -51,6 +53,8 @@ pub(crate) fn measure(scene: &mut Scene, flavor: Flavor) -> Result<Rejoined> {
     writers.check()?;
     let (leader_cpu_seconds, follower_cpu_seconds) =
         (scene.cluster.members[leader].cpu_seconds()? - cpu_before, scene.cluster.members[away].cpu_seconds()?);
+    thread::sleep(COMPARED);
+    let compared = writers.now();
     let written = writers.stop()?;
     Ok(Rejoined {
         took,
@@ -58,6 +62,7 @@ pub(crate) fn measure(scene: &mut Scene, flavor: Flavor) -> Result<Rejoined> {
         sent: after.all - before.all,
         without: written.within(alone..begun)?,
         with: written.within(begun..ended)?,
+        whole: written.within(ended..compared)?,
         leader_cpu_seconds,
         follower_cpu_seconds,
     })
