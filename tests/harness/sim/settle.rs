@@ -3,11 +3,12 @@
 
 use super::checks::configs::is_quorum;
 use super::checks::{Verdict, ensure, lag};
+use super::image::LogImage;
 use super::machine::KEYS;
 use super::medium::End;
 use super::queue::{Micros, SECOND};
 use super::world::World;
-use raft::Membership;
+use raft::{Index, Membership};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -79,13 +80,24 @@ impl World {
         core
     }
 
+    /// The last committed configuration, and where it stands: as logs have it that hold what is committed. Another one
+    /// may hold a configuration there that never was.
+    pub(super) fn committed_membership(&self) -> Option<&(Index, Arc<Membership>)> {
+        let committed = self.ledger.last().last;
+        let logs = self.logs().filter(|log| log.contains(committed));
+        logs.filter_map(|log| log.membership_at(committed.index)).max_by_key(|(at, _)| *at)
+    }
+
     /// The last committed configuration, and every later one that any log holds.
     fn possible_memberships(&self) -> Vec<Arc<Membership>> {
-        let committed = self.ledger.last().last.index;
-        let logs = || self.members.iter().flat_map(|member| [&member.disk.live, &member.disk.durable]);
-        let latest = logs().filter_map(|log| log.membership_at(committed)).map(|(at, _)| *at).max();
-        let all = logs().flat_map(|log| log.memberships()).filter(|(at, _)| Some(*at) >= latest);
+        let latest = self.committed_membership().map(|(at, _)| *at);
+        let all = self.logs().flat_map(LogImage::memberships).filter(|(at, _)| Some(*at) >= latest);
         all.map(|(_, membership)| Arc::clone(membership)).collect()
+    }
+
+    /// What each member's log is, and what of it a loss of power would leave.
+    fn logs(&self) -> impl Iterator<Item = &LogImage> {
+        self.members.iter().flat_map(|member| [&member.disk.live, &member.disk.durable])
     }
 
     /// What the longest log may have to bring the shortest one first: at worst entry by entry, with windows this

@@ -419,12 +419,9 @@ impl World {
         let Some(stop) = self.node(slot).and_then(Driven::stop).cloned() else { return Ok(()) };
         let id = self.members[slot].id;
         ensure("engine", stop == Stop::Removed, || format!("{id} stops: {stop}"))?;
-        // The word of those who have what is committed, which may not be the member itself. Another log may hold a
-        // configuration there that never was.
-        let committed = self.ledger.last().last;
-        let logs = self.members.iter().map(|member| &member.disk.live).filter(|log| log.contains(committed));
-        let known = logs.filter_map(|log| log.membership_at(committed.index));
-        let (at, membership) = known.max_by_key(|(at, _)| *at).ok_or_else(|| broken("no configuration".to_owned()))?;
+        // The member itself may not have it.
+        let committed = self.committed_membership();
+        let (at, membership) = committed.ok_or_else(|| broken("no configuration".to_owned()))?;
         ensure("S8", membership.removed.contains(&id), || {
             format!("{id} stops as removed, the configuration at {at} is {membership:?}")
         })?;
