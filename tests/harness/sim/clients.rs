@@ -7,7 +7,7 @@
 use super::checks::history::Floor;
 use super::checks::{Verdict, ensure};
 use super::machine::KEYS;
-use super::member::Answered;
+use super::member::{Answered, Member};
 use super::perform::by_id;
 use super::swarm::Feature;
 use super::world::{Event, World, node_info};
@@ -18,6 +18,7 @@ use quorate::node::{Applied, ChangeFailure, Handle, ProposeFailure, ReadFailure,
 use raft::{Change, Index, MemberId, Membership, MembershipError, RoleName, Term, TransferError};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -303,6 +304,11 @@ impl World {
         })
     }
 
+    /// Where a leader may take a follower to be that it has not heard.
+    pub(super) fn known_of(&self, leader: &Member, follower: MemberId) -> RangeInclusive<Index> {
+        leader.told.get(&follower).copied().unwrap_or_default()..=self.ledger.last().last.index
+    }
+
     /// What leaders say of their followers, held against the disks.
     pub(super) fn check_lag(&self) -> Verdict {
         let current: Option<Term> = self.members.iter().filter_map(|member| member.leading).max();
@@ -314,8 +320,8 @@ impl World {
                 // One that has gone on to a later term may have taken back what it acknowledged.
                 let follower = by_id(&self.members, said.member);
                 if let Some(follower) = follower.filter(|follower| follower.disk.live.hard_state.term <= status.term) {
-                    let told = member.told.get(&said.member).copied().unwrap_or_default();
-                    super::checks::lag::check(&member.disk.live, &follower.disk.durable, told, said)?;
+                    let known = self.known_of(member, said.member);
+                    super::checks::lag::check(&member.disk.live, &follower.disk.durable, &known, said)?;
                 }
             }
         }

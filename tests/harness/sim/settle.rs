@@ -163,8 +163,8 @@ impl World {
         }
         for said in &node.status(leader.clock.now(self.now).mono).followers {
             let Some(follower) = super::perform::by_id(&self.members, said.member) else { continue };
-            let told = leader.told.get(&said.member).copied().unwrap_or_default();
-            lag::check(&leader.disk.live, &follower.disk.durable, told, said)?;
+            let known = self.known_of(leader, said.member);
+            lag::check(&leader.disk.live, &follower.disk.durable, &known, said)?;
             if follower.is_running() {
                 lag::check_caught_up(&leader.disk.live, said)?;
             }

@@ -3,23 +3,26 @@
 use super::{Verdict, ensure};
 use crate::sim::image::LogImage;
 use raft::{FollowerStatus, Index, StreamState};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// What a leader says of one follower while it leads.
 ///
 /// # Errors
-/// S15 when it takes for durable what the follower's disk does not hold, counts the lag wrong, or counts from further
-/// back than where an earlier leader told it that the follower is.
-pub fn check(leader: &LogImage, follower: &LogImage, told: Index, said: &FollowerStatus) -> Verdict {
+/// S15 when it takes for durable what the follower's disk does not hold, or counts the lag wrong. It counts from what the
+/// follower acknowledged, or from what earlier leaders `known` to it said: no less than they told it, and nothing beyond
+/// what is committed.
+pub fn check(leader: &LogImage, follower: &LogImage, known: &RangeInclusive<Index>, said: &FollowerStatus) -> Verdict {
     let matched = said.matched.index;
     ensure("S15", follower.contains(said.matched) || matched == Index::ZERO, || {
         format!("{} is said to match {}, its disk ends at {}", said.member, said.matched, follower.last().last)
     })?;
     let last = leader.last();
     let reached = last.last.index.0.checked_sub(said.lag.entries).map(Index);
-    let exact = reached == Some(matched) || said.lag.approximate;
-    ensure("S15", exact && reached >= Some(matched.max(told)), || {
-        format!("{} is said to be {:?} behind {}, matches {matched}, told {told}", said.member, said.lag, last.last)
+    let is_known = said.lag.approximate && reached <= Some(*known.end());
+    let is_it = reached == Some(matched) || is_known;
+    ensure("S15", is_it && reached >= Some(matched.max(*known.start())), || {
+        format!("{} is said to be {:?} behind {}, matches {matched}, {known:?}", said.member, said.lag, last.last)
     })?;
     let Some(from) = reached.and_then(|reached| leader.at(reached)) else { return Ok(()) };
     ensure("S15", follower.contains(from.last) || from.last.index == Index::ZERO, || {
@@ -53,6 +56,8 @@ mod tests {
     use super::*;
     use raft::{Entry, EntryKind, IoId, Lag, LogId, Persist};
 
+    const NOTHING: RangeInclusive<Index> = Index(0)..=Index(0);
+
     fn log_of(last: u64) -> LogImage {
         let append = (1..=last).map(|at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, b"payload")).collect();
         let mut log = LogImage::format(None);
@@ -67,30 +72,32 @@ mod tests {
 
     #[test]
     fn the_truth_passes() {
-        check(&log_of(5), &log_of(3), Index(0), &said(3, 2)).expect("true");
+        check(&log_of(5), &log_of(3), &NOTHING, &said(3, 2)).expect("true");
         check_caught_up(&log_of(3), &said(3, 0)).expect("true");
     }
 
     #[test]
     fn a_match_the_disk_does_not_hold_is_refused() {
-        assert_refused(check(&log_of(5), &log_of(2), Index(0), &said(3, 2)), "S15");
+        assert_refused(check(&log_of(5), &log_of(2), &NOTHING, &said(3, 2)), "S15");
     }
 
     #[test]
     fn a_lag_counted_wrong_is_refused() {
-        assert_refused(check(&log_of(5), &log_of(3), Index(0), &said(3, 1)), "S15");
+        assert_refused(check(&log_of(5), &log_of(3), &NOTHING, &said(3, 1)), "S15");
         let wrong_bytes = FollowerStatus { lag: Lag { bytes: 95, ..said(3, 2).lag }, ..said(3, 2) };
-        assert_refused(check(&log_of(5), &log_of(3), Index(0), &wrong_bytes), "S15");
+        assert_refused(check(&log_of(5), &log_of(3), &NOTHING, &wrong_bytes), "S15");
         let aged = FollowerStatus { lag: Lag { age: Duration::from_secs(1), ..said(3, 0).lag }, ..said(3, 0) };
-        assert_refused(check(&log_of(3), &log_of(3), Index(0), &aged), "S15");
+        assert_refused(check(&log_of(3), &log_of(3), &NOTHING, &aged), "S15");
     }
 
     #[test]
     fn one_that_was_not_heard_is_where_the_leader_was_told() {
         let unheard = |entries| FollowerStatus { lag: Lag { approximate: true, ..said(0, entries).lag }, ..said(0, 0) };
-        check(&log_of(5), &log_of(3), Index(3), &unheard(2)).expect("as told");
-        assert_refused(check(&log_of(5), &log_of(3), Index(3), &unheard(5)), "S15");
-        assert_refused(check(&log_of(5), &log_of(2), Index(3), &unheard(2)), "S15");
+        check(&log_of(5), &log_of(3), &(Index(3)..=Index(4)), &unheard(2)).expect("as told");
+        assert_refused(check(&log_of(5), &log_of(3), &(Index(3)..=Index(4)), &unheard(5)), "S15");
+        assert_refused(check(&log_of(5), &log_of(2), &(Index(3)..=Index(4)), &unheard(2)), "S15");
+        // It may have the last entry, but nobody can have known.
+        assert_refused(check(&log_of(5), &log_of(5), &(Index(3)..=Index(4)), &unheard(0)), "S15");
     }
 
     #[test]
