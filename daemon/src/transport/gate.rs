@@ -148,7 +148,8 @@ mod tests {
     fn everybody_else_is_told_why_not() {
         let gate = gate();
         let cases = [
-            (Hello { version: 2, ..hello() }, Refusal::Version),
+            (Hello { version: PROTOCOL_VERSION - 1, ..hello() }, Refusal::Version),
+            (Hello { version: PROTOCOL_VERSION + 1, ..hello() }, Refusal::Version),
             (Hello { cluster: ClusterId(8), ..hello() }, Refusal::OtherCluster),
             (Hello { to: Id(3), ..hello() }, Refusal::NotMe),
             (Hello { from: Id(7), ..hello() }, Refusal::Removed),

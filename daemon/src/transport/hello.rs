@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The version of everything after the hello. Members of different versions refuse each other.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The most bytes a hello or an introduction takes: a few names and URLs for each member.
 pub const HELLO_BYTES_MAX: usize = 256 << 10;

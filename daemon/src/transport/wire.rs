@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A log id is `term u64 │ index u64`; a flag is one byte, 0 or 1; something optional is a flag and, if it is 1, the
-//! thing. A heartbeat ends with a list: a count `u32`, then so many `member u64 │ index u64`. An append says how many entries follow; their records are the frame's second part, the same bytes that
-//! stand on the leader's disk.
+//! thing. A heartbeat ends with a list: a count `u32`, then so many `member u64 │ index u64`. An append says how many
+//! entries follow; their records are the frame's second part, the same bytes that stand on the leader's disk.
 
 use super::frame::Frame;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
