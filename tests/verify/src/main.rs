@@ -12,15 +12,17 @@
 //! * Steps run one after the other, each in a process of its own; the first failure ends the run with its exit code.
 //! * A test suite that ran no test has failed, whatever its exit code says.
 
+mod ahead;
 mod builds;
 mod run;
 mod steps;
 
+use ahead::Ahead;
 use run::{Outcome, Runner};
 use std::env;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use steps::STEPS;
+use steps::{STEPS, Step};
 
 /// Stands for every step.
 const ALL: &str = "all";
@@ -55,7 +57,12 @@ fn main() -> ExitCode {
     let (mut passed, all) = (0, Instant::now());
     let has = |name: &str| wanted.iter().any(|word| word == name);
     let runner = Runner { target, everyday: names.is_empty() && !has(ALL), names };
-    for step in STEPS.iter().filter(|step| wanted.is_empty() || has(ALL) || has(step.name)) {
+    let steps: Vec<&Step> = STEPS.iter().filter(|step| wanted.is_empty() || has(ALL) || has(step.name)).collect();
+    let mut ahead = steps.iter().any(|step| step.takes_go_programs()).then(Ahead::start);
+    for step in steps {
+        if step.takes_go_programs() {
+            drop(ahead.take());
+        }
         println!("\n== {}: {}", step.name, step.what);
         if wanted.is_empty() && step.is_on_kubernetes() && all.elapsed() > SCENARIOS_BEGIN_WITHIN {
             println!("left out, as the steps before it took too long: cargo verify {}", step.name);

@@ -17,6 +17,11 @@ pub(crate) struct Step {
 }
 
 impl Step {
+    /// Whether it builds Kubernetes, where no cache has it.
+    pub(crate) fn takes_go_programs(&self) -> bool {
+        self.name == "kind" || self.is_on_kubernetes()
+    }
+
     /// Whether it runs scenarios on a Kubernetes, which take a quiet machine and many minutes.
     pub(crate) fn is_on_kubernetes(&self) -> bool {
         matches!(self.work, Work::OnKubernetes { .. })
