@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tests::sim::campaign::{Plan, Setting, campaign, explain, replay, run};
 use tests::sim::hunt::{hunt, median};
-use tests::sim::queue::MILLI;
+use tests::sim::queue::{MILLI, SECOND};
 use tests::sim::shrink::shrink;
 use tests::sim::swarm::{Cut, Fault, Feature};
 use tests::sim::trace::Lines;
@@ -131,8 +131,13 @@ fn many(arguments: &Arguments, setting: &Setting) -> ExitCode {
         keep_going: arguments.keep_going,
         setting: setting.clone(),
     });
-    let minutes = began.elapsed().as_secs_f64() / 60.0;
-    println!("{report}{:.0} seeds/min on {} threads", report.seeds as f64 / minutes, arguments.threads);
+    let (seconds, threads) = (began.elapsed().as_secs_f64(), arguments.threads);
+    let simulated = report.time as f64 / SECOND as f64;
+    println!(
+        "{report}{:.0} seeds/min on {threads} threads; on each, {:.0} simulated seconds in a second",
+        60.0 * report.seeds as f64 / seconds,
+        simulated / seconds / threads as f64,
+    );
     if let Some((seed, failure)) = failures.first() {
         println!("{}", explain(*seed, setting, failure));
     }

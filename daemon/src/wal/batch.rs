@@ -212,6 +212,17 @@ impl BatchHeader {
 
     /// Checks the whole batch and takes it apart; `bytes` begins with it. Entries are views of `bytes`.
     pub(super) fn read(self, bytes: &Bytes) -> Result<Batch, Problem> {
+        let (controls, records) = self.check(bytes)?;
+        Ok(Batch { header: self, controls: read_controls(controls)?, entries: read_entries(records)? })
+    }
+
+    /// Checks the whole batch and takes out its entries alone; `bytes` begins with it, and they are views of it.
+    pub(super) fn entries(self, bytes: &Bytes) -> Result<Vec<Entry>, Problem> {
+        self.check(bytes).and_then(|(_, records)| read_entries(records))
+    }
+
+    /// The control records and the entry records of a sound batch, as bytes.
+    fn check(self, bytes: &Bytes) -> Result<(Bytes, Bytes), Problem> {
         let length = usize::try_from(self.length()).map_err(|_| Problem::Lengths)?;
         if bytes.len() < length {
             return Err(Problem::Ends);
@@ -223,7 +234,7 @@ impl BatchHeader {
         if computed != self.crc {
             return Err(Problem::BatchChecksum { stored: self.crc, computed });
         }
-        Ok(Batch { header: self, controls: read_controls(controls)?, entries: read_entries(records)? })
+        Ok((controls, records))
     }
 }
 

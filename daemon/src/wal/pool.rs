@@ -201,10 +201,11 @@ impl Pool {
     }
 
     fn fill(&self, file: &dyn File, bytes: u64) -> io::Result<()> {
-        let zeros = vec![0; ZEROS_BYTES];
+        let piece_of = |left: u64| usize::try_from(left).map_or(ZEROS_BYTES, |left| left.min(ZEROS_BYTES));
+        let zeros = vec![0; piece_of(bytes)];
         let mut at = 0;
         while at < bytes {
-            let piece = usize::try_from(bytes - at).map_or(ZEROS_BYTES, |left| left.min(ZEROS_BYTES));
+            let piece = piece_of(bytes - at);
             file.write_at(at, &[IoSlice::new(&zeros[..piece])])?;
             file.sync()?;
             at += piece as u64;

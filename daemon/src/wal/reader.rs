@@ -85,8 +85,8 @@ impl Taken {
         while self.next <= extent.through && self.next <= self.through {
             let header = BatchHeader::decode(&bytes, extent.segment.salt, offset);
             let header = header.ok_or_else(|| unreadable(offset, &Problem::NoBatch))?;
-            let batch = header.read(&bytes).map_err(|problem| unreadable(offset, &problem))?;
-            for entry in batch.entries {
+            let entries = header.entries(&bytes).map_err(|problem| unreadable(offset, &problem))?;
+            for entry in entries {
                 // Beyond the end of a clipped extent stand entries that have been overwritten since.
                 let wanted = entry.index() == self.next && entry.index() <= extent.through;
                 if wanted && !self.take(entry) {

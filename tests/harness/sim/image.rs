@@ -97,6 +97,13 @@ impl LogImage {
         &self.memberships
     }
 
+    /// The configurations from the one at `index` on.
+    #[must_use]
+    pub fn memberships_from(&self, index: Index) -> &[(Index, Arc<Membership>)] {
+        let at = self.memberships.iter().rposition(|(at, _)| *at <= index).unwrap_or(0);
+        &self.memberships[at..]
+    }
+
     /// The configuration in force up to `index`.
     #[must_use]
     pub fn membership_at(&self, index: Index) -> Option<&(Index, Arc<Membership>)> {
@@ -149,8 +156,7 @@ impl LogImage {
         let count = usize::try_from(through.0 - self.base.last.index.0).expect("a count of entries");
         let gone = self.entries.drain(..count).collect();
         self.base = base;
-        let at_base = self.memberships.iter().rposition(|(at, _)| *at <= through).unwrap_or(0);
-        self.memberships.drain(..at_base);
+        self.memberships = self.memberships_from(through).to_vec();
         gone
     }
 

@@ -6,7 +6,6 @@
 
 use super::image::{Base, LogImage};
 use super::rng::Rng;
-use bytes::Bytes;
 use quorate::disk::{Disk, Fate, SimDisk};
 use quorate::install::{Intent, recover_log};
 use quorate::wal::{
@@ -245,13 +244,11 @@ fn entries_of(wal: &Wal, remembered: &Remembered) -> Result<Vec<Entry>, String> 
 pub fn is_log(image: &LogImage, remembered: &Remembered, entries: &[Entry]) -> Option<bool> {
     let start = image.at(remembered.start.index).filter(|base| base.last == remembered.start)?;
     let end = entries.iter().fold(start, Base::then);
-    let mut image = image.clone();
-    image.compact(remembered.start.index);
-    let memberships: Vec<(Index, Bytes)> =
-        image.memberships().iter().map(|(at, membership)| (*at, membership.encode())).collect();
+    let memberships = || image.memberships_from(start.last.index).iter();
     let same = image.hard_state == remembered.hard_state
         && image.last() == end
         && end.last == remembered.last
-        && memberships == remembered.memberships;
+        && memberships().len() == remembered.memberships.len()
+        && memberships().zip(&remembered.memberships).all(|(ours, found)| (ours.0, ours.1.encode()) == *found);
     Some(same)
 }

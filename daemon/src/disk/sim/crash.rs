@@ -1,7 +1,7 @@
 //! What a crash leaves behind.
 
 use super::file::{Inode, Sector, put_sector, sector_of};
-use super::{NameChange, SECTOR_BYTES, SimDisk, World};
+use super::{SECTOR_BYTES, SimDisk, World};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -36,33 +36,21 @@ impl SimDisk {
 fn names_after(world: &World, dice: &mut Dice) -> BTreeMap<String, usize> {
     let mut names = world.durable_names.clone();
     for change in &world.pending_names {
-        if !dice.keeps() {
-            continue;
-        }
-        match change {
-            NameChange::Link(name, inode) => {
-                names.insert(name.clone(), *inode);
-            }
-            NameChange::Unlink(name) => {
-                names.remove(name);
-            }
-            NameChange::Rename { from, to, inode } => {
-                names.remove(from);
-                names.insert(to.clone(), *inode);
-            }
+        if dice.keeps() {
+            change.clone().apply(&mut names);
         }
     }
     names
 }
 
-fn bytes_after(inode: &Inode, dice: &mut Dice) -> Vec<u8> {
-    let mut bytes = inode.medium().to_vec();
-    if dice.keeps() {
-        bytes.resize(inode.seen().len(), 0);
+fn bytes_after(inode: &Inode, dice: &mut Dice) -> Arc<Vec<u8>> {
+    let mut bytes = Arc::clone(inode.medium());
+    if dice.keeps() && bytes.len() != inode.seen().len() {
+        Arc::make_mut(&mut bytes).resize(inode.seen().len(), 0);
     }
-    for (&sector, versions) in inode.dirty() {
-        let found = dice.sector(&sector_of(inode.medium(), sector), versions);
-        put_sector(&mut bytes, sector, &found);
+    for (sector, versions) in inode.dirty() {
+        let found = dice.sector(&sector_of(inode.medium(), sector), &versions);
+        put_sector(Arc::make_mut(&mut bytes).as_mut_slice(), sector, &found);
     }
     bytes
 }
@@ -95,15 +83,15 @@ impl Dice {
         }
     }
 
-    fn sector(&mut self, old: &Sector, versions: &[Sector]) -> Sector {
+    fn sector(&mut self, old: &Sector, versions: &[&Sector]) -> Sector {
         let newest = versions.last().expect("a dirty sector has been written");
         match self.fate {
-            Fate::Kept => *newest,
+            Fate::Kept => **newest,
             Fate::Lost => *old,
             Fate::Chance(_) => match self.below(8) {
-                0..3 => *newest,
+                0..3 => **newest,
                 3..5 => *old,
-                5 => versions[self.below(versions.len())],
+                5 => *versions[self.below(versions.len())],
                 6 => self.torn(old, newest),
                 _ => self.spoilt(),
             },

@@ -4,6 +4,8 @@ use super::{EIO, InodeId, SECTOR_BYTES, SimDisk};
 use crate::disk::File;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// One sector's bytes.
 pub(super) type Sector = [u8; SECTOR_BYTES];
@@ -15,23 +17,36 @@ pub(super) struct SimFile {
     pub(super) name: String,
 }
 
-/// A file, with or without a name.
+/// A file, with or without a name. Contents are shared with the disks that crashes have left, until one of them changes.
 #[derive(Clone, Default)]
 pub(super) struct Inode {
-    seen: Vec<u8>,
-    medium: Vec<u8>,
-    /// Every version written to a sector since the last sync, oldest first.
-    dirty: BTreeMap<usize, Vec<Sector>>,
+    seen: Arc<Vec<u8>>,
+    medium: Arc<Vec<u8>>,
+    /// What was written since the last sync, oldest first.
+    unsynced: Vec<Written>,
     /// Sectors whose sync failed: memory has them, the medium does not, and no sync will carry them over.
     clean_lies: BTreeSet<usize>,
     /// The shortest it has been since the last sync: what was beyond is gone.
     cut_to: Option<usize>,
 }
 
+/// Sectors as one write has left them.
+#[derive(Clone)]
+struct Written {
+    first: usize,
+    sectors: Vec<Sector>,
+}
+
+impl Written {
+    fn range(&self) -> Range<usize> {
+        self.first..self.first + self.sectors.len()
+    }
+}
+
 impl Inode {
     /// A file that was found like this after a crash.
-    pub(super) fn settled(bytes: Vec<u8>) -> Self {
-        Self { seen: bytes.clone(), medium: bytes, ..Self::default() }
+    pub(super) fn settled(bytes: Arc<Vec<u8>>) -> Self {
+        Self { seen: Arc::clone(&bytes), medium: bytes, ..Self::default() }
     }
 
     /// What reads see.
@@ -40,64 +55,83 @@ impl Inode {
     }
 
     /// What is on the medium.
-    pub(super) fn medium(&self) -> &[u8] {
+    pub(super) fn medium(&self) -> &Arc<Vec<u8>> {
         &self.medium
     }
 
-    /// The versions of each sector that a crash chooses from.
-    pub(super) fn dirty(&self) -> &BTreeMap<usize, Vec<Sector>> {
-        &self.dirty
+    /// The versions of each sector that a crash chooses from, oldest first.
+    pub(super) fn dirty(&self) -> BTreeMap<usize, Vec<&Sector>> {
+        let mut dirty: BTreeMap<usize, Vec<&Sector>> = BTreeMap::new();
+        for written in &self.unsynced {
+            for (sector, version) in written.range().zip(&written.sectors) {
+                dirty.entry(sector).or_default().push(version);
+            }
+        }
+        dirty
     }
 
     /// Flips bits of a byte everywhere. Says whether there is one.
     pub(super) fn flip(&mut self, at: usize, mask: u8) -> bool {
         for bytes in [&mut self.seen, &mut self.medium] {
-            if let Some(byte) = bytes.get_mut(at) {
+            if let Some(byte) = Arc::make_mut(bytes).get_mut(at) {
                 *byte ^= mask;
             }
         }
         at < self.seen.len()
     }
 
-    fn write(&mut self, at: usize, bytes: &[u8]) {
-        let end = at + bytes.len();
-        if end > self.seen.len() {
-            self.seen.resize(end, 0);
+    /// Takes so many bytes of the parts.
+    fn write(&mut self, at: usize, parts: &[IoSlice<'_>], count: usize) {
+        let end = at + count;
+        let seen = Arc::make_mut(&mut self.seen);
+        if end > seen.len() {
+            seen.resize(end, 0);
         }
-        self.seen[at..end].copy_from_slice(bytes);
-        for sector in at / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES) {
-            let version = sector_of(&self.seen, sector);
-            self.clean_lies.remove(&sector);
-            self.dirty.entry(sector).or_default().push(version);
+        let mut left = &mut seen[at..end];
+        for part in parts {
+            let (into, rest) = left.split_at_mut(part.len().min(left.len()));
+            into.copy_from_slice(&part[..into.len()]);
+            left = rest;
         }
+        let (first, last) = (at / SECTOR_BYTES, end.div_ceil(SECTOR_BYTES));
+        self.clean_lies.retain(|sector| !(first..last).contains(sector));
+        let sectors = (first..last).map(|sector| sector_of(&self.seen, sector)).collect();
+        self.unsynced.push(Written { first, sectors });
     }
 
     fn resize(&mut self, bytes: usize) {
         if bytes < self.seen.len() {
             self.cut_to = Some(self.cut_to.unwrap_or(bytes).min(bytes));
         }
-        self.seen.resize(bytes, 0);
-        self.dirty.retain(|&sector, _| sector * SECTOR_BYTES < bytes);
-        self.clean_lies.retain(|&sector| sector * SECTOR_BYTES < bytes);
+        Arc::make_mut(&mut self.seen).resize(bytes, 0);
+        let sectors = bytes.div_ceil(SECTOR_BYTES);
+        for written in &mut self.unsynced {
+            written.sectors.truncate(sectors.saturating_sub(written.first));
+        }
+        self.clean_lies.retain(|&sector| sector < sectors);
     }
 
     fn sync(&mut self) {
-        self.medium.truncate(self.cut_to.take().unwrap_or(usize::MAX));
-        self.medium.resize(self.seen.len(), 0);
-        for sector in std::mem::take(&mut self.dirty).into_keys() {
-            put_sector(&mut self.medium, sector, &sector_of(&self.seen, sector));
+        let cut_to = self.cut_to.take();
+        if self.unsynced.is_empty() && cut_to.is_none() && self.medium.len() == self.seen.len() {
+            return;
+        }
+        let medium = Arc::make_mut(&mut self.medium);
+        medium.truncate(cut_to.unwrap_or(usize::MAX));
+        medium.resize(self.seen.len(), 0);
+        for sector in self.unsynced.drain(..).flat_map(|written| written.range()) {
+            put_sector(medium, sector, &sector_of(&self.seen, sector));
         }
     }
 
     fn fail_sync(&mut self) {
-        self.clean_lies.extend(self.dirty.keys());
-        self.dirty.clear();
+        self.clean_lies.extend(self.unsynced.drain(..).flat_map(|written| written.range()));
     }
 
     fn drop_cache(&mut self) {
         for sector in std::mem::take(&mut self.clean_lies) {
             let bytes = sector_of(&self.medium, sector);
-            put_sector(&mut self.seen, sector, &bytes);
+            put_sector(Arc::make_mut(&mut self.seen).as_mut_slice(), sector, &bytes);
         }
     }
 }
@@ -149,16 +183,16 @@ impl File for SimFile {
     }
 
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let bytes = parts.iter().map(|part| &**part).collect::<Vec<&[u8]>>().concat();
+        let count: usize = parts.iter().map(|part| part.len()).sum();
         let mut world = self.disk.world();
         let before = world.inodes[self.inode].seen.len() as u64;
-        let full = world.room_for((at + bytes.len() as u64).saturating_sub(before)).err();
+        let full = world.room_for((at + count as u64).saturating_sub(before)).err();
         world.effect()?;
         world.counts.writes += 1;
         // A write that meets the end of the disk leaves some of its bytes behind.
-        let fitting = if full.is_some() { place(before.saturating_sub(at)).min(bytes.len()) } else { bytes.len() };
+        let fitting = if full.is_some() { place(before.saturating_sub(at)).min(count) } else { count };
         if fitting > 0 {
-            world.inodes[self.inode].write(place(at), &bytes[..fitting]);
+            world.inodes[self.inode].write(place(at), parts, fitting);
         }
         full.map_or(Ok(()), Err)
     }

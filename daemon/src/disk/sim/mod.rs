@@ -56,6 +56,24 @@ enum NameChange {
     Rename { from: String, to: String, inode: InodeId },
 }
 
+impl NameChange {
+    /// What it makes of a listing.
+    fn apply(self, names: &mut BTreeMap<String, InodeId>) {
+        match self {
+            Self::Link(name, inode) => {
+                names.insert(name, inode);
+            }
+            Self::Unlink(name) => {
+                names.remove(&name);
+            }
+            Self::Rename { from, to, inode } => {
+                names.remove(&from);
+                names.insert(to, inode);
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct Faults {
     lose_power_after: Option<u64>,
@@ -221,8 +239,8 @@ impl Disk for SimDisk {
         if world.sync_fails()? {
             return Err(io::Error::from_raw_os_error(EIO));
         }
-        world.pending_names.clear();
-        world.durable_names = world.names.clone();
+        let World { pending_names, durable_names, .. } = &mut *world;
+        pending_names.drain(..).for_each(|change| change.apply(durable_names));
         Ok(())
     }
 }
