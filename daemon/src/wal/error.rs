@@ -77,6 +77,22 @@ pub enum OpenError {
     Create(WalError),
 }
 
+impl OpenError {
+    /// Whether what was written has changed or is gone. What another version wrote, whole, has not; nor has what the disk
+    /// only refused to show.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt { problem, .. } => !matches!(
+                problem,
+                Problem::Control { .. } | Problem::Record { why: raft::RecordError::Unknown { .. }, .. }
+            ),
+            Self::MissingSegment { .. } => true,
+            Self::Io { .. } | Self::Missing | Self::Foreign { .. } | Self::Version { .. } | Self::Create(_) => false,
+        }
+    }
+}
+
 /// What is wrong with bytes of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -137,6 +153,14 @@ pub enum Problem {
         /// Where the next segment says that this one ends.
         expected: u64,
         /// Where it does.
+        found: u64,
+    },
+    /// The file has lost its end.
+    #[error("the file had {expected} bytes when the segment began, and has {found}")]
+    Shortened {
+        /// Its length then.
+        expected: u64,
+        /// Its length now.
         found: u64,
     },
     /// The entries do not follow each other.

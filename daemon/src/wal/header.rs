@@ -3,13 +3,15 @@
 //! ```text
 //!   0 magic [8] │ 8 version u32 │ 12 crc u32 │ 16 cluster u64 │ 24 member u64 │ 32 storage [16]
 //!   48 sequence u64 │ 56 salt u64 │ 64 base term u64 │ 72 base index u64
-//!   80 end of the previous segment u64 │ 88 its last chain value u32 │ 92 zeros to 4096
+//!   80 end of the previous segment u64 │ 88 its last chain value u32 │ 92 length u64 │ 100 zeros to 4096
 //! ```
 //!
 //! * `crc` is crc32c over all the other bytes. It is also the chain value the first batch continues.
 //! * `salt` is this segment's own: every batch repeats it, so nothing an earlier life of the file has left behind, and
 //!   nothing a client has put into an entry, passes for a batch.
 //! * `base` is the last entry before the segment, for people; recovery goes by the checkpoint.
+//! * `length` is the file's when the segment began, mostly that of a spare. A file only grows: one that is shorter has
+//!   lost its end, which would look like the end of the log. 0 in segments that do not say.
 
 use super::error::{Identity, Problem};
 use raft::{Index, LogId, MemberId, Term};
@@ -32,6 +34,8 @@ pub(super) struct Header {
     pub(super) previous_end: u64,
     /// The last chain value of the previous segment.
     pub(super) previous_chain: u32,
+    /// The length that the file had already, in bytes.
+    pub(super) length: u64,
 }
 
 /// Why bytes are no header of ours.
@@ -64,6 +68,7 @@ impl Header {
         put(&mut out, 72, self.base.index.0);
         put(&mut out, 80, self.previous_end);
         out[88..92].copy_from_slice(&self.previous_chain.to_le_bytes());
+        put(&mut out, 92, self.length);
         let crc = checksum(&out);
         out[12..16].copy_from_slice(&crc.to_le_bytes());
         (out, crc)
@@ -98,6 +103,7 @@ impl Header {
             base: LogId { term: Term(u64_at(bytes, 64)), index: Index(u64_at(bytes, 72)) },
             previous_end: u64_at(bytes, 80),
             previous_chain: u32_at(bytes, 88),
+            length: u64_at(bytes, 92),
         }
     }
 }
@@ -130,6 +136,7 @@ mod tests {
             base: LogId::new(6, 7),
             previous_end: 8,
             previous_chain: 9,
+            length: 10,
         }
     }
 

@@ -238,6 +238,7 @@ impl Log {
     fn try_begin_segment(&self) -> io::Result<(Segment, u32)> {
         let sequence = self.segments.back().map_or(1, |segment| segment.sequence + 1);
         let salt = salt(self.salt_seed, sequence);
+        let (name, file) = self.pool.take()?;
         let header = Header {
             identity: self.identity,
             sequence,
@@ -245,9 +246,9 @@ impl Log {
             base: self.state.last,
             previous_end: self.end,
             previous_chain: self.chain,
+            length: file.size()?,
         };
         let (bytes, chain) = header.encode();
-        let (name, file) = self.pool.take()?;
         if let Err(error) = write_header(&*file, &bytes) {
             // What is left of it is removed at the next start, if not now.
             self.disk.remove(&name).ok();

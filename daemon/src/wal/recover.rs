@@ -138,6 +138,10 @@ impl<'a> Reading<'a> {
             this.segment.file.sync().and_then(|()| this.segment.file.drop_cache()).map_err(reading)?;
         }
         let mut scan = Scan::new(Arc::clone(&this.segment)).map_err(reading)?;
+        let (expected, found) = (this.header.length, scan.size());
+        if found < expected {
+            return Err(self.corrupt(this, found, Problem::Shortened { expected, found }));
+        }
         let (mut at, mut chain) = (HEADER_BYTES as u64, this.chain);
         self.report.segments += 1;
         while next.is_none_or(|next| at < next.previous_end) {
@@ -304,6 +308,7 @@ fn is_unsound(problem: &Problem) -> bool {
         | Problem::Header
         | Problem::Misnamed { .. }
         | Problem::SegmentEnd { .. }
+        | Problem::Shortened { .. }
         | Problem::Gap { .. }
         | Problem::Checkpoint
         | Problem::NoCheckpoint

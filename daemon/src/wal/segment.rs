@@ -49,6 +49,11 @@ impl Scan {
         Ok(Self { size: segment.file.size()?, segment, window: Vec::new(), window_at: 0 })
     }
 
+    /// The file's length in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The batch at `offset`, if a sound one of this segment begins there. It may continue any chain.
     pub(super) fn batch(&mut self, offset: u64) -> io::Result<Result<Batch, Problem>> {
         if offset + BATCH_HEADER_BYTES as u64 > self.size {

@@ -1,7 +1,7 @@
 //! Bytes that had been durable change.
 
 use super::bench::*;
-use crate::disk::SimDisk;
+use crate::disk::{Fate, SimDisk};
 use crate::wal::*;
 use raft::{HardState, Index, LogId, MemberId, Persist, Term};
 
@@ -59,6 +59,22 @@ fn every_byte_that_changes_is_noticed_or_changes_nothing() {
         }
     }
     assert!(noticed > 20_000 && harmless > 1000, "noticed {noticed}, harmless {harmless}");
+}
+
+#[test]
+fn a_segment_that_has_lost_its_end_is_noticed() {
+    let (disk, ..) = closed_log();
+    let name = segments(&disk).pop().unwrap();
+    let whole = disk.contents(&name).unwrap().len() as u64;
+    for left in (0..whole).step_by(512) {
+        let shorter = disk.crash(Fate::Kept);
+        let file = crate::disk::Disk::open(&shorter, &name).unwrap();
+        file.set_size(left).unwrap();
+        file.sync().unwrap();
+        let error = open(&shorter).err().unwrap_or_else(|| panic!("opened with {left} of {whole} bytes"));
+        named(&error, &name);
+        assert!(error.is_damage(), "{error}");
+    }
 }
 
 /// Equal in all that counts; the padding of a record may differ.
