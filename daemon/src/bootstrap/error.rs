@@ -10,6 +10,8 @@ pub const EXIT_DISK_REPLACED: u8 = 71;
 pub const EXIT_REMOVED: u8 = 72;
 /// A restart cannot help: the data directory belongs to somebody else, or the settings contradict it.
 pub const EXIT_WRONG_IDENTITY: u8 = 73;
+/// A restart cannot help: what the disk holds has rotted, or was put back in part from an earlier time.
+pub const EXIT_DAMAGED: u8 = 74;
 /// A restart is what it waits for: it has been asked to become a new cluster, and the next start does that.
 pub const EXIT_RECOVERING: u8 = 75;
 /// A restart may help: the disk, the network, the cluster's state of the moment.
@@ -25,6 +27,14 @@ pub enum BootstrapError {
         path: PathBuf,
         /// What the disk said.
         source: io::Error,
+    },
+    /// What the data directory says of whose it is has rotted.
+    #[error("{}: {why}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The operating system gives no randomness, so no id can be made.
     #[error("no random numbers: {0}")]
@@ -89,6 +99,7 @@ impl BootstrapError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::DiskReplaced => EXIT_DISK_REPLACED,
+            Self::Damaged { .. } => EXIT_DAMAGED,
             Self::Removed => EXIT_REMOVED,
             Self::FormedWithoutMe { .. }
             | Self::OtherCluster { .. }

@@ -2,6 +2,7 @@
 //!
 //! * Written whole under another name, synced, renamed, and the directory synced: it is either the old or the new.
 //! * JSON, because a person must be able to read it when a disk is in the wrong place.
+//! * `crc32c` is the checksum of the content without it, as one line: a digit that has rotted is still a digit.
 
 use super::recovered::{Recovered, Recovering};
 use super::restored::Restored;
@@ -17,7 +18,7 @@ pub const IDENTITY_FILE: &str = "identity.json";
 /// Its name before it is whole.
 const UNFINISHED_FILE: &str = "identity.json.new";
 /// The version of its content that this program writes and reads.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,15 @@ pub(super) struct IdentityFile {
     /// Somebody has asked, by this word, for a new cluster of what is here. The next start makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) recovery_wanted: Option<String>,
+    /// In the file only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc32c: Option<String>,
+}
+
+/// What every version of the file has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 /// How far a disk has come. It only goes forward, until its cluster has lost its quorum and what is here becomes
@@ -84,20 +94,37 @@ pub(super) struct Admission {
 impl IdentityFile {
     pub(super) fn format(storage: StorageId, info: &NodeInfo, phase: Phase) -> Self {
         let (version, name) = (FORMAT_VERSION, info.name.clone());
-        Self { version, storage, name, boot: 0, phase, restored: None, recovered: None, recovery_wanted: None }
+        Self {
+            version,
+            storage,
+            name,
+            boot: 0,
+            phase,
+            restored: None,
+            recovered: None,
+            recovery_wanted: None,
+            crc32c: None,
+        }
     }
 
-    /// Reads the file. None when there is none.
+    /// Reads the file. None when there is none; [`io::ErrorKind::InvalidData`] when it has rotted.
     pub(super) fn read(disk: &dyn Disk) -> io::Result<Option<Self>> {
         let file = match disk.open(IDENTITY_FILE) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let file: Self = serde_json::from_slice(&contents(&*file)?).map_err(io::Error::other)?;
-        if file.version != FORMAT_VERSION {
-            let message = format!("{IDENTITY_FILE} has version {}, this program reads {FORMAT_VERSION}", file.version);
+        let bytes = contents(&*file)?;
+        // What is not of this version is not damaged.
+        let Versioned { version } = serde_json::from_slice(&bytes).map_err(rotten)?;
+        if version != FORMAT_VERSION {
+            let message = format!("{IDENTITY_FILE} has version {version}, this program reads {FORMAT_VERSION}");
             return Err(io::Error::other(message));
+        }
+        let mut file: Self = serde_json::from_slice(&bytes).map_err(rotten)?;
+        let found = file.crc32c.take();
+        if found != Some(file.checksum()?) {
+            return Err(rotten("its checksum is of another content"));
         }
         Ok(Some(file))
     }
@@ -112,7 +139,8 @@ impl IdentityFile {
 
     /// Makes the file say this, durably.
     pub(super) fn write(&self, disk: &dyn Disk) -> io::Result<()> {
-        let bytes = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
+        let sealed = Self { crc32c: Some(self.checksum()?), ..self.clone() };
+        let bytes = serde_json::to_vec_pretty(&sealed).map_err(io::Error::other)?;
         let file = match disk.create(UNFINISHED_FILE) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 disk.remove(UNFINISHED_FILE)?;
@@ -125,6 +153,16 @@ impl IdentityFile {
         disk.rename(UNFINISHED_FILE, IDENTITY_FILE)?;
         disk.sync_dir()
     }
+
+    /// Of the content without it.
+    fn checksum(&self) -> io::Result<String> {
+        let line = serde_json::to_vec(self).map_err(io::Error::other)?;
+        Ok(format!("{:08x}", crc32c::crc32c(&line)))
+    }
+}
+
+fn rotten(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 fn contents(file: &dyn File) -> io::Result<Vec<u8>> {
@@ -182,9 +220,31 @@ mod tests {
     fn a_file_of_a_later_version_is_refused() {
         let disk = SimDisk::new();
         let mut file = IdentityFile::format(StorageId::from_bytes([3; 16]), &NodeInfo::default(), Phase::Joining);
-        file.version = 2;
+        file.version = FORMAT_VERSION + 1;
         file.write(&disk).unwrap();
         let refused = IdentityFile::read(&disk).unwrap_err();
-        assert_eq!(refused.to_string(), "identity.json has version 2, this program reads 1");
+        assert_eq!(refused.to_string(), "identity.json has version 3, this program reads 2");
+        assert_ne!(refused.kind(), io::ErrorKind::InvalidData, "it has not rotted");
+    }
+
+    #[test]
+    fn whichever_bit_rots_the_file_is_refused_or_says_the_same() {
+        let phase = Phase::Running { cluster: ClusterId(7), member: Id(8) };
+        let mut written = IdentityFile::format(StorageId::from_bytes([3; 16]), &NodeInfo::default(), phase);
+        written.boot = 41;
+        let disk = SimDisk::new();
+        written.write(&disk).unwrap();
+        let length = disk.contents(IDENTITY_FILE).unwrap().len();
+        for (at, bit) in (0..length).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            disk.flip(IDENTITY_FILE, at as u64, 1 << bit);
+            match IdentityFile::read(&disk) {
+                Ok(found) => assert_eq!(found.as_ref(), Some(&written), "bit {bit} of byte {at}"),
+                Err(error) => assert!(
+                    error.kind() == io::ErrorKind::InvalidData || error.to_string().contains("has version"),
+                    "{error}"
+                ),
+            }
+            disk.flip(IDENTITY_FILE, at as u64, 1 << bit);
+        }
     }
 }

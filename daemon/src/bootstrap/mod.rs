@@ -25,7 +25,9 @@ mod place;
 mod recovered;
 mod restored;
 
-pub use error::{BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_RECOVERING, EXIT_REMOVED, EXIT_WRONG_IDENTITY};
+pub use error::{
+    BootstrapError, EXIT_DAMAGED, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_RECOVERING, EXIT_REMOVED, EXIT_WRONG_IDENTITY,
+};
 pub use file::IDENTITY_FILE;
 pub use ids::{ClusterId, StorageId, StorageIdError};
 pub use node_info::{NODE_INFO_BYTES_MAX, NodeInfo, NodeInfoError};

@@ -37,7 +37,11 @@ impl Place {
     }
 
     fn failed(&self, source: io::Error) -> BootstrapError {
-        BootstrapError::Io { path: self.path.join(IDENTITY_FILE), source }
+        let path = self.path.join(IDENTITY_FILE);
+        match source.kind() {
+            io::ErrorKind::InvalidData => BootstrapError::Damaged { path, why: source.to_string() },
+            _ => BootstrapError::Io { path, source },
+        }
     }
 }
 

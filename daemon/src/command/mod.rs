@@ -20,7 +20,9 @@ mod snapshot;
 mod status;
 mod view;
 
+use crate::bootstrap::EXIT_DAMAGED;
 use crate::config::{Address, Mode};
+use crate::store;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -86,18 +88,32 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match run(arguments) {
         Ok(code) => code,
         Err(problem) => {
-            eprintln!("{problem:#}");
+            eprintln!("{}", whole(&problem));
             ExitCode::FAILURE
         }
     }
 }
 
-/// A broken invariant ends the member, on whatever thread it shows; its peers carry on. A release is built to abort by
+/// What went wrong and why. Errors of ours name their cause themselves; it is not said twice.
+fn whole(problem: &anyhow::Error) -> String {
+    problem.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        known if known.ends_with(&cause) => said,
+        known => format!("{known}: {cause}"),
+    })
+}
+
+/// A broken invariant ends the member, on whatever thread it shows; its peers carry on. One in a state file that is being
+/// opened is damage, and is told as such. A release is built to abort by
 /// itself; what the tests run is built like the tests, which unwind.
 fn abort_on_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         tell(panic);
+        if store::is_opening() {
+            eprintln!("could not start: state.redb has rotted");
+            std::process::exit(i32::from(EXIT_DAMAGED));
+        }
         std::process::abort();
     }));
 }

@@ -1,6 +1,8 @@
 //! Why a member does not start, and why it stops.
 
-use crate::bootstrap::{BootstrapError, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_RECOVERING, EXIT_REMOVED};
+use crate::bootstrap::{
+    BootstrapError, EXIT_DAMAGED, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_RECOVERING, EXIT_REMOVED, EXIT_WRONG_IDENTITY,
+};
 use crate::disk::ClaimError;
 use crate::install::SwitchError;
 use crate::tls::TlsProblem;
@@ -71,6 +73,13 @@ impl StartError {
             Self::Bootstrap(error) => error.exit_code(),
             // A log that is missing under a known id is a disk that was wiped.
             Self::Log(wal::OpenError::Missing) => EXIT_DISK_REPLACED,
+            Self::Log(wal::OpenError::Foreign { .. }) => EXIT_WRONG_IDENTITY,
+            Self::Log(error) if error.is_damage() => EXIT_DAMAGED,
+            Self::Read(wal::ReadError::Unreadable { .. })
+            | Self::Store(Fault::Damaged(_))
+            | Self::Install(SwitchError::Damaged)
+            | Self::StoreAhead { .. }
+            | Self::StoreBehind { .. } => EXIT_DAMAGED,
             _ => EXIT_FAILED,
         }
     }

@@ -28,6 +28,7 @@ mod keeper;
 mod redb;
 
 pub use keeper::{Keeper, KeeperEvents, Pace};
+pub(crate) use redb::is_opening;
 pub use redb::{Options, RedbBackend};
 
 /// The file in the member's directory.

@@ -11,9 +11,13 @@
 use super::STATE_FILE;
 use super::file::DiskFile;
 use crate::disk::{Disk, File};
-use ::redb::{Builder, Database, ReadOnlyTable, ReadableDatabase, Table as WriteTable, TableDefinition};
+use ::redb::{
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, StorageError, Table as WriteTable,
+    TableDefinition, TableError,
+};
 use mvcc::{Backend, Change, Direction, Fault, REVISION_KEY_BYTES, Span, Table, View, Visit};
 use raft::planted::{Bug, is_planted};
+use std::cell::Cell;
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -28,6 +32,35 @@ const CHECKSUM_BYTES: usize = 4;
 
 /// The name of a state file that is still being created.
 const UNFINISHED_FILE: &str = "state.redb.unfinished";
+
+/// What the file is when its checksums, or the places that it names, are not what was written.
+const ROTTEN: Fault = Fault::Damaged("state.redb has rotted");
+
+thread_local! {
+    static OPENING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread opens a state file that was there before. redb believes what it reads until it has checked it:
+/// a panic now comes from what has rotted.
+pub(crate) fn is_opening() -> bool {
+    OPENING.get()
+}
+
+/// While a state file is opened.
+struct Opening;
+
+impl Opening {
+    fn begin() -> Self {
+        OPENING.set(true);
+        Self
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        OPENING.set(false);
+    }
+}
 
 /// How the file is used.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +91,10 @@ impl RedbBackend {
     pub fn open(disk: &dyn Disk, options: Options) -> Result<Self, Fault> {
         match disk.open(STATE_FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::begin(disk, options),
-            file => Self::open_file(file.map_err(Fault::storage)?, options),
+            file => {
+                let _opening = Opening::begin();
+                Self::open_file(file.map_err(Fault::storage)?, options)
+            }
         }
     }
 
@@ -87,23 +123,46 @@ impl RedbBackend {
         let mut builder = Builder::new();
         builder.set_cache_size(options.cache_bytes);
         let mut database = builder
-            .create_with_backend(DiskFile::new(Arc::clone(&file)).map_err(Fault::storage)?)
-            .map_err(Fault::storage)?;
-        match database.check_integrity() {
-            Ok(true) => Ok(Self { database, file }),
-            Ok(false) => Err(Fault::Damaged("the database file has rotted")),
-            Err(error) => Err(Fault::storage(error)),
+            .create_with_backend(
+                DiskFile::new(Arc::clone(&file)).map_err(|error| opening(StorageError::Io(error).into()))?,
+            )
+            .map_err(opening)?;
+        match database.check_integrity().map_err(opening)? {
+            true => Ok(Self { database, file }),
+            false => Err(ROTTEN),
         }
     }
+}
+
+/// A file that cannot be opened: damage, the disk, or another version.
+fn opening(error: DatabaseError) -> Fault {
+    match error {
+        DatabaseError::Storage(StorageError::Corrupted(_)) => ROTTEN,
+        DatabaseError::Storage(StorageError::Io(error)) if is_rotten(&error) => ROTTEN,
+        error => Fault::storage(error),
+    }
+}
+
+/// A table that cannot be read. A state file has its name since it has its tables.
+fn reading(error: TableError) -> Fault {
+    match error {
+        TableError::TableDoesNotExist(_) | TableError::Storage(StorageError::Corrupted(_)) => ROTTEN,
+        error => Fault::storage(error),
+    }
+}
+
+/// Whether the file is not sound, or ends before what it names.
+fn is_rotten(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 impl Backend for RedbBackend {
     fn view(&self) -> Result<Arc<dyn View>, Fault> {
         let read = self.database.begin_read().map_err(Fault::storage)?;
         Ok(Arc::new(RedbView {
-            head: read.open_table(HEAD).map_err(Fault::storage)?,
-            keys: read.open_table(KEYS).map_err(Fault::storage)?,
-            revisions: read.open_table(REVISIONS).map_err(Fault::storage)?,
+            head: read.open_table(HEAD).map_err(reading)?,
+            keys: read.open_table(KEYS).map_err(reading)?,
+            revisions: read.open_table(REVISIONS).map_err(reading)?,
         }))
     }
 

@@ -14,7 +14,7 @@ mod lifeline;
 mod ports;
 mod ready;
 
-use super::print;
+use super::{print, whole};
 use crate::bootstrap;
 use crate::config::{self, Checked, Mode, Settings, Wanted};
 use crate::disk::{Disk, RealDisk};
@@ -110,7 +110,7 @@ fn tell(ended: anyhow::Result<Stop>) -> ExitCode {
             ExitCode::from(stop.exit_code())
         }
         Err(problem) => {
-            error!(error = format!("{problem:#}"), "could not start");
+            error!(error = whole(&problem), "could not start");
             problem.downcast_ref::<StartError>().map_or(ExitCode::FAILURE, |error| ExitCode::from(error.exit_code()))
         }
     }
@@ -169,9 +169,9 @@ async fn open_store(settings: &Settings) -> anyhow::Result<(Arc<Store>, Arc<Real
         recover(&settings, &disk)?;
         let intent = install::recover_state(&*disk)?;
         let backend = RedbBackend::open(&*disk, store::Options::default())?;
-        anyhow::Ok((Arc::new(Store::open(Arc::new(backend))?), disk, intent))
+        Ok::<_, StartError>((Arc::new(Store::open(Arc::new(backend))?), disk, intent))
     };
-    tokio::task::spawn_blocking(open).await?
+    Ok(tokio::task::spawn_blocking(open).await??)
 }
 
 /// Makes a new cluster of what is here, if that is due.
