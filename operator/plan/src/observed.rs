@@ -81,6 +81,8 @@ pub enum Exit {
     Removed,
     /// The disk belongs elsewhere, or the cluster does not know this member (yet).
     WrongIdentity,
+    /// What the disk holds has rotted.
+    Damaged,
     /// Anything else.
     Other,
 }

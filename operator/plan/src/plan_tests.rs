@@ -312,6 +312,21 @@ mod repairing {
     }
 
     #[test]
+    fn so_is_one_whose_disk_has_rotted() {
+        let (wanted, memory) = three();
+        let seen = Observed::healthy(3).crashed(1, Exit::Damaged, minutes(1));
+        assert_eq!(act(&wanted, &memory, &seen), Action::Remove { config_index: 7, member: member(1) });
+        let Some(Operation { kind: OperationKind::Join { wipe, why, .. }, .. }) =
+            settle(&wanted, &memory, &seen).memory.operation
+        else {
+            panic!("another member is to take its place");
+        };
+        assert_eq!((wipe, why), (Some(volume_uid(1)), JoinWhy::Corrupt));
+        let two = seen.crashed(2, Exit::Damaged, minutes(1));
+        assert!(matches!(wait(&wanted, &memory, &two), Reason::NotSafe { .. }), "their votes would be missing");
+    }
+
+    #[test]
     fn then_its_volume_goes_then_its_pod_then_a_fresh_member_comes() {
         let wanted = Wanted::of(3);
         let memory = replacing(1, Some(volume_uid(1)));

@@ -67,6 +67,7 @@ fn lost(wanted: &Wanted, seen: &Observed, membership: &Membership, id: MemberId,
     let pod = seen.pods.get(&ordinal);
     match pod.and_then(Pod::refused) {
         Some(Exit::DiskReplaced) => return Some(Lost::Because(JoinWhy::VolumeLost)),
+        Some(Exit::Damaged) => return Some(Lost::Because(JoinWhy::Corrupt)),
         Some(Exit::Removed) => return Some(Lost::Because(JoinWhy::StaleDisk)),
         Some(Exit::WrongIdentity) => return Some(Lost::Foreign),
         Some(Exit::Other) | None => {}

@@ -13,6 +13,8 @@ const EXIT_DISK_REPLACED: i32 = 71;
 const EXIT_REMOVED: i32 = 72;
 /// When its disk belongs elsewhere, or its cluster does not know it.
 const EXIT_WRONG_IDENTITY: i32 = 73;
+/// When what its disk holds has rotted.
+const EXIT_DAMAGED: i32 = 74;
 /// The label that says what a pod was made from.
 const LABEL_REVISION: &str = "controller-revision-hash";
 
@@ -75,6 +77,7 @@ fn last_exit(container: &ContainerStatus) -> Option<Exit> {
         EXIT_DISK_REPLACED => Exit::DiskReplaced,
         EXIT_REMOVED => Exit::Removed,
         EXIT_WRONG_IDENTITY => Exit::WrongIdentity,
+        EXIT_DAMAGED => Exit::Damaged,
         _ => Exit::Other,
     })
 }
@@ -121,8 +124,14 @@ mod tests {
 
     #[test]
     fn how_a_process_ended_is_read_between_two_tries() {
-        for (code, exit) in [(71, Exit::DiskReplaced), (72, Exit::Removed), (73, Exit::WrongIdentity), (1, Exit::Other)]
-        {
+        let exits = [
+            (71, Exit::DiskReplaced),
+            (72, Exit::Removed),
+            (73, Exit::WrongIdentity),
+            (74, Exit::Damaged),
+            (1, Exit::Other),
+        ];
+        for (code, exit) in exits {
             let seen = pod(&a_pod(&json!({
                 "conditions": [{ "type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:01:00Z" }],
                 "containerStatuses": [{

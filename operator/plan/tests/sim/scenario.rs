@@ -155,6 +155,15 @@ fn lose(world: &mut World, ordinal: u32) {
     world.changed(before);
 }
 
+/// What the disk at a place holds rots, and its process comes upon it.
+fn rot(world: &mut World, ordinal: u32) {
+    let before = world.api.clone();
+    if let Some(volume) = world.api.volumes.get_mut(&ordinal) {
+        volume.disk.rotten = true;
+    }
+    world.changed(before);
+}
+
 fn scale(world: &mut World, replicas: u32) {
     let before = world.api.clone();
     world.api.wanted.replicas = replicas;
@@ -288,6 +297,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "two volumes of five are lost", replicas: 5, events: &[(|w| lose(w, 1), 0), (|w| lose(w, 3), 0)] },
     Scenario { name: "a stranger's disk", replicas: 3, events: &[(|w| stranger_disk(w, 1), 0)] },
+    Scenario { name: "a follower's disk rots", replicas: 3, events: &[(|w| rot(w, 2), 0)] },
+    Scenario { name: "the leader's disk rots", replicas: 3, events: &[(|w| rot(w, leading(w)), 0)] },
+    Scenario { name: "a disk rots while rolling", replicas: 3, events: &[(|w| roll(w, 2), 6), (|w| rot(w, 1), 0)] },
+    Scenario { name: "two disks of five rot", replicas: 5, events: &[(|w| rot(w, 1), 0), (|w| rot(w, 3), 0)] },
     Scenario { name: "a corrupt follower", replicas: 3, events: &[(|w| corrupt(w, 1), 0)] },
     Scenario { name: "a corrupt leader", replicas: 3, events: &[(|w| corrupt(w, leading(w)), 0)] },
     Scenario { name: "pods go all at once", replicas: 3, events: &[(|w| (0..3).for_each(|at| evict(w, at)), 0)] },

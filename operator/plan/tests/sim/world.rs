@@ -71,11 +71,13 @@ pub(crate) struct Disk {
     pub(crate) recovery_wanted: Option<String>,
     /// What it has become another cluster for.
     pub(crate) made_of: Option<MadeOf>,
+    /// What it holds is not what was written.
+    pub(crate) rotten: bool,
 }
 
 impl Disk {
     fn empty(id: DiskId) -> Self {
-        Self { id, phase: Phase::Empty, cluster: 0, recovery_wanted: None, made_of: None }
+        Self { id, phase: Phase::Empty, cluster: 0, recovery_wanted: None, made_of: None, rotten: false }
     }
 }
 
@@ -256,6 +258,9 @@ impl World {
         let template = self.api.pods.get(&ordinal).expect("booting").template;
         if self.bad.contains(&template) {
             return Err(Exit::Other);
+        }
+        if self.api.volumes.get(&ordinal).expect("booting").disk.rotten {
+            return Err(Exit::Damaged);
         }
         self.become_another(ordinal);
         let fresh = MemberId(1_000 + self.fresh());

@@ -11,6 +11,8 @@ use std::time::Duration;
 const GONE_WITHIN: Duration = Duration::from_secs(60);
 /// Where data lie while their folder gets another file system.
 const ASIDE: &str = "/quorate-aside";
+/// Where the first batch of a segment begins, behind the segment's header.
+const FIRST_BATCH: u32 = 4096;
 /// What takes up the room.
 const BALLAST: &str = "ballast";
 
@@ -90,6 +92,20 @@ impl Drop for SmallVolume {
             eprintln!("a small volume is left on {}: {error:#}", self.node.name());
         }
     }
+}
+
+/// Lets the first batch of the oldest segment on a claim's volume rot. The member comes upon it when it starts again.
+///
+/// # Errors
+/// When there is no segment, or the node refuses.
+pub fn rot(space: &Space, pod: &str, claim: &str) -> Result<()> {
+    let node = Node::of(&space.kube().call("get a pod", space.api::<Pod>().get(pod))?)?;
+    let folder = folder(space, claim)?;
+    let script = format!(
+        "set -e; segment=$(find {folder} -name '*.wal' | sort | head -n 1); test -n \"$segment\"; \
+         printf rotten | dd of=\"$segment\" bs=1 seek={FIRST_BATCH} conv=notrunc; sync \"$segment\""
+    );
+    node.run(&["sh", "-c", &script]).map(drop)
 }
 
 /// The folder of a claim's volume on its node.
