@@ -2,4 +2,5 @@
 //! so that `cargo verify` says its first word within seconds of a fresh clone.
 
 pub mod packages;
+pub mod programs;
 pub mod tree;
