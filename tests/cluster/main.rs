@@ -11,6 +11,7 @@ mod loss;
 mod membership;
 mod partition;
 mod recovery;
+mod rot;
 mod staged;
 mod stop;
 

@@ -5,11 +5,10 @@ use crate::{CLIENTS, addresses};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 use tests::client::Client;
-use tests::cluster::{Cluster, Flavor, Member, Ports, eventually, get, post_json};
+use tests::cluster::{Cluster, Flavor, Member, Ports, copy_folder, eventually, get, post_json};
 use tests::crash::{Point, Strike, can_trace, strace};
 use tests::workload::Workload;
 
@@ -191,13 +190,6 @@ fn a_directory_that_holds_nothing_is_not_made_a_cluster_of() -> Result<()> {
     Ok(())
 }
 
-/// Copies a folder as it is.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status()?;
-    ensure!(status.success(), "cp ended with {status}");
-    Ok(())
-}
-
 #[test]
 fn a_member_that_is_killed_while_it_becomes_a_cluster_becomes_one_at_the_next_start() -> Result<()> {
     if !can_trace() {
@@ -216,7 +208,7 @@ fn a_member_that_is_killed_while_it_becomes_a_cluster_becomes_one_at_the_next_st
     let points = [("rename", &[1, 2][..]), ("fdatasync", &[2, 7, 10, 16, 20]), ("fsync", &[5, 6, 9]), ("unlink", &[1])];
     let (mut struck, data) = (0, cluster.members[0].data());
     for (call, nth) in points.into_iter().flat_map(|(call, all)| all.iter().map(move |nth| (call, *nth))) {
-        copy(&former, &data)?;
+        copy_folder(&former, &data)?;
         let member = &mut cluster.members[0];
         let trace = data.with_file_name("trace");
         member.under(strace(Point { call, nth, strike: Strike::Kill }, &trace.display().to_string()));

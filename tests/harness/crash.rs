@@ -213,7 +213,7 @@ pub fn strace(Point { call, nth, strike }: Point, output: &str) -> Vec<String> {
 }
 
 /// Waits until the member is ready, or gone.
-fn wait_ready_or_gone(member: &mut Member) -> Result<bool> {
+pub(crate) fn wait_ready_or_gone(member: &mut Member) -> Result<bool> {
     let deadline = Instant::now() + READY_WITHIN;
     loop {
         if member.ended()?.is_some() {
@@ -316,11 +316,11 @@ async fn put(client: &mut Client, known: &mut Known) -> Result<(), tonic::Status
     }
 }
 
-async fn compact(client: &mut Client, revision: i64) -> Result<(), tonic::Status> {
+pub(crate) async fn compact(client: &mut Client, revision: i64) -> Result<(), tonic::Status> {
     client.kv.compact(pb::CompactionRequest { revision, physical: false }).await.map(|_| ())
 }
 
-async fn learner(client: &mut Client) -> Result<(), tonic::Status> {
+pub(crate) async fn learner(client: &mut Client) -> Result<(), tonic::Status> {
     let add = pb::MemberAddRequest { peer_ur_ls: vec!["http://127.0.0.1:9".into()], is_learner: true };
     let added = client.cluster.member_add(add).await?.into_inner();
     let id = added.member.map_or(0, |member| member.id);

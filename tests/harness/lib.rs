@@ -6,6 +6,7 @@
 //!   fuzz/      every decoder under bytes it did not expect
 //!   history/   what each client asked and was told; the checker in revision order
 //!   crash      one member ended at a chosen system call, again and again, and what it still knows
+//!   rot        one member's files spoilt while it does not run, again and again, and what it says afterwards
 //!   client     a stock client of one member; workload: many of them, and what they saw
 //!   peer       etcd and its load generator, built from their Go modules into a cache
 //!   release/   what users run: static programs and their images, made without Docker
@@ -28,6 +29,7 @@ pub mod kube;
 pub mod monitoring;
 pub mod peer;
 pub mod release;
+pub mod rot;
 pub mod sim;
 pub mod tar;
 pub mod workload;

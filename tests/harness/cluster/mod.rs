@@ -225,6 +225,16 @@ fn peer_scheme(extra: &[impl AsRef<str>]) -> &'static str {
     if extra.iter().any(|flag| tls(flag.as_ref())) { "https" } else { "http" }
 }
 
+/// Copies a folder as it is; there must be none yet.
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    let status = Command::new("cp").arg("-aT").arg(from).arg(to).status()?;
+    ensure!(status.success(), "cp ended with {status}");
+    Ok(())
+}
+
 /// Runs the real etcdctl against these endpoints.
 ///
 /// # Errors
