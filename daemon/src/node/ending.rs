@@ -75,11 +75,11 @@ impl StartError {
             Self::Log(wal::OpenError::Missing) => EXIT_DISK_REPLACED,
             Self::Log(wal::OpenError::Foreign { .. }) => EXIT_WRONG_IDENTITY,
             Self::Log(error) if error.is_damage() => EXIT_DAMAGED,
-            Self::Read(wal::ReadError::Unreadable { .. })
-            | Self::Store(Fault::Damaged(_))
+            Self::Store(Fault::Damaged(_))
             | Self::Install(SwitchError::Damaged)
             | Self::StoreAhead { .. }
             | Self::StoreBehind { .. } => EXIT_DAMAGED,
+            // Whoever replaces a damaged member takes its disk away: what may be a passing failure is none.
             _ => EXIT_FAILED,
         }
     }
@@ -123,5 +123,59 @@ impl std::fmt::Display for Stop {
             Self::Recovering => f.write_str("asked to recover a lost quorum: the next start makes a new cluster of it"),
             Self::Failed(why) => f.write_str(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wal::{OpenError, Problem, ReadError};
+    use raft::{MemberId, RecordError};
+
+    fn corrupt(problem: Problem) -> StartError {
+        OpenError::Corrupt { file: "1.wal".into(), offset: 4096, after: LogId::ZERO, problem }.into()
+    }
+
+    fn eio() -> io::Error {
+        io::Error::from_raw_os_error(5)
+    }
+
+    #[test]
+    fn what_has_rotted_ends_with_a_code_of_its_own() {
+        let damaged = [
+            corrupt(Problem::Header),
+            corrupt(Problem::Record { nth: 0, why: RecordError::Checksum { stored: 1, computed: 2 } }),
+            corrupt(Problem::Shortened { expected: 2, found: 1 }),
+            OpenError::MissingSegment { missing: 2, first: 1, last: 3 }.into(),
+            Fault::Damaged("a row").into(),
+            SwitchError::Damaged.into(),
+            BootstrapError::Damaged { path: "identity.json".into(), why: "a digit".into() }.into(),
+            StartError::StoreAhead { applied: Index(2), last: LogId::ZERO },
+            StartError::StoreBehind { applied: Index(1), start: LogId::ZERO },
+        ];
+        for error in damaged {
+            assert_eq!(error.exit_code(), EXIT_DAMAGED, "{error}");
+        }
+    }
+
+    #[test]
+    fn another_version_s_log_and_a_disk_that_fails_are_not_damaged() {
+        let unreadable = ReadError::Unreadable { segment: 1, offset: 0, why: eio().to_string() };
+        let passing = [
+            corrupt(Problem::Control { kind: 9 }),
+            corrupt(Problem::Record { nth: 0, why: RecordError::Unknown { kind: 9, flags: 0 } }),
+            OpenError::Version { file: "1.wal".into(), version: 9, ours: 1 }.into(),
+            OpenError::Io { doing: "reading", file: "1.wal".into(), source: eio() }.into(),
+            unreadable.into(),
+            Fault::storage(eio()).into(),
+            eio().into(),
+        ];
+        for error in passing {
+            assert_eq!(error.exit_code(), EXIT_FAILED, "{error}");
+        }
+        let identity = |member| wal::Identity { cluster: 1, member: MemberId(member), storage: [0; 16] };
+        let foreign = OpenError::Foreign { file: "1.wal".into(), found: identity(1), expected: identity(2) };
+        assert_eq!(StartError::from(foreign).exit_code(), EXIT_WRONG_IDENTITY, "somebody else's data are for people");
+        assert_eq!(StartError::from(OpenError::Missing).exit_code(), EXIT_DISK_REPLACED);
     }
 }
