@@ -103,9 +103,9 @@ fn whole(problem: &anyhow::Error) -> String {
     })
 }
 
-/// A broken invariant ends the member, on whatever thread it shows; its peers carry on. One in a state file that is being
-/// opened is damage, and is told as such. A release is built to abort by
-/// itself; what the tests run is built like the tests, which unwind.
+/// A broken invariant ends the member, on whatever thread it shows; its peers carry on. One in a state file that is
+/// being opened is damage, and is told as such. A release is built to abort by itself; what the tests run is built like
+/// the tests, which unwind.
 fn abort_on_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -139,4 +139,20 @@ fn run(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
 fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the log: {0}")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn a_cause_is_said_once_whether_its_error_names_it_or_not() {
+        let named = anyhow::Error::from(Outer(std::io::Error::other("the disk")));
+        assert_eq!(whole(&named), "the log: the disk");
+        assert_eq!(whole(&named.context("starting")), "starting: the log: the disk");
+    }
 }
