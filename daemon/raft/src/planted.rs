@@ -64,11 +64,13 @@ pub enum Bug {
     IntentSkipped,
     /// A write whose outcome went into a snapshot that was installed since is taken for lost and handed on again.
     OutcomeInSnapshot,
+    /// A leader goes on to believe what a follower acknowledged and has no more.
+    LossOverlooked,
 }
 
 impl Bug {
     /// Those that the simulation hunts.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
         Self::VoteBeforeSync,
@@ -94,6 +96,7 @@ impl Bug {
         Self::SwitchBeforeSync,
         Self::IntentSkipped,
         Self::OutcomeInSnapshot,
+        Self::LossOverlooked,
     ];
 
     /// Its name on the command line.
@@ -127,6 +130,7 @@ impl Bug {
             Self::IntentSkipped => "n09-intent-skipped",
             Self::LagForgotten => "n11-lag-forgotten",
             Self::OutcomeInSnapshot => "n10-outcome-in-snapshot",
+            Self::LossOverlooked => "n12-loss-overlooked",
         }
     }
 }

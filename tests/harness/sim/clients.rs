@@ -108,8 +108,12 @@ impl World {
         match self.chance.client.below(100) {
             0..60 => self.ask_write(slot)?,
             60..85 if self.swarm.does(Feature::Reads) => self.ask_read()?,
-            85..93 if self.swarm.does(Feature::Membership) && !self.calm => self.ask_change(slot)?,
-            93..96 if self.swarm.does(Feature::Transfer) && !self.calm => self.ask_transfer(slot)?,
+            85..93 if self.swarm.does(Feature::Membership) && !self.calm && !self.is_truce() => {
+                self.ask_change(slot)?;
+            }
+            93..96 if self.swarm.does(Feature::Transfer) && !self.calm && !self.is_truce() => {
+                self.ask_transfer(slot)?;
+            }
             _ => {}
         }
         self.check_lag()
@@ -318,7 +322,7 @@ impl World {
             ensure("S15", status.role == RoleName::Leader, || format!("{} is {:?}", member.id, status.role))?;
             for said in &status.followers {
                 // One that has gone on to a later term may have taken back what it acknowledged.
-                let follower = by_id(&self.members, said.member);
+                let follower = by_id(&self.members, said.member).filter(|follower| follower.forgot.is_none());
                 if let Some(follower) = follower.filter(|follower| follower.disk.live.hard_state.term <= status.term) {
                     let known = self.known_of(member, said.member);
                     super::checks::lag::check(&member.disk.live, &follower.disk.durable, &known, said)?;

@@ -7,6 +7,7 @@ use super::checks::{Violation, ensure};
 use super::image::{Base, LogImage, Logged};
 use super::medium::{End, Medium, is_log};
 use super::rng::Rng;
+use quorate::disk::SimDisk;
 use quorate::install::Intent;
 use quorate::wal::{Completion, Options, Room, WalReader, WalRequest};
 use raft::{Boot, Entry, HardState, Index, IoId, LogId, LogRead, LogReadFailure, MemberId, Membership, Term};
@@ -46,6 +47,14 @@ pub struct Disk {
     pub full: bool,
     /// How many times slower than usual.
     pub slowness: u64,
+}
+
+/// What the medium of a disk holds.
+#[derive(Clone)]
+pub struct Held {
+    medium: SimDisk,
+    log: LogImage,
+    votes: BTreeMap<Term, MemberId>,
 }
 
 /// Where a snapshot stands: what precedes the next entry, and the configuration in force.
@@ -276,6 +285,21 @@ impl Disk {
         self.flush += 1;
         self.live = self.durable.clone();
         Ok(lost)
+    }
+
+    /// What would be there if no sync from now on did what it says.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held { medium: self.medium.synced(), log: self.durable.clone(), votes: self.votes.clone() }
+    }
+
+    /// The process has ended, and the disk holds no more than this.
+    pub fn holds_only(&mut self, held: Held) {
+        self.medium.becomes(held.medium);
+        (self.durable, self.votes) = (held.log, held.votes);
+        self.live = self.durable.clone();
+        (self.settled, self.cut_last) = (self.durable.base.last, true);
+        self.compacted_last.clear();
     }
 
     /// Opens a copy of the disk with one bit the wrong way round. Says what the log made of it.

@@ -151,7 +151,7 @@ impl World {
     /// chance would.
     fn falls_amid(&mut self, slot: usize) -> Result<bool, Violation> {
         let fault = [Fault::Crash, Fault::Kill].into_iter().find(|fault| self.swarm.has(*fault));
-        let fault = fault.filter(|_| !self.calm && self.chance.fault.chance(FALLS_AMID_SWITCH));
+        let fault = fault.filter(|_| !self.calm && !self.is_truce() && self.chance.fault.chance(FALLS_AMID_SWITCH));
         if let Some(fault) = fault {
             self.strike_down(fault, slot)?;
         }

@@ -92,6 +92,13 @@ pub struct Machine {
     failed: bool,
 }
 
+/// What the medium of a state machine holds.
+#[derive(Clone)]
+pub struct Held {
+    disk: SimDisk,
+    checkpoint: State,
+}
+
 /// A state machine on its way to another member.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -292,6 +299,20 @@ impl Machine {
             self.disk = self.disk.crash(Fate::Chance(rng.bits()));
         }
         self.disk.heal();
+    }
+
+    /// What would be there if no sync from now on did what it says. None where that cannot be told: tables in memory have no
+    /// syncs, and a state that is being replaced has two files.
+    #[must_use]
+    pub fn held(&self) -> Option<Held> {
+        let settled = matches!(self.shelf, Shelf::File) && self.next.is_none() && self.switch.is_none();
+        settled.then(|| Held { disk: self.disk.crash(Fate::Lost), checkpoint: self.checkpoint.clone() })
+    }
+
+    /// The process has ended, and the disk holds no more than this.
+    pub fn holds_only(&mut self, held: Held) {
+        (self.disk, self.next) = (held.disk, None);
+        (self.state, self.checkpoint) = (held.checkpoint.clone(), held.checkpoint);
     }
 
     /// The next sync of its file fails.

@@ -170,6 +170,17 @@ impl Medium {
         disk.flip(&name, at, mask).then_some((name, at, mask))
     }
 
+    /// The disk as a loss of power would leave it now, if nothing that is not synced survived that.
+    #[must_use]
+    pub fn synced(&self) -> SimDisk {
+        self.disk.crash(Fate::Lost)
+    }
+
+    /// The process has ended, and this is what the disk turns out to hold.
+    pub fn becomes(&mut self, disk: SimDisk) {
+        (self.disk, self.found) = (disk, None);
+    }
+
     /// The next sync fails.
     pub fn fail_next_sync(&self) {
         self.disk.fail_sync(self.disk.counts().syncs + 1);

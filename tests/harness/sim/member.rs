@@ -109,6 +109,8 @@ pub struct Member {
     pub fetching: bool,
     /// Set when one of its clients has its answer.
     pub answered: Arc<Answered>,
+    /// Its disks have lied, and it has forgotten that its log went on to here. Cleared once it is back there.
+    pub forgot: Option<Index>,
     /// It will not start again.
     pub dead: bool,
     /// It has learned that it is not a member any more.
@@ -149,6 +151,7 @@ impl Member {
             wanted: Index::ZERO,
             fetching: false,
             answered: Arc::default(),
+            forgot: None,
             dead: false,
             removed: false,
         }

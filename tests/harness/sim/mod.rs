@@ -7,7 +7,7 @@
 //!                  ├─ links ── network       who is connected; what becomes of messages
 //!                  ├─ disk ── medium         what the log must hold; wal::Wal on a simulated disk
 //!                  ├─ machine                mvcc::Store, in memory or in redb on a simulated disk
-//!                  ├─ clients trouble        who asks; what goes wrong
+//!                  ├─ clients trouble lies   who asks; what goes wrong
 //!                  ├─ settle                 the end: a healed majority must live
 //!                  └─ checks/                what must hold
 //! ```
@@ -41,6 +41,7 @@ pub mod write;
 
 mod clients;
 mod installs;
+mod lies;
 mod links;
 mod perform;
 mod settle;

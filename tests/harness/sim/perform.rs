@@ -128,6 +128,9 @@ impl World {
             }
             Event::MembershipEffective { .. } => self.report.reach("membership effective"),
             Event::MembershipCommitted { .. } => self.report.reach("membership committed"),
+            Event::Regressed { peer, .. } if self.has_forgotten(*peer) => {
+                self.report.reach("a lying disk was found out");
+            }
             Event::Regressed { peer, acknowledged, found } => {
                 return Err(broken(format!("{id}: {peer} is said to have lost {acknowledged}, down to {found}")));
             }
@@ -262,7 +265,9 @@ impl World {
         // The configuration before the last one may have counted: the last one can be younger than the commit.
         let configurations = || log.memberships().iter().rev().take(2);
         let durable = |base: Base| {
-            let has = |id| by_id(members, id).is_some_and(|member| holds(&member.disk.durable, base));
+            // What one has forgotten it had when it said so, and its word may still be under way.
+            let had = |member: &Member| member.forgot.is_some_and(|last| base.last.index <= last);
+            let has = |id| by_id(members, id).is_some_and(|m| holds(&m.disk.durable, base) || had(m));
             configurations().any(|(_, membership)| is_quorum(membership, has))
         };
         ledger.claim(id, log, commit, leading, durable)

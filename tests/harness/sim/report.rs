@@ -99,7 +99,7 @@ const STATES: [&str; 16] = [
 ];
 
 /// Places that nothing reaches unless some part of a run works as it should.
-const PLACES: [&str; 26] = [
+const PLACES: [&str; 28] = [
     "a write or a sync failed, the process ended",
     "the store's disk failed, the process ended",
     "bit flip: noticed",
@@ -121,6 +121,8 @@ const PLACES: [&str; 26] = [
     "write failed: leader changed",
     "write failed: timed out",
     "read failed: timed out",
+    "a lying disk was found out",
+    "back after a lying disk",
     "snapshot not needed",
     "a switch was finished by the next start",
     "a removed member ended",

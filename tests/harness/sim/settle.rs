@@ -105,7 +105,11 @@ impl World {
     fn backlog(&self) -> Micros {
         let lasts =
             || self.members.iter().filter(|m| m.is_running()).map(|member| member.disk.live.last().last.index.0);
-        let missing = lasts().max().unwrap_or(0) - lasts().min().unwrap_or(0);
+        self.takes(lasts().max().unwrap_or(0) - lasts().min().unwrap_or(0))
+    }
+
+    /// What so many entries may take, one by one.
+    pub(super) fn takes(&self, missing: u64) -> Micros {
         let network = &self.swarm.network;
         missing * (4 * (network.delay_min + network.delay_mean) + self.swarm.flush_mean)
     }

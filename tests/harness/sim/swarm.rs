@@ -69,6 +69,8 @@ pub enum Fault {
     Unreadable,
     /// A snapshot cannot be fetched.
     FetchFails,
+    /// A member's disks say that a sync is done when nothing of it is on the medium.
+    SyncLies,
 }
 
 /// What the cluster is asked to do, besides taking writes.
@@ -117,7 +119,7 @@ impl Fault {
     ];
 
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Crash,
         Self::Kill,
         Self::SyncFails,
@@ -143,6 +145,7 @@ impl Fault {
         Self::SlowApply,
         Self::Unreadable,
         Self::FetchFails,
+        Self::SyncLies,
     ];
 }
 

@@ -52,7 +52,7 @@ impl World {
     /// One thing goes wrong with this member.
     pub(super) fn strike_at(&mut self, slot: usize) -> Verdict {
         let faults: Vec<Fault> = self.swarm.faults.iter().copied().collect();
-        let fault = if self.calm { None } else { self.chance.fault.pick(&faults).copied() };
+        let fault = if self.calm || self.is_truce() { None } else { self.chance.fault.pick(&faults).copied() };
         let Some(fault) = fault else { return Ok(()) };
         match fault {
             Fault::Crash | Fault::Kill => self.strike_down(fault, slot)?,
@@ -65,6 +65,7 @@ impl World {
             Fault::Clog => self.clog(slot),
             Fault::SlowDisk | Fault::DiskFull | Fault::DiskStuck => self.hurt_disk(fault, slot),
             Fault::SlowApply => self.slow_apply(slot),
+            Fault::SyncLies => self.begin_to_lie(slot),
             Fault::WallJump => {
                 self.struck(fault, slot);
                 self.members[slot].clock.jump(&mut self.chance.fault);
@@ -89,7 +90,7 @@ impl World {
     }
 
     /// Notes what the victim was doing.
-    fn struck(&mut self, fault: Fault, slot: usize) {
+    pub(super) fn struck(&mut self, fault: Fault, slot: usize) {
         let member = &self.members[slot];
         let Some(node) = &member.node else { return };
         let status = node.status(member.clock.now(self.now).mono);
@@ -191,7 +192,7 @@ impl World {
         }
     }
 
-    fn unblock(&mut self) {
+    pub(super) fn unblock(&mut self) {
         for from in 0..SLOTS {
             (0..SLOTS).for_each(|to| self.network.block(from, to, false));
         }

@@ -6,6 +6,7 @@ use super::checks::ledger::Ledger;
 use super::checks::{Verdict, Violation, ensure};
 use super::clients::Clients;
 use super::clock::Clock;
+use super::lies::Lie;
 use super::machine::CLUSTER;
 use super::medium::End;
 use super::member::{Member, What};
@@ -53,6 +54,8 @@ pub enum Event {
     FaultAt(usize),
     /// Something goes right again.
     Repair(Repair),
+    /// A lie goes on.
+    Lie,
     /// A client asks for something.
     Request,
 }
@@ -117,6 +120,8 @@ pub struct World {
     pub calm: bool,
     /// Clients ask for nothing any more.
     pub quiet: bool,
+    /// Somebody's disks lie.
+    pub(super) lie: Option<Lie>,
     /// The partition in force has this number.
     pub partition: u64,
     /// Leaders since it became calm.
@@ -159,6 +164,7 @@ impl World {
             trace,
             calm: false,
             quiet: false,
+            lie: None,
             partition: 0,
             leaders_in_calm: 0,
             transfers_in_calm: 0,
@@ -191,6 +197,7 @@ impl World {
         self.queue.push(0, Event::Request);
         self.queue.push(self.swarm.fault_mean, Event::Fault);
         self.advance(self.swarm.trouble)?;
+        self.end_of_lies()?;
         self.settle()?;
         self.history.finish(&self.ledger)?;
         self.report.time = self.now;
@@ -210,6 +217,7 @@ impl World {
                 Event::Fault => self.strike()?,
                 Event::FaultAt(slot) => self.strike_at(slot)?,
                 Event::Repair(repair) => self.repair(repair)?,
+                Event::Lie => self.lie_on()?,
                 Event::Request => self.request()?,
             }
         }

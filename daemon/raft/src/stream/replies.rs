@@ -8,6 +8,7 @@ use crate::input::LogReadFailure;
 use crate::log::Log;
 use crate::message::{Ack, Reject};
 use crate::output::{Event, StateReason};
+use crate::planted::{Bug, is_planted};
 use crate::types::{Index, LogId, StreamId, Time};
 
 /// A heartbeat came back, as far as the stream is concerned.
@@ -127,6 +128,9 @@ impl Stream {
 
     /// The follower lacks what it acknowledged: its disk was replaced, or lies.
     fn lost_entries(&mut self, reject: &Reject, log: &Log) {
+        if is_planted(Bug::LossOverlooked) {
+            return;
+        }
         let acknowledged = self.regressed.unwrap_or_default().max(self.matched);
         self.regressed = Some(acknowledged);
         (self.matched, self.held) = (LogId::ZERO, Index::ZERO);
