@@ -34,6 +34,8 @@ pub enum Bug {
     ChangeTooEarly,
     /// A member that may not stand for election stands, without asking before.
     CampaignAlways,
+    /// A voter that has lost its disk comes back under its id with an empty one (TigerBeetle #2767).
+    WipedRejoins,
     /// A failed sync is tried again.
     SyncRetried,
     /// Lag is taken from what was sent.
@@ -70,7 +72,7 @@ pub enum Bug {
 
 impl Bug {
     /// Those that the simulation hunts.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
         Self::VoteBeforeSync,
@@ -83,6 +85,7 @@ impl Bug {
         Self::NameNotSynced,
         Self::ChangeTooEarly,
         Self::CampaignAlways,
+        Self::WipedRejoins,
         Self::SyncRetried,
         Self::LagFromSent,
         Self::LagForgotten,
@@ -115,6 +118,7 @@ impl Bug {
             Self::NameNotSynced => "m10-name-not-synced",
             Self::ChangeTooEarly => "m11-change-too-early",
             Self::CampaignAlways => "m12-campaign-always",
+            Self::WipedRejoins => "m13-wiped-rejoins",
             Self::GoesBack => "m15-goes-back",
             Self::SyncRetried => "m28-sync-retried",
             Self::LagFromSent => "m30-lag-from-sent",

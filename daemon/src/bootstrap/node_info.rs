@@ -4,6 +4,7 @@
 
 use super::StorageId;
 use bytes::Bytes;
+use raft::planted::{Bug, is_planted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -38,6 +39,13 @@ impl NodeInfo {
         !peer_urls.is_empty() && set(&self.peer_urls) == set(peer_urls)
     }
 
+    /// Whether a process with this disk may be the member: with the one that is bound to the id, or with any while none
+    /// is. Any other has forgotten what the member has promised.
+    #[must_use]
+    pub fn takes(&self, storage: StorageId) -> bool {
+        self.storage.is_none_or(|bound| bound == storage) || is_planted(Bug::WipedRejoins)
+    }
+
     /// The form in which the configuration carries it.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -59,6 +67,14 @@ impl NodeInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_takes_the_disk_it_is_bound_to_or_any_while_it_is_bound_to_none() {
+        let [mine, another] = [7, 8].map(|byte| StorageId::from_bytes([byte; 16]));
+        let bound = NodeInfo { storage: Some(mine), ..NodeInfo::default() };
+        assert!(bound.takes(mine) && NodeInfo::default().takes(another));
+        assert!(!bound.takes(another));
+    }
 
     #[test]
     fn a_description_survives_the_configuration() {

@@ -21,8 +21,8 @@ use crate::config::settings::Snapshot;
 use crate::install::{Installed, Limits, Progress, Ready, Server, Switch};
 use crate::metrics::Stages;
 use crate::transport::gate::Gate;
-use crate::transport::hello::{Introduction, Lane, PROTOCOL_VERSION, Refusal};
-use crate::transport::{Directory, Local, Peers, Wires, call};
+use crate::transport::hello::{BindReply, Introduction, Lane, PROTOCOL_VERSION, Refusal};
+use crate::transport::{Directory, Local, PeerEvent, Peers, Wires, call};
 use crate::wal::{self, SubmitError, WalReader, WalRequest};
 use admin_api::Id;
 use bytes::Bytes;
@@ -386,6 +386,14 @@ impl Driven {
     /// Why nothing can be sent there; nothing but a refusal has a name.
     pub fn call(&self, to: &Self) -> Result<(), Option<Refusal>> {
         call((&self.local, &self.inbox), (&to.local, &to.inbox))
+    }
+
+    /// A process with an empty disk asks to be the member that was added where it is.
+    #[must_use]
+    pub fn bind(&self, info: NodeInfo) -> oneshot::Receiver<BindReply> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.peer_now(PeerEvent::Bind { info, reply });
+        answer
     }
 
     /// The link to a peer stands from now on, if the loop wants one.

@@ -495,7 +495,9 @@ impl Node {
                 self.calls.insert(call, Caller::Bind(*id, reply), self.request_deadline());
                 return;
             }
-            Some((id, (there, _))) if there.storage == info.storage => (*id, BindReply::Bound { member: Id(id.0) }),
+            Some((id, (there, _))) if info.storage.is_some_and(|disk| there.takes(disk)) => {
+                (*id, BindReply::Bound { member: Id(id.0) })
+            }
             Some((id, _)) => (*id, BindReply::Never { why: format!("member {id} is bound to another disk") }),
         };
         tracing::info!(member = %Id(member.0), ?answer, "a process asked to join");

@@ -76,7 +76,7 @@ fn refusal(state: &State, hello: &Hello) -> Option<Refusal> {
         return Some(Refusal::Removed);
     }
     match known.members.get(&hello.from) {
-        Some(info) if info.storage.is_some_and(|bound| bound != hello.storage) => Some(Refusal::DiskReplaced),
+        Some(info) if !info.takes(hello.storage) => Some(Refusal::DiskReplaced),
         Some(_) => None,
         // A member that was added while this one was away can only be heard of from itself. Its cluster id vouches
         // for it, and consensus decides what its messages are worth.

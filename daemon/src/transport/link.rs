@@ -149,10 +149,8 @@ pub(super) async fn open_lane(
     let hello = local.hello(peer, lane);
     let said = (FrameKind::Hello, &hello);
     match connection.ask::<Hello, HelloReply>(said, FrameKind::HelloReply, FIRST_WORDS_TIMEOUT).await? {
-        HelloReply::Welcome { storage, .. } => match local.bound_storage(peer) {
-            Some(bound) if bound != storage => Err(LinkError::PeerDiskReplaced),
-            _ => Ok(connection),
-        },
+        HelloReply::Welcome { storage, .. } if local.takes(peer, storage) => Ok(connection),
+        HelloReply::Welcome { .. } => Err(LinkError::PeerDiskReplaced),
         HelloReply::Refused { refusal } => Err(LinkError::Refused(refusal)),
     }
 }

@@ -77,9 +77,10 @@ impl Local {
         }
     }
 
-    /// The disk that the configuration binds to the peer, if it knows the peer and the peer has joined.
-    fn bound_storage(&self, peer: MemberId) -> Option<StorageId> {
-        self.gate.introduction().cluster?.members.get(&Id(peer.0))?.storage
+    /// Whether a process with this disk may be the peer. One that the configuration does not know may.
+    fn takes(&self, peer: MemberId, storage: StorageId) -> bool {
+        let cluster = self.gate.introduction().cluster;
+        cluster.is_none_or(|cluster| cluster.members.get(&Id(peer.0)).is_none_or(|info| info.takes(storage)))
     }
 
     fn next_link(&self) -> LinkId {

@@ -133,10 +133,7 @@ pub(crate) fn call((caller, from): (&Local, &Inbox), (called, to): (&Local, &Inb
     match called.gate.judge(&hello) {
         HelloReply::Welcome { storage, .. } => {
             to.peer_now(PeerEvent::Called { peer: caller_id, info: hello.info });
-            match caller.bound_storage(peer) {
-                Some(bound) if bound != storage => Err(None),
-                _ => Ok(()),
-            }
+            if caller.takes(peer, storage) { Ok(()) } else { Err(None) }
         }
         HelloReply::Refused { refusal } => {
             from.peer_now(PeerEvent::Refused { peer, refusal });

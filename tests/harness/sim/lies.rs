@@ -1,7 +1,7 @@
 //! Disks that lie: a sync says that it is done, and when the power goes nothing of it was on the medium. The member comes
 //! back as it was when the lies began, and has forgotten entries that it acknowledged, and votes.
 //!
-//! What survives that (reliability.md 2.1): a minority of such members, while the others are well and one of them leads.
+//! What survives that: a minority of such members, while the others are well and one of them leads.
 //! The leader finds out, counts nothing that the member has ever acknowledged, and brings it all again. So the others are
 //! at peace from a little before the power goes until the member has again what it had; an election in between could
 //! take its forgotten votes for what they are not, which no majority protocol can tell.
@@ -176,7 +176,9 @@ impl World {
         member.forgot = Some(last.index);
         let left = member.disk.durable.last().last;
         // Once the loss is found out, nothing counts that anybody was told of this member before.
-        self.members.iter_mut().for_each(|other| drop(other.told.remove(&id)));
+        for other in &mut self.members {
+            other.told.remove(&id);
+        }
         self.trace.note(self.now, id.0 << 4, || format!("!! the disks of {id} have lied: {left} is left of {last}"));
         let at = self.now + MILLI + self.chance.fault.below(DOWN_MAX);
         self.queue.push(at, Event::Repair(Repair::Start(slot)));

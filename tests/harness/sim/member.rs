@@ -2,11 +2,13 @@
 
 use super::clock::Clock;
 use super::disk::{Disk, draw_options};
+use super::lost::{Lost, storage_of};
 use super::machine::{Machine, Snapshot};
 use super::network::Kind;
 use super::queue::Micros;
 use super::rng::Rng;
 use bytes::Bytes;
+use quorate::bootstrap::StorageId;
 use quorate::node::driven::Driven;
 use raft::{Index, LinkId, LogRead, MemberId, Membership, ReadRound, RoleName, Term, Token};
 use std::collections::{BTreeMap, VecDeque};
@@ -111,6 +113,10 @@ pub struct Member {
     pub answered: Arc<Answered>,
     /// Its disks have lied, and it has forgotten that its log went on to here. Cleared once it is back there.
     pub forgot: Option<Index>,
+    /// The disk that is bound to it.
+    pub storage: StorageId,
+    /// That disk is gone, and what has come of it. What it held stays in `disk` and `machine`, for who counts on it.
+    pub lost: Option<Lost>,
     /// It will not start again.
     pub dead: bool,
     /// It has learned that it is not a member any more.
@@ -152,9 +158,18 @@ impl Member {
             fetching: false,
             answered: Arc::default(),
             forgot: None,
+            storage: storage_of(id),
+            lost: None,
             dead: false,
             removed: false,
         }
+    }
+
+    /// Begins anew with an empty disk, whatever it has promised: only where a bug is planted.
+    pub fn begin_anew(&mut self, storage: StorageId, on_disk: bool, rng: &mut Rng) {
+        self.disk = Disk::format(self.id, None, draw_options(rng));
+        self.machine = Machine::format(self.id, None, on_disk);
+        (self.storage, self.lost) = (storage, None);
     }
 
     /// Whether its process exists.

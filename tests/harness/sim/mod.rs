@@ -7,7 +7,8 @@
 //!                  ├─ links ── network       who is connected; what becomes of messages
 //!                  ├─ disk ── medium         what the log must hold; wal::Wal on a simulated disk
 //!                  ├─ machine                mvcc::Store, in memory or in redb on a simulated disk
-//!                  ├─ clients trouble lies   who asks; what goes wrong
+//!                  ├─ clients trouble        who asks; what goes wrong
+//!                  ├─ lies lost              disks that say what is not; disks that are gone
 //!                  ├─ settle                 the end: a healed majority must live
 //!                  └─ checks/                what must hold
 //! ```
@@ -43,6 +44,7 @@ mod clients;
 mod installs;
 mod lies;
 mod links;
+mod lost;
 mod perform;
 mod settle;
 mod trouble;

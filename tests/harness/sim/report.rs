@@ -99,7 +99,7 @@ const STATES: [&str; 16] = [
 ];
 
 /// Places that nothing reaches unless some part of a run works as it should.
-const PLACES: [&str; 28] = [
+const PLACES: [&str; 29] = [
     "a write or a sync failed, the process ended",
     "the store's disk failed, the process ended",
     "bit flip: noticed",
@@ -123,6 +123,7 @@ const PLACES: [&str; 28] = [
     "read failed: timed out",
     "a lying disk was found out",
     "back after a lying disk",
+    "a lost disk was turned away",
     "snapshot not needed",
     "a switch was finished by the next start",
     "a removed member ended",

@@ -64,7 +64,8 @@ impl World {
     /// Members that are a quorum of every configuration that may be in force, and sometimes no more than that.
     fn choose_core(&mut self) -> BTreeSet<usize> {
         let configurations = self.possible_memberships();
-        let mut core: BTreeSet<usize> = (0..self.members.len()).collect();
+        let mut core: BTreeSet<usize> =
+            (0..self.members.len()).filter(|slot| self.members[*slot].lost.is_none()).collect();
         let mut order: Vec<usize> = core.iter().copied().collect();
         self.chance.fault.shuffle(&mut order);
         let spare = usize::try_from(self.chance.fault.below(order.len() as u64 + 1)).expect("not above a length");
@@ -89,7 +90,7 @@ impl World {
     }
 
     /// The last committed configuration, and every later one that any log holds.
-    fn possible_memberships(&self) -> Vec<Arc<Membership>> {
+    pub(super) fn possible_memberships(&self) -> Vec<Arc<Membership>> {
         let latest = self.committed_membership().map(|(at, _)| *at);
         let all = self.logs().flat_map(LogImage::memberships).filter(|(at, _)| Some(*at) >= latest);
         all.map(|(_, membership)| Arc::clone(membership)).collect()

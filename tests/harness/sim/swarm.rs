@@ -71,6 +71,8 @@ pub enum Fault {
     FetchFails,
     /// A member's disks say that a sync is done when nothing of it is on the medium.
     SyncLies,
+    /// A member's disk is gone, and a process with an empty one wants to be that member.
+    DiskLost,
 }
 
 /// What the cluster is asked to do, besides taking writes.
@@ -119,7 +121,7 @@ impl Fault {
     ];
 
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Crash,
         Self::Kill,
         Self::SyncFails,
@@ -146,6 +148,7 @@ impl Fault {
         Self::Unreadable,
         Self::FetchFails,
         Self::SyncLies,
+        Self::DiskLost,
     ];
 }
 

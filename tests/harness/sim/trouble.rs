@@ -11,7 +11,7 @@ use super::world::{Event, Repair, World};
 use raft::{RoleName, StreamState};
 
 /// How long a member is down on average.
-const DOWN_MEAN: Micros = 2 * SECOND;
+pub(super) const DOWN_MEAN: Micros = 2 * SECOND;
 /// How long a member stands still on average: about an election timeout.
 const PAUSE_MEAN: Micros = SECOND;
 /// How long a partition lasts on average.
@@ -66,6 +66,7 @@ impl World {
             Fault::SlowDisk | Fault::DiskFull | Fault::DiskStuck => self.hurt_disk(fault, slot),
             Fault::SlowApply => self.slow_apply(slot),
             Fault::SyncLies => self.begin_to_lie(slot),
+            Fault::DiskLost => self.lose_disk(slot)?,
             Fault::WallJump => {
                 self.struck(fault, slot);
                 self.members[slot].clock.jump(&mut self.chance.fault);

@@ -7,6 +7,7 @@ use super::checks::{Verdict, Violation, ensure};
 use super::clients::Clients;
 use super::clock::Clock;
 use super::lies::Lie;
+use super::lost::storage_of;
 use super::machine::CLUSTER;
 use super::medium::End;
 use super::member::{Member, What};
@@ -56,6 +57,8 @@ pub enum Event {
     Repair(Repair),
     /// A lie goes on.
     Lie,
+    /// A process with an empty disk asks to be the member at a slot.
+    Knock(usize),
     /// A client asks for something.
     Request,
 }
@@ -218,6 +221,7 @@ impl World {
                 Event::FaultAt(slot) => self.strike_at(slot)?,
                 Event::Repair(repair) => self.repair(repair)?,
                 Event::Lie => self.lie_on()?,
+                Event::Knock(slot) => self.knock(slot)?,
                 Event::Request => self.request()?,
             }
         }
@@ -249,7 +253,7 @@ impl World {
     pub(super) fn start(&mut self, slot: usize) -> Verdict {
         let chance = &mut self.chance.member;
         let member = &mut self.members[slot];
-        if member.is_running() || member.dead {
+        if member.is_running() || member.dead || member.lost.is_some() {
             return Ok(());
         }
         member.clock = Clock::new(chance, self.swarm.drift);
@@ -269,11 +273,11 @@ impl World {
         ensure("S5", held, || format!("{} has applied {applied}, its log holds {start} to {last}", member.id))?;
         self.starts += 1;
         let id = member.id;
-        let (name, storage) = (id.to_string(), storage_of(id));
+        let (name, storage) = (id.to_string(), member.storage);
         self.trace.note(self.now, id.0, || format!("{id} starts, log up to {last}, applied {applied}"));
         member.node = Some(Driven::start(Start {
             identity: Identity { cluster: CLUSTER, member: id, storage, name, boot: self.starts },
-            info: info_of(id),
+            info: info_of(id, storage),
             config,
             boot,
             now: member.clock.now(self.now),
@@ -497,18 +501,14 @@ impl World {
 }
 
 /// How a member describes itself.
-fn info_of(id: MemberId) -> NodeInfo {
+pub(super) fn info_of(id: MemberId, storage: StorageId) -> NodeInfo {
     let peer_urls = vec![format!("http://{id}:2380")];
-    NodeInfo { name: id.to_string(), peer_urls, storage: Some(storage_of(id)) }
-}
-
-fn storage_of(id: MemberId) -> StorageId {
-    StorageId::from_bytes(u128::from(id.0).to_be_bytes())
+    NodeInfo { name: id.to_string(), peer_urls, storage: Some(storage) }
 }
 
 /// The same, as a configuration carries it.
 pub(super) fn node_info(id: MemberId) -> Bytes {
-    info_of(id).encode()
+    info_of(id, storage_of(id)).encode()
 }
 
 /// A rule of the world itself did not hold.
