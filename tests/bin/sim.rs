@@ -5,7 +5,7 @@ use clap::Parser;
 use raft::planted::Bug;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tests::sim::campaign::{Plan, Setting, campaign, explain, replay, run};
+use tests::sim::campaign::{Notice, Plan, Setting, campaign, explain, replay, run};
 use tests::sim::hunt::{hunt, median};
 use tests::sim::queue::{MILLI, SECOND};
 use tests::sim::shrink::shrink;
@@ -130,6 +130,7 @@ fn many(arguments: &Arguments, setting: &Setting) -> ExitCode {
         threads: arguments.threads,
         keep_going: arguments.keep_going,
         setting: setting.clone(),
+        hears: tell,
     });
     let (seconds, threads) = (began.elapsed().as_secs_f64(), arguments.threads);
     let simulated = report.time as f64 / SECOND as f64;
@@ -148,6 +149,14 @@ fn many(arguments: &Arguments, setting: &Setting) -> ExitCode {
     println!("marks never reached: {}", if missing.is_empty() { "none".to_owned() } else { missing.join(", ") });
     let failed = !failures.is_empty() || arguments.all_marks && !missing.is_empty();
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Says at once what a killed campaign would not say any more.
+fn tell(notice: Notice<'_>) {
+    match notice {
+        Notice::Failed(seed, failure) => eprintln!("SIMFAIL check={} seed={seed} {}", failure.check, failure.what),
+        Notice::Ran(seeds, time) => eprintln!("{seeds} seeds in {} s", time.as_secs()),
+    }
 }
 
 fn hunt_all(arguments: &Arguments) -> ExitCode {

@@ -32,7 +32,7 @@ fn every_rule_holds_in_every_seed() {
     let (from, asked) = number("SIM_SEED").map_or((0, number("SIM_SEEDS")), |seed| (seed, Some(1)));
     let (seeds, seeds_min) = asked.map_or((SEEDS, SEEDS_MIN), |asked| (asked, asked));
     let setting = Setting::default();
-    let plan = Plan { from, seeds, seeds_min, time: TIME, threads: THREADS, keep_going: false, setting };
+    let plan = Plan { from, seeds, seeds_min, time: TIME, threads: THREADS, keep_going: false, setting, hears: |_| {} };
     let (report, failures) = campaign(&plan);
     println!("{report}");
     if let Some((seed, failure)) = failures.first() {

@@ -11,6 +11,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// Seeds between two words of how many have run.
+const TOLD_EVERY: u64 = 1000;
 /// Lines shown before a failure.
 const LINES_BEFORE: usize = 60;
 
@@ -55,6 +57,17 @@ pub struct Plan {
     pub keep_going: bool,
     /// For every seed.
     pub setting: Setting,
+    /// Hears what happens meanwhile.
+    pub hears: fn(Notice<'_>),
+}
+
+/// What is worth a word before a campaign ends, which may be hours away.
+#[derive(Clone, Copy, Debug)]
+pub enum Notice<'a> {
+    /// This seed has failed.
+    Failed(u64, &'a Violation),
+    /// So many seeds have run since it began.
+    Ran(u64, Duration),
 }
 
 /// Runs one seed.
@@ -81,7 +94,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 /// Runs a campaign; what it reached, and what failed, by seed.
 #[must_use]
 pub fn campaign(plan: &Plan) -> (Report, Vec<(u64, Violation)>) {
-    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (next, ran, stop) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let results = Mutex::new((Report::default(), Vec::new()));
     let began = Instant::now();
     let work = || {
@@ -95,8 +108,13 @@ pub fn campaign(plan: &Plan) -> (Report, Vec<(u64, Violation)>) {
             let outcome = run(plan.from + nth, &plan.setting, Lines::None);
             report.add(&outcome.report);
             if let Some(failure) = outcome.failure {
+                (plan.hears)(Notice::Failed(plan.from + nth, &failure));
                 failures.push((plan.from + nth, failure));
                 stop.store(!plan.keep_going, Ordering::Relaxed);
+            }
+            let ran = 1 + ran.fetch_add(1, Ordering::Relaxed);
+            if ran.is_multiple_of(TOLD_EVERY) {
+                (plan.hears)(Notice::Ran(ran, began.elapsed()));
             }
         }
         let mut results = results.lock().expect("no thread panics while it holds it");

@@ -24,7 +24,8 @@ pub struct Kill {
 pub fn hunt(bug: Bug, nth: u64, seeds: u64, threads: usize, time: Duration) -> Option<Kill> {
     let from = nth * HUNTS_APART;
     let setting = Setting { bug: Some(bug), ..Setting::default() };
-    let (_, failures) = campaign(&Plan { from, seeds, seeds_min: 0, time, threads, keep_going: false, setting });
+    let plan = Plan { from, seeds, seeds_min: 0, time, threads, keep_going: false, setting, hears: |_| {} };
+    let (_, failures) = campaign(&plan);
     let (seed, failure) = failures.into_iter().next()?;
     Some(Kill { seeds: seed - from + 1, seed, failure })
 }
