@@ -2,7 +2,7 @@
 //! there after every one of them.
 //!
 //! * strace counts the calls and strikes at the N-th, in whatever the member does by then: first boot, recovery, writes,
-//!   compaction, changes of the membership.
+//!   compaction, changes of the membership. How many there are is counted before, in two cycles that nothing strikes.
 //! * A cycle starts the member under strace, lets one client work until the member is gone or has done a fixed amount,
 //!   and ends it. The next cycle starts from what that left.
 //! * Every cycle that gets ready is judged: each acknowledged write is there as it was, none that was never asked for.
@@ -28,21 +28,28 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Cycles on one data directory before the next one begins from nothing.
 const CYCLES_PER_DIRECTORY: u64 = 6;
-/// The system calls whose order decides what a crash leaves, and how many of them one thread makes in a cycle; strace
-/// counts for each thread. A first boot writes a segment in pieces, and makes more of some: the second number. The two
-/// that every write makes stand here more often.
-const CALLS: [(&str, u64, u64); 10] = [
-    ("fdatasync", 24, 72),
-    ("fdatasync", 24, 72),
-    ("fdatasync", 24, 72),
-    ("pwrite64", 24, 72),
-    ("pwrite64", 24, 72),
-    ("pwrite64", 24, 72),
-    ("pwritev", 6, 6),
-    ("fsync", 3, 6),
-    ("rename", 2, 3),
-    ("ftruncate", 1, 1),
+/// The system calls whose order decides what a crash leaves. The two that every write makes stand here more often.
+const CALLS: [&str; 10] = [
+    "fdatasync",
+    "fdatasync",
+    "fdatasync",
+    "pwrite64",
+    "pwrite64",
+    "pwrite64",
+    "pwritev",
+    "fsync",
+    "rename",
+    "ftruncate",
 ];
+
+/// How many of each call each thread makes that makes any, in a cycle that is not struck: strace counts for each thread.
+type Counts = BTreeMap<&'static str, Vec<u64>>;
+
+/// The calls of the first cycle in a directory, which makes the files, and of a later one.
+struct Calls {
+    first: Counts,
+    later: Counts,
+}
 
 /// What happens at the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,17 +118,55 @@ pub fn can_trace() -> bool {
     probe.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Draws the points of a campaign.
-fn draw(rng: &mut Rng) -> Point {
-    let (call, often, most) = *rng.pick(&CALLS).expect("a list");
-    let most = if rng.below(4) > 0 { often } else { most };
+/// Draws a point of a cycle that makes so many calls, if it makes any.
+fn draw(rng: &mut Rng, counts: &Counts) -> Option<Point> {
+    let made: Vec<&'static str> = CALLS.into_iter().filter(|call| counts.contains_key(call)).collect();
+    let call = *rng.pick(&made)?;
+    let most = *rng.pick(&counts[call])?;
     let nth = rng.between(1, most);
     let strike = match rng.below(6) {
         0 => Strike::Eio,
         1 => Strike::Enospc,
         _ => Strike::Kill,
     };
-    Point { call, nth, strike }
+    Some(Point { call, nth, strike })
+}
+
+/// Counts the calls of two cycles on one data directory.
+fn count_calls() -> Result<Calls> {
+    let mut cluster = Cluster::planned(Flavor::Quorate, 1, &[])?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let member = &mut cluster.members[0];
+    let trace = member.data().with_file_name("trace");
+    let mut known = Known::default();
+    let mut cycle = || -> Result<Counts> {
+        member.under(counting(&trace.display().to_string()));
+        member.spawn()?;
+        member.wait_ready()?;
+        runtime.block_on(judge(&member.client, &mut known))?;
+        runtime.block_on(work(&member.client, &mut known));
+        member.kill()?;
+        let counts = count(&fs::read_to_string(&trace)?);
+        ensure!(counts.contains_key("fdatasync"), "strace saw no fdatasync: {counts:?}");
+        Ok(counts)
+    };
+    Ok(Calls { first: cycle()?, later: cycle()? })
+}
+
+/// How many of each call each thread made, by the lines of strace: a thread, the call, and what came of it.
+fn count(trace: &str) -> Counts {
+    let mut threads: BTreeMap<(&str, &'static str), u64> = BTreeMap::new();
+    for line in trace.lines() {
+        let Some((thread, call)) = line.split_once(' ') else { continue };
+        let name = call.trim_start().split_once('(').and_then(|(name, _)| CALLS.into_iter().find(|of| *of == name));
+        if let Some(name) = name {
+            *threads.entry((thread, name)).or_default() += 1;
+        }
+    }
+    threads.into_iter().fold(Counts::new(), |mut counts, ((_, call), count)| {
+        counts.entry(call).or_default().push(count);
+        counts
+    })
 }
 
 /// Runs so many cycles, drawn from `seed`, for so long at most.
@@ -131,9 +176,11 @@ fn draw(rng: &mut Rng) -> Point {
 pub fn campaign(seed: u64, cycles: u64, time: Duration) -> Result<Report> {
     let mut rng = Rng::new(seed);
     let (mut report, began) = (Report::default(), Instant::now());
+    let calls = count_calls().context("count the calls")?;
     while report.cycles < cycles && began.elapsed() < time {
         let count = CYCLES_PER_DIRECTORY.min(cycles - report.cycles);
-        let points: Vec<Point> = (0..count).map(|_| draw(&mut rng)).collect();
+        let counts = |cycle| if cycle == 0 { &calls.first } else { &calls.later };
+        let points: Vec<Point> = (0..count).filter_map(|cycle| draw(&mut rng, counts(cycle))).collect();
         directory(&points, &mut report).with_context(|| format!("seed {seed}, points {points:?}"))?;
     }
     Ok(report)
@@ -210,6 +257,12 @@ pub fn strace(Point { call, nth, strike }: Point, output: &str) -> Vec<String> {
     // As a grandchild: the member stays our child, and is what we kill.
     let words = ["strace", "-D", "-f", "-qq", "-o", output, "-e", &trace, "-e", &inject];
     words.map(str::to_owned).to_vec()
+}
+
+/// What a member is started under when its calls are only counted.
+fn counting(output: &str) -> Vec<String> {
+    let trace = format!("trace={}", CALLS.join(","));
+    ["strace", "--seccomp-bpf", "-D", "-f", "-qq", "-o", output, "-e", &trace].map(str::to_owned).to_vec()
 }
 
 /// Waits until the member is ready, or gone.
@@ -334,11 +387,23 @@ mod tests {
     #[test]
     fn points_are_drawn_over_every_call_and_every_strike() {
         let mut rng = Rng::new(1);
-        let points: Vec<Point> = (0..500).map(|_| draw(&mut rng)).collect();
-        for (call, ..) in CALLS {
+        let counts: Counts = CALLS.into_iter().map(|call| (call, vec![3, 1])).collect();
+        let points: Vec<Point> = (0..500).filter_map(|_| draw(&mut rng, &counts)).collect();
+        assert_eq!(points.len(), 500);
+        for call in CALLS {
             for strike in [Strike::Kill, Strike::Eio, Strike::Enospc] {
                 assert!(points.iter().any(|point| (point.call, point.strike) == (call, strike)), "{call} {strike:?}");
             }
         }
+        assert!(points.iter().all(|point| (1..=3).contains(&point.nth)));
+        let renames = Counts::from([("rename", vec![1])]);
+        assert!((0..50).filter_map(|_| draw(&mut rng, &renames)).all(|point| (point.call, point.nth) == ("rename", 1)));
+    }
+
+    #[test]
+    fn calls_are_counted_by_thread() {
+        let trace = "7 fdatasync(5) = 0\n8 fdatasync(6 <unfinished ...>\n7 rename(\"a\", \"b\") = 0\n\
+                     8 <... fdatasync resumed>) = 0\n8 fdatasync(6) = 0\n9  fdatasync(5) = 0\n9 +++ killed by SIGKILL +++\n";
+        assert_eq!(count(trace), Counts::from([("fdatasync", vec![1, 2, 1]), ("rename", vec![1])]));
     }
 }
