@@ -79,6 +79,7 @@ impl World {
         }
         if let Some((at, membership)) = &step.before {
             self.reconfigured(slot, (*at, &**membership), brief.commit)?;
+            self.heal_for_change(slot, *at);
         }
         step.reads.into_iter().try_for_each(|token| self.check_round(slot, token))
     }

@@ -7,7 +7,7 @@ use super::image::LogImage;
 use super::machine::KEYS;
 use super::medium::End;
 use super::queue::{Micros, SECOND};
-use super::world::World;
+use super::world::{Event, Repair, World};
 use raft::{Index, Membership};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -59,6 +59,28 @@ impl World {
         }
         self.reconnect();
         Ok(())
+    }
+
+    /// A change that was asked for before the peace may come through in it, and need members that are not in the core:
+    /// they are healed as well.
+    pub(super) fn heal_for_change(&mut self, slot: usize, before: Index) {
+        let latest = self.members[slot].disk.live.memberships().last().filter(|(at, _)| self.calm && *at > before);
+        let Some((_, membership)) = latest.cloned() else { return };
+        let is_dead =
+            |id| self.slot_of(id).filter(|slot| self.members[*slot].dead && self.members[*slot].lost.is_none());
+        if is_quorum(&membership, |voter| is_dead(voter).is_none()) {
+            return;
+        }
+        let needed = membership.voters.iter().chain(&membership.voters_outgoing);
+        for slot in needed.filter_map(|id| is_dead(*id)).collect::<BTreeSet<usize>>() {
+            let id = self.members[slot].id;
+            self.trace.note(self.now, id.0, || format!("!! peace for {id} too"));
+            self.report.reach("peace for more");
+            self.members[slot].dead = false;
+            self.members[slot].apply_slowness = 1;
+            self.repair_disk(slot);
+            self.queue.push(self.now, Event::Repair(Repair::Start(slot)));
+        }
     }
 
     /// Members that are a quorum of every configuration that may be in force, and sometimes no more than that.
