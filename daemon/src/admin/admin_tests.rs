@@ -233,6 +233,21 @@ async fn what_cannot_be_understood_is_refused_before_the_cluster_hears_of_it() {
     assert_eq!(code, StatusCode::NOT_FOUND);
 }
 
+/// A page that somebody looks at could ask etcd on the same machine for changes (CVE-2018-1098, CVE-2018-1099).
+#[tokio::test]
+async fn a_page_in_a_browser_cannot_change_anything() {
+    let solo = Solo::start();
+    let pages = Pages::new(solo.handle(), Registry::new()).unwrap();
+    let admin = Admin::new(solo.handle(), 1 << 30, pages, (InUse::default(), Desk::new(place(), None)));
+    for path in ["/v1/members", "/v1/transfer-leader", PATH_RECOVER_QUORUM, "/v1/backups"] {
+        for origin in ["https://elsewhere.example", "http://localhost:2381", "null"] {
+            let request = Request::post(path).header("origin", origin).header("content-type", "text/plain");
+            let request = request.body(Full::new(Bytes::from("{}"))).unwrap();
+            assert_eq!(admin.answer(request).await.status(), StatusCode::FORBIDDEN, "{path} from {origin}");
+        }
+    }
+}
+
 fn view(voters: u64) -> MembersView {
     let member = |id| MemberView {
         id: MemberId(id),

@@ -34,7 +34,7 @@ use admin_api::{
     ChangeMembers, Id, LeaderTransferred, MemberStatus, PATH_BACKUPS, PATH_MEMBERS, PATH_RECOVER_QUORUM,
     PATH_REPLICATION, PATH_SAFE_TO_STOP, PATH_SNAPSHOT, PATH_STATUS, PATH_TRANSFER_LEADER, TransferLeader,
 };
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue, ORIGIN};
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::Request;
@@ -79,6 +79,8 @@ impl Admin {
         let shared = &self.0;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answered = match (&method, path.as_str()) {
+            // Browsers say where a page is from that asks for a change, and let any page ask: not one of ours.
+            (&Method::POST, _) if request.headers().contains_key(ORIGIN) => Err(Refusal::browser()),
             (&Method::GET, PATH_STATUS) => shared.status().await.and_then(|status| json(&status)),
             (&Method::GET, PATH_MEMBERS) => json(&shared.members()),
             (&Method::GET, PATH_REPLICATION) => {

@@ -28,6 +28,10 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method")
     }
 
+    pub(super) fn browser() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "a page in a browser may not ask for changes: the request has an Origin")
+    }
+
     pub(super) fn no_such_member(member: MemberId) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("{} is not a member", Id(member.0)))
     }
