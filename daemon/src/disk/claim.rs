@@ -107,6 +107,7 @@ mod tests {
         assert_eq!(fs::metadata(claim.path()).unwrap().mode() & 0o7777, 0o700);
     }
 
+    /// etcd took one as it was (TOB-ETCD-003, CVE-2020-15113).
     #[test]
     fn a_directory_open_to_group_or_others_is_refused() {
         for mode in [0o750, 0o701, 0o704, 0o770, 0o777] {

@@ -201,6 +201,7 @@ async fn a_half_done_renewal_changes_nothing() {
     talk(&server, &client).await.unwrap();
 }
 
+/// etcd spoke what was old and weak unless told otherwise (TOB-ETCD-015).
 #[tokio::test]
 async fn a_version_below_the_least_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -214,6 +215,7 @@ async fn a_version_below_the_least_is_refused() {
     assert_eq!(stream.get_ref().1.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
 }
 
+/// As above (TOB-ETCD-015).
 #[tokio::test]
 async fn only_the_cipher_suites_named_are_spoken() {
     let dir = tempfile::tempdir().unwrap();
@@ -244,6 +246,7 @@ async fn members_with_certificates_of_their_own_making_talk() {
     agreed(&own("m1"), &own("m2")).await;
 }
 
+/// etcd waited for ever (GHSA-6vch-q96h-7gc3).
 #[tokio::test]
 async fn a_caller_that_stalls_is_let_go() {
     let dir = tempfile::tempdir().unwrap();

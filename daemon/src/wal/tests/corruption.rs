@@ -179,6 +179,7 @@ fn a_cold_read_notices_what_changed_under_it() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, ..Default::default() })]
 
+    /// Lengths and indexes in etcd's log let it panic (TOB-ETCD-006, TOB-ETCD-007, CVE-2020-15106, CVE-2020-15112).
     #[test]
     fn whatever_bytes_stand_there_no_entry_is_made_up(nth in 0..3usize, at in 0..16_384u64, junk: Vec<u8>) {
         let (disk, _, entries) = closed_log();

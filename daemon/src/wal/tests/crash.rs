@@ -76,6 +76,7 @@ fn life_cut_after(effects: u64) -> (SimDisk, Option<Bench>) {
     (disk, bench)
 }
 
+/// Also right after the log was made, where etcd fell over its own empty one (TOB-ETCD-013).
 #[test]
 fn whatever_a_crash_leaves_is_what_was_reported_or_what_was_on_its_way() {
     let effects = effects_of_a_life();
