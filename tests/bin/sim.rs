@@ -11,6 +11,11 @@ use tests::sim::queue::{MILLI, SECOND};
 use tests::sim::shrink::shrink;
 use tests::sim::swarm::{Cut, Fault, Feature};
 use tests::sim::trace::Lines;
+use tikv_jemallocator::Jemalloc;
+
+/// Hours of seeds leave glibc's memory in pieces.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Simulated clusters under faults, checked as they run.
 #[derive(Debug, Parser)]
