@@ -6,7 +6,9 @@ use crate::command::{AlarmAction, AlarmChange, Body, Command, DeleteRange, Publi
 use crate::error::{Fault, Refusal};
 use crate::head::{alarm_number, put_member};
 use crate::outcome::{DeleteRangeReply, Done, Outcome, PutReply, Reply};
+use crate::range::{RangeRequest, RangeResult};
 use crate::rank::Step;
+use crate::read::Found;
 use crate::row::{KeyMeta, Links, RowId, Version};
 use crate::staging::{self, Staging};
 use crate::state::{Keys, State};
@@ -17,11 +19,25 @@ use std::ops::ControlFlow;
 /// What a row and its key's metadata take on disk besides key and value, about.
 pub(crate) const STORED_OVERHEAD_BYTES: usize = 64;
 
+/// What clients alone see of the outcomes of one batch: the keys that ranges found, and previous values. They are all in
+/// memory until the last command of the batch is applied, and clients choose how large they are.
+pub const ANSWERS_BYTES_MAX: usize = 64 << 20;
+
+/// So much of it each command may have, however much the others have taken: a client that asks for little is not to
+/// suffer from one that asks for all.
+const ANSWER_BYTES_ALWAYS: usize = 64 << 10;
+
 /// Carries out one command on the state.
 pub(crate) struct Applier<'a> {
     pub(crate) state: &'a mut State,
     /// Whether a client waits for the outcome here. If not, what only it would see is left out.
     pub(crate) answered: bool,
+    /// What the batch has left for answers.
+    room: &'a mut usize,
+    /// What the answer to this command takes of it.
+    found_bytes: usize,
+    /// The client does not get to see what there was no room for.
+    left_out: bool,
     /// The log index of the command.
     index: u64,
     /// How many rows the command has written.
@@ -32,14 +48,16 @@ pub(crate) struct Applier<'a> {
 pub(crate) type Refused<T> = Result<Result<T, Refusal>, Fault>;
 
 impl<'a> Applier<'a> {
-    pub(crate) fn new(state: &'a mut State, answered: bool) -> Self {
-        Self { state, answered, index: 0, rows: 0 }
+    pub(crate) fn new(state: &'a mut State, answered: bool, room: &'a mut usize) -> Self {
+        Self { state, answered, room, found_bytes: 0, left_out: false, index: 0, rows: 0 }
     }
 
     pub(crate) fn apply(mut self, index: u64, command: &Command) -> Result<Outcome, Fault> {
         assert!(index > self.state.head.applied, "an entry is applied once");
         self.index = index;
         let reply = self.body(&command.body)?;
+        *self.room = self.room.saturating_sub(self.found_bytes);
+        let reply = if self.left_out { reply.map(|_| Reply::LeftOut) } else { reply };
         self.state.head.revision = self.revision();
         self.state.head.applied = index;
         self.state.head.fold(index);
@@ -104,6 +122,7 @@ impl<'a> Applier<'a> {
         let value = if put.ignore_value { old_value.clone().unwrap_or_default() } else { put.value.clone() };
         let lease = if put.ignore_lease { live.map_or(0, |meta| meta.version.lease) } else { put.lease };
         let prev = live.zip(old_value).filter(|_| put.prev_kv && self.answered);
+        let prev = prev.filter(|(_, value)| self.has_room(put.key.len() + value.len()));
         let prev = prev.map(|(meta, value)| KeyValue { value, ..meta.key_only(put.key.clone()) });
         let id = self.next_id();
         let version = Version {
@@ -128,7 +147,11 @@ impl<'a> Applier<'a> {
         let mut prev = Vec::new();
         if delete.prev_kv && self.answered {
             for (key, meta) in &doomed {
-                prev.push(KeyValue { value: self.state.value(meta.id)?, ..meta.key_only(key.clone()) });
+                let value = self.state.value(meta.id)?;
+                if !self.has_room(key.len() + value.len() + size_of::<KeyValue>()) {
+                    break;
+                }
+                prev.push(KeyValue { value, ..meta.key_only(key.clone()) });
             }
         }
         for (key, meta) in &doomed {
@@ -138,6 +161,41 @@ impl<'a> Applier<'a> {
         }
         let deleted = i64::try_from(doomed.len()).expect("a collection in memory");
         Ok(DeleteRangeReply { revision: Revision(self.revision()), deleted, prev })
+    }
+
+    /// A range inside a transaction: of a revision of its own, or of now.
+    pub(crate) fn inner_range(&mut self, request: &RangeRequest) -> Result<RangeResult, Fault> {
+        let revision = self.revision();
+        let unseen = RangeResult { revision: Revision(revision), ..RangeResult::default() };
+        if !self.answered {
+            return Ok(unseen);
+        }
+        let (before, mut found_bytes, room) = (self.found_bytes, 0, *self.room);
+        let mut has_room = |found: Found| {
+            found_bytes = found.memory_bytes;
+            is_room(before + found_bytes, room)
+        };
+        let at = if request.revision.0 > 0 { request.revision.0 } else { revision };
+        let found = self.state.range(request, (revision, at), &mut has_room)?;
+        self.found_bytes += found_bytes;
+        Ok(found.unwrap_or_else(|| {
+            self.leave_out();
+            unseen
+        }))
+    }
+
+    /// Takes room for more of the answer. Without, nothing more of it is looked up, and none of it is given.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        self.found_bytes += bytes;
+        let has_room = is_room(self.found_bytes, *self.room);
+        if !has_room {
+            self.leave_out();
+        }
+        has_room
+    }
+
+    fn leave_out(&mut self) {
+        (self.left_out, self.answered) = (true, false);
     }
 
     /// The store's revision as this command sees it: one more than before it once it has written.
@@ -215,6 +273,10 @@ impl<'a> Applier<'a> {
         self.state.head.fold(u64::from(crc32c::crc32c(&bytes)));
         Reply::Staging(staging::change(&mut self.state.head.staged, self.index, change))
     }
+}
+
+fn is_room(bytes: usize, room: usize) -> bool {
+    bytes <= ANSWER_BYTES_ALWAYS || bytes <= room
 }
 
 fn links_onward(newest: Option<&KeyMeta>) -> Links {

@@ -55,12 +55,9 @@ pub enum ReadError {
     /// The request cannot be answered, here or elsewhere.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// What was found takes more memory than the caller allows.
-    #[error("more than {bytes_max} bytes were found")]
-    TooLarge {
-        /// What is allowed.
-        bytes_max: usize,
-    },
+    /// The caller has no room for what was found.
+    #[error("there is no room for what was found")]
+    NoRoom,
     /// This member cannot answer anything any more.
     #[error(transparent)]
     Fault(#[from] Fault),

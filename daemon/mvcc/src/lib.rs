@@ -55,6 +55,7 @@ mod varint;
 #[cfg(test)]
 extern crate self as mvcc;
 
+pub use apply::ANSWERS_BYTES_MAX;
 pub use backend::{Backend, Change, Direction, REVISION_KEY_BYTES, Span, Table, View, Visit};
 pub use codec::{CODEC_VERSION, DecodeError, TXN_DEPTH_MAX};
 pub use command::{
@@ -68,6 +69,7 @@ pub use image::{BLOCK_BYTES_MAX, Image, ImageBlocks, ImageCheck, ImageError, Ima
 pub use memory::MemoryBackend;
 pub use outcome::{DeleteRangeReply, Done, OpReply, Outcome, PutReply, Reply, TxnReply};
 pub use range::{RangeRequest, RangeResult, Sort, SortOrder, SortTarget};
+pub use read::{Found, Room};
 pub use staging::{STAGED_SNAPSHOTS_MAX, SnapshotDigest, StagedSnapshot, Staging};
 pub use store::{Apply, Replacement, Store};
 pub use types::{Alarm, AlarmKind, Event, EventKind, KeyRange, KeyValue, RequestId, Revision, Size};

@@ -35,6 +35,9 @@ pub enum Reply {
     PublishMember,
     /// Whether the change in object storage was one: told twice, or about a snapshot that is not known, it is not.
     Staging(bool),
+    /// The command is carried out, and what the client would see of it takes more memory than there is for that: see
+    /// [`ANSWERS_BYTES_MAX`](crate::ANSWERS_BYTES_MAX).
+    LeftOut,
 }
 
 /// A key was written.

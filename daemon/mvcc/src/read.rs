@@ -31,13 +31,41 @@ pub(crate) struct Range<'a> {
     values: Values,
     count: Count,
     hits: Vec<Hit>,
-    /// The keys and values of the hits.
-    bytes: usize,
-    /// What they may take before the range is given up.
-    bytes_max: usize,
+    found: Found,
+    /// Whether what was found may stay.
+    room: &'a mut Room<'a>,
+    /// It may not, and the range is given up.
+    is_over: bool,
     /// Where the next step goes on: its first key, or the one after its last if it goes backward.
     resume: Option<Bytes>,
 }
+
+/// What a read has found so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Keys and values, as a client gets them.
+    pub payload_bytes: usize,
+    /// The same in memory, with what keeps them in order.
+    pub memory_bytes: usize,
+}
+
+impl Found {
+    /// Both together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            payload_bytes: self.payload_bytes.saturating_add(other.payload_bytes),
+            memory_bytes: self.memory_bytes.saturating_add(other.memory_bytes),
+        }
+    }
+
+    fn add(&mut self, payload_bytes: usize, more_bytes: usize) {
+        self.payload_bytes = self.payload_bytes.saturating_add(payload_bytes);
+        self.memory_bytes = self.memory_bytes.saturating_add(payload_bytes).saturating_add(more_bytes);
+    }
+}
+
+/// Says whether what a read has found may stay. It is asked again whenever that has grown.
+pub type Room<'a> = dyn FnMut(Found) -> bool + 'a;
 
 struct Hit {
     id: RowId,
@@ -67,7 +95,12 @@ pub(crate) enum Progress {
 
 impl<'a> Range<'a> {
     /// Begins a range that shows the state at `at`, told as read at `revision`.
-    pub(crate) fn begin(state: &State, request: &'a RangeRequest, revision: i64, at: i64) -> Result<Self, Fault> {
+    pub(crate) fn begin(
+        state: &State,
+        request: &'a RangeRequest,
+        (revision, at): (i64, i64),
+        room: &'a mut Room<'a>,
+    ) -> Result<Self, Fault> {
         let keys = Keys::of(&request.range);
         let count = match () {
             () if request.range.is_one() => Count::Scanning(0),
@@ -78,8 +111,9 @@ impl<'a> Range<'a> {
             hits_max: hits_max(request),
             values: values(request),
             hits: Vec::new(),
-            bytes: 0,
-            bytes_max: usize::MAX,
+            found: Found::default(),
+            room,
+            is_over: false,
             resume: None,
             request,
             revision,
@@ -87,17 +121,6 @@ impl<'a> Range<'a> {
             keys,
             count,
         })
-    }
-
-    /// Gives the range up once its keys and values take more than `bytes_max`.
-    pub(crate) fn within(mut self, bytes_max: usize) -> Self {
-        self.bytes_max = bytes_max;
-        self
-    }
-
-    /// Whether it has been given up.
-    pub(crate) fn is_too_large(&self) -> bool {
-        self.bytes > self.bytes_max
     }
 
     /// The revision it shows; what its rows must be kept for.
@@ -131,7 +154,7 @@ impl<'a> Range<'a> {
             }
             left -= 1;
             self.visit(state, key, meta)?;
-            let over = self.is_satisfied() || self.is_too_large();
+            let over = self.is_satisfied() || self.is_over;
             Ok(if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok(if self.resume.is_some() { Progress::More } else { Progress::Done })
@@ -158,14 +181,19 @@ impl<'a> Range<'a> {
         }
         let value = if self.values == Values::WhileScanning { state.value(id)? } else { Bytes::new() };
         let kv = version.key_value(id, key.to_bytes(), value);
-        self.bytes = self.bytes.saturating_add(kv.key.len() + kv.value.len());
+        self.take(kv.key.len() + kv.value.len(), size_of::<Hit>());
         self.hits.push(Hit { id, kv });
         Ok(())
     }
 
+    fn take(&mut self, payload_bytes: usize, more_bytes: usize) {
+        self.found.add(payload_bytes, more_bytes);
+        self.is_over |= !(self.room)(self.found);
+    }
+
     /// Sorts, cuts, and fetches the values that are still missing. The rows must be there as they were when the
-    /// range was begun.
-    pub(crate) fn finish(mut self, state: &State) -> Result<RangeResult, Fault> {
+    /// range was begun. `None` if it was given up.
+    pub(crate) fn finish(mut self, state: &State) -> Result<Option<RangeResult>, Fault> {
         let count = match self.count {
             Count::Known(count) | Count::Scanning(count) => count,
         };
@@ -174,22 +202,33 @@ impl<'a> Range<'a> {
         let more = self.hits.len() > limit;
         self.hits.truncate(limit);
         if self.values == Values::AfterSorting {
-            for hit in &mut self.hits {
-                hit.kv.value = state.value(hit.id)?;
+            for at in 0..self.hits.len() {
+                let value = if self.is_over { Bytes::new() } else { state.value(self.hits[at].id)? };
+                self.take(value.len(), 0);
+                self.hits[at].kv.value = value;
             }
+        }
+        if self.is_over {
+            return Ok(None);
         }
         let mut kvs: Vec<_> = self.hits.into_iter().map(|hit| hit.kv).collect();
         if self.request.keys_only {
             kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
         }
-        Ok(RangeResult { revision: Revision(self.revision), kvs, more, count })
+        Ok(Some(RangeResult { revision: Revision(self.revision), kvs, more, count }))
     }
 }
 
 impl State {
-    /// A range in one step.
-    pub(crate) fn range(&self, request: &RangeRequest, revision: i64, at: i64) -> Result<RangeResult, Fault> {
-        let mut range = Range::begin(self, request, revision, at)?;
+    /// A range in one step. `None` if there is no room for what it finds.
+    pub(crate) fn range(
+        &self,
+        request: &RangeRequest,
+        place: (i64, i64),
+        room: &mut Room<'_>,
+    ) -> Result<Option<RangeResult>, Fault> {
+        let mut room = |found| room(found);
+        let mut range = Range::begin(self, request, place, &mut room)?;
         let progress = range.advance(self, usize::MAX)?;
         debug_assert_eq!(progress, Progress::Done, "no end is set");
         range.finish(self)

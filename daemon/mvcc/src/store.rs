@@ -3,7 +3,7 @@
 //! A lock guards the [`State`]. The applier holds it for a few commands at a time and a read for a few hundred keys,
 //! so neither keeps the other waiting for long; a read that takes several steps pins its revision in between.
 
-use crate::apply::Applier;
+use crate::apply::{ANSWERS_BYTES_MAX, Applier};
 use crate::backend::Backend;
 use crate::command::{Command, PublishedMember, Txn};
 use crate::error::{Fault, ReadError};
@@ -13,7 +13,7 @@ use crate::hash::{HashKv, Hashing};
 use crate::image::Image;
 use crate::outcome::{Outcome, TxnReply};
 use crate::range::{RangeRequest, RangeResult};
-use crate::read::{Progress, Range};
+use crate::read::{Progress, Range, Room};
 use crate::staging::StagedSnapshot;
 use crate::state::State;
 use crate::types::{Alarm, Revision, Size};
@@ -37,7 +37,9 @@ pub struct Apply<'a> {
     /// What it says.
     pub command: &'a Command,
     /// Whether a client waits for its outcome at this member. Elsewhere the outcome tells the same success or
-    /// refusal but leaves out what only the client would see: the keys of ranges, and previous values.
+    /// refusal but leaves out what only the client would see: the keys of ranges, and previous values. Here it leaves
+    /// them out, too, if a batch has found more than [`ANSWERS_BYTES_MAX`] of them: then the reply is
+    /// [`Reply::LeftOut`](crate::Reply::LeftOut).
     pub answered: bool,
 }
 
@@ -115,10 +117,12 @@ impl Store {
     /// If an index is not beyond the last one applied.
     pub fn apply(&self, batch: &[Apply<'_>]) -> Result<Vec<Outcome>, Fault> {
         let mut outcomes = Vec::with_capacity(batch.len());
+        let mut room = ANSWERS_BYTES_MAX;
         for part in batch.chunks(APPLY_COMMANDS_PER_HOLD) {
             let mut state = self.write();
             for apply in part {
-                outcomes.push(Applier::new(&mut state, apply.answered).apply(apply.index, apply.command)?);
+                let applier = Applier::new(&mut state, apply.answered, &mut room);
+                outcomes.push(applier.apply(apply.index, apply.command)?);
             }
         }
         Ok(outcomes)
@@ -138,27 +142,28 @@ impl Store {
     /// # Errors
     /// Refusals for revisions out of reach; [`Fault`] if the storage fails.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResult, ReadError> {
-        self.range_within(request, usize::MAX)
+        self.range_within(request, &mut |_| true)
     }
 
-    /// As [`Store::range`], but gives up once the keys and values found take more than `bytes_max`.
+    /// As [`Store::range`], but gives up once there is no room for what it has found.
     ///
     /// # Errors
-    /// As [`Store::range`], and [`ReadError::TooLarge`].
-    pub fn range_within(&self, request: &RangeRequest, bytes_max: usize) -> Result<RangeResult, ReadError> {
+    /// As [`Store::range`], and [`ReadError::NoRoom`].
+    pub fn range_within(&self, request: &RangeRequest, room: &mut Room<'_>) -> Result<RangeResult, ReadError> {
         loop {
-            if let Some(result) = self.try_range(request, bytes_max)? {
+            if let Some(result) = self.try_range(request, room)? {
                 return Ok(result);
             }
         }
     }
 
     /// `None` if the state was replaced meanwhile, which is rare: the range begins anew then.
-    fn try_range(&self, request: &RangeRequest, bytes_max: usize) -> Result<Option<RangeResult>, ReadError> {
+    fn try_range(&self, request: &RangeRequest, room: &mut Room<'_>) -> Result<Option<RangeResult>, ReadError> {
+        let mut room = |found| room(found);
         let mut state = self.read();
         let replaced = state.replaced;
         let at = state.resolve(request.revision)?;
-        let mut range = Range::begin(&state, request, state.head.revision, at)?.within(bytes_max);
+        let mut range = Range::begin(&state, request, (state.head.revision, at), &mut room)?;
         let mut pin = None;
         while range.advance(&state, READ_KEYS_PER_HOLD)? == Progress::More {
             pin.get_or_insert_with(|| self.pin(range.at()));
@@ -168,21 +173,19 @@ impl Store {
                 return Ok(None);
             }
         }
-        if range.is_too_large() {
-            return Err(ReadError::TooLarge { bytes_max });
-        }
-        Ok(Some(range.finish(&state)?))
+        range.finish(&state)?.map(Some).ok_or(ReadError::NoRoom)
     }
 
-    /// Evaluates a transaction of which [`Txn::is_read_only`] is true, without the log.
+    /// Evaluates a transaction of which [`Txn::is_read_only`] is true, without the log. `room` hears of all its ranges
+    /// together.
     ///
     /// # Errors
-    /// As [`Store::range`].
+    /// As [`Store::range_within`].
     ///
     /// # Panics
     /// If the transaction could write.
-    pub fn read_txn(&self, txn: &Txn) -> Result<TxnReply, ReadError> {
-        self.read().read_txn(txn)
+    pub fn read_txn(&self, txn: &Txn, room: &mut Room<'_>) -> Result<TxnReply, ReadError> {
+        self.read().read_txn(txn, room)
     }
 
     /// What happened at and after `from`, to keys that are `wanted`: whole revisions until `rows_max` rows were

@@ -1,8 +1,11 @@
 use super::*;
-use crate::command::{Body, DeleteRange, Put};
+use crate::command::{Body, DeleteRange, Op, Put};
 use crate::memory::MemoryBackend;
 use crate::outcome::{Done, Reply};
+use crate::range::{Sort, SortOrder, SortTarget};
+use crate::read::Found;
 use crate::types::{KeyRange, RequestId};
+use bytes::Bytes;
 
 fn put(key: &'static str, value: &'static str) -> Command {
     Command {
@@ -175,10 +178,63 @@ fn a_range_is_given_up_once_it_takes_more_than_it_may() {
         store.apply(&[Apply { index: number + 1, command: &command, answered: false }]).unwrap()[0].as_ref().unwrap();
     }
     let all = RangeRequest { range: KeyRange::all(), ..RangeRequest::default() };
-    assert_eq!(store.range_within(&all, 100_000).unwrap().kvs.len(), 1_000);
-    assert!(matches!(store.range_within(&all, 99_999), Err(ReadError::TooLarge { bytes_max: 99_999 })));
+    let within = |request: &RangeRequest, bytes_max| {
+        let range = store.range_within(request, &mut |found| found.payload_bytes <= bytes_max);
+        range.map(|range| range.kvs.len())
+    };
+    assert_eq!(within(&all, 100_000).unwrap(), 1_000);
+    assert!(matches!(within(&all, 99_999), Err(ReadError::NoRoom)));
     let keys = RangeRequest { keys_only: true, ..all.clone() };
-    assert_eq!(store.range_within(&keys, 3_000).unwrap().kvs.len(), 1_000);
-    let few = RangeRequest { limit: 10, ..all };
-    assert_eq!(store.range_within(&few, 1_100).unwrap().kvs.len(), 10);
+    assert_eq!(within(&keys, 3_000).unwrap(), 1_000);
+    let few = RangeRequest { limit: 10, ..all.clone() };
+    assert_eq!(within(&few, 1_100).unwrap(), 10);
+    // Values that are looked up once it is known which are shown count as well.
+    let sort = Sort { target: SortTarget::Version, order: SortOrder::Descend };
+    let late = RangeRequest { limit: 10, sort, ..all.clone() };
+    assert_eq!(within(&late, 3_000 + 970).unwrap(), 10);
+    assert!(matches!(within(&late, 3_000 + 969), Err(ReadError::NoRoom)));
+    // What holds them in memory is no part of what clients get, and is told as well.
+    let mut most = Found::default();
+    store.range_within(&keys, &mut |found| (most = found, true).1).unwrap();
+    assert_eq!(most.payload_bytes, 3_000);
+    assert!(most.memory_bytes > 50_000, "{most:?}");
+    // All ranges of a transaction count together.
+    let success = vec![Op::Range(all.clone()), Op::Range(all)];
+    let txn = Txn { success, ..Txn::default() };
+    let txn_within = |bytes_max| store.read_txn(&txn, &mut |found| found.payload_bytes <= bytes_max);
+    assert_eq!(txn_within(200_000).unwrap().replies.len(), 2);
+    assert!(matches!(txn_within(199_999), Err(ReadError::NoRoom)));
+}
+
+#[test]
+fn answers_of_a_batch_are_left_out_once_they_take_more_than_they_may_and_small_ones_never() {
+    let store = Store::open(Arc::new(MemoryBackend::new())).unwrap();
+    let command = |body| Command { id: RequestId::default(), body };
+    let value = Bytes::from(vec![7; 1 << 20]);
+    for number in 0..20_u64 {
+        let put = Put { key: format!("{number:02}").into(), value: value.clone(), ..Put::default() };
+        let put = command(Body::Put(put));
+        store.apply(&[Apply { index: number + 1, command: &put, answered: false }]).unwrap()[0].as_ref().unwrap();
+    }
+    let put = |key: &str| Op::Put(Put { key: Bytes::copy_from_slice(key.as_bytes()), ..Put::default() });
+    let all = Op::Range(RangeRequest { range: KeyRange::all(), ..RangeRequest::default() });
+    let one = Op::Range(RangeRequest { range: KeyRange::one("small"), ..RangeRequest::default() });
+    let greedy = command(Body::Txn(Txn { success: vec![put("greedy"), all.clone()], ..Txn::default() }));
+    let modest = command(Body::Txn(Txn { success: vec![put("small"), one], ..Txn::default() }));
+    let too_greedy = command(Body::Txn(Txn {
+        success: vec![put("x"), all.clone(), all.clone(), all.clone(), all],
+        ..Txn::default()
+    }));
+    let doomed = command(Body::DeleteRange(DeleteRange { range: KeyRange::all(), prev_kv: true }));
+    let batch = [&greedy, &greedy, &greedy, &greedy, &modest, &too_greedy, &doomed];
+    let applies = |from: u64, answered| {
+        (from..).zip(&batch).map(|(index, command)| Apply { index, command, answered }).collect::<Vec<_>>()
+    };
+    let outcomes = store.apply(&applies(21, true)).unwrap();
+    let left_out: Vec<bool> = outcomes.iter().map(|done| done.as_ref().unwrap().reply == Reply::LeftOut).collect();
+    assert_eq!(left_out, [false, false, false, true, false, true, true]);
+    assert_eq!(store.range(&RangeRequest { range: KeyRange::all(), ..RangeRequest::default() }).unwrap().kvs.len(), 0);
+    // The next batch has room again.
+    let outcomes = store.apply(&applies(28, true)).unwrap();
+    assert!(outcomes.iter().all(|done| done.as_ref().unwrap().reply != Reply::LeftOut));
 }

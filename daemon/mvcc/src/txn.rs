@@ -4,7 +4,7 @@ use crate::apply::{Applier, Refused};
 use crate::command::{Compare, Op, Relation, Target, Txn};
 use crate::error::{Fault, ReadError};
 use crate::outcome::{OpReply, TxnReply};
-use crate::range::{RangeRequest, RangeResult};
+use crate::read::{Found, Room};
 use crate::row::KeyMeta;
 use crate::state::{Keys, State};
 use crate::types::Revision;
@@ -143,24 +143,11 @@ impl Applier<'_> {
         }
         Ok(TxnReply { revision: Revision::ZERO, succeeded, replies })
     }
-
-    fn inner_range(&self, request: &RangeRequest) -> Result<RangeResult, Fault> {
-        let revision = self.revision();
-        if !self.answered {
-            return Ok(RangeResult { revision: Revision(revision), ..RangeResult::default() });
-        }
-        self.state.range(request, revision, at(request, revision))
-    }
-}
-
-/// The revision that a checked request inside a transaction shows.
-fn at(request: &RangeRequest, revision: i64) -> i64 {
-    if request.revision.0 > 0 { request.revision.0 } else { revision }
 }
 
 impl State {
     /// A transaction that cannot write, on the state as it is.
-    pub(crate) fn read_txn(&self, txn: &Txn) -> Result<TxnReply, ReadError> {
+    pub(crate) fn read_txn(&self, txn: &Txn, room: &mut Room<'_>) -> Result<TxnReply, ReadError> {
         assert!(txn.is_read_only(), "what may write goes through the log");
         let revision = self.head.revision;
         let (succeeded, ops) = Path::of(self, txn)?.branch(txn);
@@ -168,7 +155,19 @@ impl State {
         for range in ranges() {
             self.check_inner_range(range.revision)?;
         }
-        let replies = ranges().map(|range| self.range(range, revision, at(range, revision)).map(OpReply::Range));
-        Ok(TxnReply { revision: Revision(revision), succeeded, replies: replies.collect::<Result<_, Fault>>()? })
+        let mut replies = Vec::with_capacity(ops.len());
+        let mut before = Found::default();
+        for range in ranges() {
+            let mut all = before;
+            let mut has_room = |found| {
+                all = before.and(found);
+                room(all)
+            };
+            let at = if range.revision.0 > 0 { range.revision.0 } else { revision };
+            let found = self.range(range, (revision, at), &mut has_room)?.ok_or(ReadError::NoRoom)?;
+            before = all;
+            replies.push(OpReply::Range(found));
+        }
+        Ok(TxnReply { revision: Revision(revision), succeeded, replies })
     }
 }

@@ -4,7 +4,7 @@
 //! What may be long runs on threads of its own, so that a large range delays nobody.
 
 use super::Api;
-use super::limits::RESPONSE_BYTES_MAX;
+use super::budget::{Metered, Share};
 use super::proto::etcdserverpb as pb;
 use super::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use super::proto::mvccpb;
@@ -22,23 +22,33 @@ const SWEEP_ROWS: usize = 10_000;
 pub(super) type Answer<T> = Result<tonic::Response<T>, tonic::Status>;
 
 impl Api {
-    pub(super) async fn range(self: &Arc<Self>, range: pb::RangeRequest) -> Result<pb::RangeResponse, Refusal> {
+    /// What was found, and the share of the memory for responses that it stands on.
+    pub(super) async fn range(
+        self: &Arc<Self>,
+        range: pb::RangeRequest,
+    ) -> Result<(pb::RangeResponse, Share), Refusal> {
         let CheckedRange { request, serializable } = range.try_into()?;
         self.admit_range(serializable)?;
         if !serializable {
             self.node.linearize().await?;
         }
-        let result = if is_short(&request) { self.read(&request)? } else { self.read_elsewhere(request).await? };
+        let (result, share) =
+            if is_short(&request) { self.read(&request)? } else { self.read_elsewhere(request).await? };
         let mut response = pb::RangeResponse::from(result);
         response.header = self.header_at(revision_of(response.header));
-        Ok(response)
+        Ok((response, share))
     }
 
-    fn read(&self, request: &mvcc::RangeRequest) -> Result<mvcc::RangeResult, Refusal> {
-        Ok(self.node.store().range_within(request, RESPONSE_BYTES_MAX)?)
+    fn read(&self, request: &mvcc::RangeRequest) -> Result<(mvcc::RangeResult, Share), Refusal> {
+        let mut metered = Metered::new(&self.responses);
+        let read = self.node.store().range_within(request, &mut |found| metered.has_room(found));
+        metered.finish(read)
     }
 
-    async fn read_elsewhere(self: &Arc<Self>, request: mvcc::RangeRequest) -> Result<mvcc::RangeResult, Refusal> {
+    async fn read_elsewhere(
+        self: &Arc<Self>,
+        request: mvcc::RangeRequest,
+    ) -> Result<(mvcc::RangeResult, Share), Refusal> {
         let api = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || api.read(&request));
         // The task is gone only when the runtime is shutting down.
@@ -93,7 +103,9 @@ impl Api {
     /// Has a command carried out by the cluster.
     pub(super) async fn propose(&self, body: Body) -> Result<Done, Refusal> {
         self.admit_write()?;
-        Ok(self.node.propose(body).await?.outcome?)
+        let done = self.node.propose(body).await?.outcome?;
+        // It is carried out all the same, as when etcd has no room for a response.
+        if done.reply == Reply::LeftOut { Err(Refusal::ResponseTooLarge) } else { Ok(done) }
     }
 }
 

@@ -11,8 +11,16 @@ pub const GRPC_OVERHEAD_BYTES: usize = 512 * 1024;
 /// The largest response. etcd's own bound is 2 GiB, which a few clients at once turn into an out-of-memory kill.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// What all responses being built or sent may hold together. A client above it is told to come back.
+/// What all responses that are being read, built or sent may hold together. A client above it is told to come back.
 pub const RESPONSE_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
+
+/// What requests that have arrived in part may hold together: a client that sends half of one and stops is not to take
+/// the memory of the others.
+pub const REQUEST_BYTES_IN_FLIGHT_MAX: usize = 128 * 1024 * 1024;
+
+/// Calls under way at once, on all connections together. Each holds some kilobytes, and what is not counted of its request
+/// and its response.
+pub const CALLS_MAX: usize = 32_768;
 
 /// Operations in one transaction, counted through its nested transactions: etcd's `--max-txn-ops`.
 pub const TXN_OPS_MAX: usize = 128;

@@ -6,12 +6,13 @@
 //!                     │            watch · lease · auth         refused for now
 //!                     └─▶ http                                  health, version, metrics
 //!
-//!   admission · budget · header · limits · overlap · status      what they share
+//!   admission · budget · calls · header · limits · overlap · status      what they share
 //! ```
 
 mod admission;
 mod auth;
 mod budget;
+mod calls;
 mod cluster;
 pub mod grpc;
 mod header;
@@ -35,8 +36,10 @@ pub use port::{ClientPort, ClientPortError};
 use crate::node::Handle;
 use crate::snapshot::Streams;
 use budget::Budget;
-use limits::{RESPONSE_BYTES_IN_FLIGHT_MAX, RESPONSE_BYTES_MAX};
+use calls::Calls;
+use limits::{CALLS_MAX, REQUEST_BYTES_IN_FLIGHT_MAX, RESPONSE_BYTES_IN_FLIGHT_MAX};
 use quota::Quota;
+use status::Refusal;
 
 /// The version of the etcd API we speak, as clients compare it.
 pub const API_VERSION: &str = "3.7.3";
@@ -48,15 +51,19 @@ pub const CLUSTER_VERSION: &str = "3.7.0";
 struct Api {
     node: Handle,
     limits: Limits,
-    budget: Budget,
+    responses: Budget,
+    requests: Budget,
+    calls: Calls,
     quota: Quota,
     snapshots: Streams,
 }
 
 impl Api {
     fn new(node: Handle, limits: Limits) -> Self {
-        let budget = Budget::new(RESPONSE_BYTES_MAX, RESPONSE_BYTES_IN_FLIGHT_MAX);
+        let responses = Budget::new(RESPONSE_BYTES_IN_FLIGHT_MAX, Refusal::ResponsesTooMany);
+        let requests = Budget::new(REQUEST_BYTES_IN_FLIGHT_MAX, Refusal::RequestsTooMany);
+        let calls = Calls::new(CALLS_MAX);
         let snapshots = Streams::new(node.clone());
-        Self { node, limits, budget, quota: Quota::default(), snapshots }
+        Self { node, limits, responses, requests, calls, quota: Quota::default(), snapshots }
     }
 }

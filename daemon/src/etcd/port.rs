@@ -1,8 +1,9 @@
 //! The client port: every request of a client comes in here and goes to whoever answers it.
 
 use super::admission::OnLearner;
+use super::budget::Share;
 use super::grpc::methods::{Method, Methods, MethodsError};
-use super::grpc::{self, Body, encode, message, read_message};
+use super::grpc::{self, Body, Expected, Upload, encode, message, read_message};
 use super::limits::{Limits, RESPONSE_BYTES_MAX};
 use super::proto::{DESCRIPTORS, etcdserverpb as pb};
 use super::status::Refusal;
@@ -22,6 +23,12 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service;
 use tracing::Instrument;
+
+/// The body of a request, as it is read here.
+type Received = Upload<Incoming>;
+
+/// A reply of this size at most is encoded where it is: handing it to another thread costs more.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// What answers on the client port. A cheap clone.
 #[derive(Clone)]
@@ -128,13 +135,10 @@ fn routes(api: &Arc<Api>) -> Result<Routes, ClientPortError> {
 impl App for ClientPort {
     type Body = Body;
 
-    async fn call(&self, request: Request<Incoming>, _: &Peer) -> Response<Body> {
-        if !is_grpc(&request) {
-            return Box::pin(self.0.pages.answer(&request)).await;
-        }
-        match telemetry::request(request.uri().path(), request.headers()) {
-            None => self.0.answer(request).await,
-            Some(span) => Box::pin(self.0.answer(request)).instrument(span).await,
+    async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        match self.0.api.calls.enter(&peer.calls) {
+            Ok(place) => self.0.called(request).await.map(|body| body.of_call(place, &peer.pace)),
+            Err(refusal) => grpc::refuse(&refusal.into()),
         }
     }
 }
@@ -145,14 +149,30 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
 }
 
 impl Shared {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        match Kv::of(request.uri().path()) {
-            Some(kv) => self.hot(kv, request).await,
-            None => Box::pin(self.other(request)).await,
+    async fn called(&self, request: Request<Incoming>) -> Response<Body> {
+        if !is_grpc(&request) {
+            return Box::pin(self.pages.answer(&request)).await;
+        }
+        match telemetry::request(request.uri().path(), request.headers()) {
+            None => self.answer(request).await,
+            Some(span) => Box::pin(self.answer(request)).instrument(span).await,
         }
     }
 
-    async fn hot(&self, kv: Kv, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
+        let upload = |expected| move |body| Upload::new(body, expected, &self.api.requests);
+        if let Some(kv) = Kv::of(path) {
+            return self.hot(kv, request.map(upload(Expected::One))).await;
+        }
+        let method = self.methods.get(path).map(Arc::clone);
+        // Reflection, which is no method that is counted, is a stream.
+        let is_unary = method.as_ref().is_some_and(|method| method.takes_one_message());
+        let expected = if is_unary { Expected::One } else { Expected::Any };
+        Box::pin(self.other(method, request.map(upload(expected)))).await
+    }
+
+    async fn hot(&self, kv: Kv, request: Request<Received>) -> Response<Body> {
         let method = &self.hot[kv as usize];
         method.start();
         // Counts a call that the client gives up as cancelled.
@@ -168,7 +188,7 @@ impl Shared {
         grpc::refuse(&answer)
     }
 
-    async fn kv(&self, kv: Kv, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    async fn kv(&self, kv: Kv, request: Request<Received>) -> Result<Response<Body>, Status> {
         let api = &self.api;
         let on_learner = if kv == Kv::Range { OnLearner::Served } else { OnLearner::Refused };
         api.admit(request.headers(), on_learner)?;
@@ -178,29 +198,38 @@ impl Shared {
         }
         match kv {
             Kv::Range => self.reply(api.range(decode(bytes)?).await?).await,
-            Kv::Put => self.reply(api.put(decode(bytes)?).await?).await,
-            Kv::DeleteRange => self.reply(api.delete_range(decode(bytes)?).await?).await,
+            Kv::Put => self.reply((api.put(decode(bytes)?).await?, api.responses.share())).await,
+            Kv::DeleteRange => self.reply((api.delete_range(decode(bytes)?).await?, api.responses.share())).await,
             Kv::Txn => self.reply(api.txn(decode(bytes)?).await?).await,
-            Kv::Compact => self.reply(api.compact(decode(bytes)?).await?).await,
+            Kv::Compact => self.reply((api.compact(decode(bytes)?).await?, api.responses.share())).await,
         }
     }
 
-    /// Encodes a reply where it is, or, if it is large, on a thread where it delays nobody.
-    async fn reply<M: Message + 'static>(&self, reply: M) -> Result<Response<Body>, Status> {
+    /// Encodes a reply where it is, or, if it is large, on a thread where it delays nobody. The share is what the reply
+    /// itself stands on.
+    async fn reply<M: Message + 'static>(&self, (reply, read): (M, Share)) -> Result<Response<Body>, Status> {
         let bytes = reply.encoded_len();
-        let share = self.api.budget.claim(bytes)?;
-        let frame = if share.is_none() {
-            encode(&reply, bytes)
+        if bytes > RESPONSE_BYTES_MAX {
+            return Err(Refusal::ResponseTooLarge.into());
+        }
+        let mut share = self.api.responses.share();
+        share.grow(bytes)?;
+        let encoding = move || {
+            let frame = encode(&reply, bytes);
+            drop((reply, read));
+            frame
+        };
+        let frame = if bytes <= INLINE_BYTES_MAX {
+            encoding()
         } else {
-            let encoding = tokio::task::spawn_blocking(move || encode(&reply, bytes));
-            encoding.await.map_err(|_| Refusal::Stopped)?
+            tokio::task::spawn_blocking(encoding).await.map_err(|_| Refusal::Stopped)?
         };
         Ok(message(frame, share))
     }
 
-    async fn other(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn other(&self, method: Option<Arc<Method>>, request: Request<Received>) -> Response<Body> {
         let path = request.uri().path();
-        let Some(method) = self.methods.get(path).map(Arc::clone) else {
+        let Some(method) = method else {
             // Reflection, which nobody counts, or a method that does not exist.
             return pass_on(&self.routes, request).await.map(Body::tonic);
         };
@@ -213,7 +242,7 @@ impl Shared {
     }
 }
 
-async fn pass_on(routes: &Routes, request: Request<Incoming>) -> Response<tonic::body::Body> {
+async fn pass_on(routes: &Routes, request: Request<Received>) -> Response<tonic::body::Body> {
     match routes.clone().call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -230,7 +259,7 @@ impl pb::kv_server::Kv for Families {
     type RangeStreamStream = tokio_stream::Empty<Result<pb::RangeStreamResponse, Status>>;
 
     async fn range(&self, range: tonic::Request<pb::RangeRequest>) -> kv::Answer<pb::RangeResponse> {
-        Ok(tonic::Response::new(self.api().range(range.into_inner()).await?))
+        Ok(tonic::Response::new(self.api().range(range.into_inner()).await?.0))
     }
 
     async fn range_stream(&self, _: tonic::Request<pb::RangeRequest>) -> kv::Answer<Self::RangeStreamStream> {
@@ -249,7 +278,7 @@ impl pb::kv_server::Kv for Families {
     }
 
     async fn txn(&self, txn: tonic::Request<pb::TxnRequest>) -> kv::Answer<pb::TxnResponse> {
-        Ok(tonic::Response::new(self.api().txn(txn.into_inner()).await?))
+        Ok(tonic::Response::new(self.api().txn(txn.into_inner()).await?.0))
     }
 
     async fn compact(&self, compact: tonic::Request<pb::CompactionRequest>) -> kv::Answer<pb::CompactionResponse> {

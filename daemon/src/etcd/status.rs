@@ -185,6 +185,10 @@ table! {
     ResponseTooLarge = ResourceExhausted "etcdserver: response is too large, use limit or keys_only",
     /// The responses under way hold as much memory as they may.
     ResponsesTooMany = ResourceExhausted "etcdserver: too many response bytes in flight",
+    /// The requests that have arrived in part hold as much memory as they may.
+    RequestsTooMany = ResourceExhausted "etcdserver: too many request bytes in flight",
+    /// As many calls are under way as may be.
+    CallsTooMany = ResourceExhausted "etcdserver: too many calls in flight",
 }
 
 impl From<Refusal> for Status {
@@ -288,7 +292,7 @@ impl From<mvcc::ReadError> for Refusal {
     fn from(error: mvcc::ReadError) -> Self {
         match error {
             mvcc::ReadError::Refused(refusal) => refusal.into(),
-            mvcc::ReadError::TooLarge { .. } => Self::ResponseTooLarge,
+            mvcc::ReadError::NoRoom => Self::ResponsesTooMany,
             // The member is about to end for the same reason; its client should go to another.
             mvcc::ReadError::Fault(fault) => {
                 tracing::error!(%fault, "a read failed");

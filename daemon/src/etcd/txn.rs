@@ -1,6 +1,7 @@
 //! Transactions: what makes one fit to be carried out, and what it answers.
 
 use super::Api;
+use super::budget::{Metered, Share};
 use super::kv::{CheckedRange, key_range, mismatched};
 use super::limits::TXN_DEPTH_MAX;
 use super::overlap::{Writes, check_writes};
@@ -14,7 +15,8 @@ use mvcc::{Body, Done, Op, OpReply, Relation, Reply, Revision, Target};
 use std::sync::Arc;
 
 impl Api {
-    pub(super) async fn txn(self: &Arc<Self>, txn: pb::TxnRequest) -> Result<pb::TxnResponse, Refusal> {
+    /// What came of it, and the share of the memory for responses that it stands on.
+    pub(super) async fn txn(self: &Arc<Self>, txn: pb::TxnRequest) -> Result<(pb::TxnResponse, Share), Refusal> {
         let CheckedTxn { txn, serializable } = check(txn, self.limits.txn_ops_max)?;
         if txn.is_read_only() {
             return self.read_only_txn(txn, serializable).await;
@@ -24,24 +26,35 @@ impl Api {
         }
         match self.propose(Body::Txn(txn)).await? {
             Done { revision, reply: Reply::Txn(reply) } => {
-                Ok(pb::TxnResponse { header: self.header_at(revision), ..reply.into() })
+                let response = pb::TxnResponse { header: self.header_at(revision), ..reply.into() };
+                Ok((response, self.responses.share()))
             }
             other => Err(mismatched(&other)),
         }
     }
 
     /// Changes nothing, so it needs no place in the log: it is a read of one state of the store.
-    async fn read_only_txn(self: &Arc<Self>, txn: mvcc::Txn, serializable: bool) -> Result<pb::TxnResponse, Refusal> {
+    async fn read_only_txn(
+        self: &Arc<Self>,
+        txn: mvcc::Txn,
+        serializable: bool,
+    ) -> Result<(pb::TxnResponse, Share), Refusal> {
         if !serializable {
             self.node.linearize().await?;
         }
-        let reply = if is_short(&txn) {
-            self.node.store().read_txn(&txn)?
+        let (reply, share) = if is_short(&txn) {
+            self.read_txn(&txn)?
         } else {
-            let store = Arc::clone(self.node.store());
-            tokio::task::spawn_blocking(move || store.read_txn(&txn)).await.map_err(|_| Refusal::Stopped)??
+            let api = Arc::clone(self);
+            tokio::task::spawn_blocking(move || api.read_txn(&txn)).await.map_err(|_| Refusal::Stopped)??
         };
-        Ok(pb::TxnResponse { header: self.header_at(reply.revision), ..reply.into() })
+        Ok((pb::TxnResponse { header: self.header_at(reply.revision), ..reply.into() }, share))
+    }
+
+    fn read_txn(&self, txn: &mvcc::Txn) -> Result<(mvcc::TxnReply, Share), Refusal> {
+        let mut metered = Metered::new(&self.responses);
+        let read = self.node.store().read_txn(txn, &mut |found| metered.has_room(found));
+        metered.finish(read)
     }
 }
 

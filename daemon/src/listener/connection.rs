@@ -2,6 +2,7 @@
 
 use super::gather::Gather;
 use super::opening::{Protocol, read_opening};
+use super::pace::Pace;
 use super::ping::PingGuard;
 use super::stream::Stream;
 use super::{App, HEADER_LIST_BYTES_MAX, Peer, Port};
@@ -56,14 +57,15 @@ impl<A: App> Connection<A> {
         // Answers are written whole; waiting for more would only add delay.
         stream.set_nodelay(true)?;
         let Some(tls) = &self.port.options.tls else {
-            let peer = Peer { address: self.address, certificate: None };
+            let peer = Peer::new(self.address, None);
             return self.open(stream, peer).await;
         };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream);
         let stream =
             timeout(self.port.options.opening_max, handshake).await.map_err(|_| Ended::Slow("the TLS handshake"))??;
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let peer = Peer { address: self.address, certificate: certificate.map(|leaf| Arc::from(leaf.as_ref())) };
+        let certificate = certificate.map(|leaf| Arc::from(leaf.as_ref()));
+        let peer = Peer::new(self.address, certificate);
         self.open(stream, peer).await
     }
 
@@ -86,7 +88,7 @@ impl<A: App> Connection<A> {
         let Port { app, options, traffic, .. } = &*self.port;
         let guard = PingGuard::new(options.keepalive.ping_interval_min);
         let io = TokioIo::new(Gather::new(Stream::new(stream, ahead, traffic.clone(), Some(guard))));
-        let peer = Arc::new(peer);
+        let (pace, peer) = (Arc::clone(&peer.pace), Arc::new(peer));
         let service = service_fn(|request| {
             let (app, peer) = (app.clone(), Arc::clone(&peer));
             async move { Ok::<_, Infallible>(app.call(request, &peer).await) }
@@ -104,7 +106,7 @@ impl<A: App> Connection<A> {
             .keep_alive_timeout(options.keepalive.timeout)
             .auto_date_header(false)
             .serve_connection(io, service);
-        self.until_stopped(connection, |connection| connection.graceful_shutdown()).await
+        self.until_stopped(connection, &pace, |connection| connection.graceful_shutdown()).await
     }
 
     async fn http1<S>(self, stream: S, ahead: Bytes, peer: Peer) -> Result<(), Ended>
@@ -119,22 +121,32 @@ impl<A: App> Connection<A> {
             .header_read_timeout(options.opening_max)
             .max_buf_size(HEADER_LIST_BYTES_MAX as usize)
             .serve_connection(io, service);
-        self.until_stopped(connection, |connection| connection.graceful_shutdown()).await
+        self.until_stopped(connection, &peer.pace, |connection| connection.graceful_shutdown()).await
     }
 
-    /// Drives the connection; when a stop is announced tells the client, and drives it to its end.
-    async fn until_stopped<C>(&self, connection: C, announce: impl Fn(std::pin::Pin<&mut C>)) -> Result<(), Ended>
+    /// Drives the connection as long as its client takes what it is sent; when a stop is announced tells the client, and
+    /// drives it to its end.
+    async fn until_stopped<C>(
+        &self,
+        connection: C,
+        pace: &Pace,
+        announce: impl Fn(std::pin::Pin<&mut C>),
+    ) -> Result<(), Ended>
     where
         C: Future<Output = Result<(), hyper::Error>>,
     {
         let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.port.stop.cancelled() => {
-                announce(connection.as_mut());
-                connection.await
+        let mut stalled = pin!(pace.stalled(self.port.options.stall_max));
+        let mut stopped = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => return Ok(ended?),
+                () = stalled.as_mut() => return Err(Ended::Slow("taking an answer")),
+                () = self.port.stop.cancelled(), if !stopped => {
+                    stopped = true;
+                    announce(connection.as_mut());
+                }
             }
-        };
-        Ok(ended?)
+        }
     }
 }

@@ -1,12 +1,17 @@
+use super::pace::Waiting;
 use super::*;
 use crate::tls::test_authority::{Authority, mutual};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Frame;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -163,6 +168,50 @@ async fn streams_of_one_connection_have_a_limit() {
         assert!(request.await.expect("no panic").is_ok());
     }
     assert_eq!(served.app.most.load(Ordering::SeqCst), 4);
+}
+
+/// Answers with more than any socket takes, piece by piece.
+#[derive(Clone)]
+struct Endless;
+
+struct Pieces(Waiting);
+
+impl App for Endless {
+    type Body = Pieces;
+
+    async fn call(&self, _: Request<Incoming>, peer: &Peer) -> Response<Pieces> {
+        Response::new(Pieces(peer.pace.wait()))
+    }
+}
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.goes_on();
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[7; 1 << 16])))))
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_gone_after_its_time() {
+    let options = Options { stall_max: Duration::from_secs(1), ..Options::default() };
+    let socket = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let address = socket.local_addr().expect("it is bound");
+    let (traffic, stop) = (Traffic::register(&Registry::new()).expect("the names are free"), CancellationToken::new());
+    let ended = tokio::spawn(serve(socket, Endless, options, traffic.clone(), stop.clone()));
+    let mut stream = TcpStream::connect(address).await.expect("the socket listens");
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: member\r\n\r\n").await.expect("it listens");
+    // A server that still waited for this client would end with an error of its own, after ten seconds.
+    let closed = async {
+        while !ended.is_finished() {
+            stop.cancel();
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, closed).await.expect("the connection has ended");
+    assert!(traffic.sent.get() > 1 << 16, "it was being answered");
 }
 
 #[tokio::test]

@@ -6,12 +6,13 @@
 //! ```
 //!
 //! * Which protocol a connection speaks is read from its first bytes, so a client without ALPN is served as well.
-//! * Whoever connects and stays silent, or drips bytes, is gone after a named time.
+//! * Whoever connects and stays silent, or drips bytes, or does not read what it asked for, is gone after a named time.
 //! * A stop is announced to every connection; what is under way may finish within [`Options::drain_max`].
 
 mod connection;
 mod gather;
 mod opening;
+pub mod pace;
 mod ping;
 mod stream;
 
@@ -19,11 +20,13 @@ use crate::tls::ServerTls;
 use connection::Connection;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use pace::Pace;
 use prometheus::{IntCounter, Registry};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -47,11 +50,25 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The certificate it showed, DER; none without TLS or when none was asked for.
     pub certificate: Option<Arc<[u8]>>,
+    /// How many calls it has under way, for whoever counts them.
+    pub calls: Arc<AtomicUsize>,
+    /// What it has been answered and has not taken.
+    pub pace: Arc<Pace>,
+}
+
+impl Peer {
+    fn new(address: SocketAddr, certificate: Option<Arc<[u8]>>) -> Self {
+        Self { address, certificate, calls: Arc::default(), pace: Arc::default() }
+    }
 }
 
 /// How long a connection may take for its TLS handshake, again for the first bytes of its protocol, and on HTTP/1 for
 /// the head of each request. Generous for a slow link; whoever holds connections open without speaking has no more.
 pub const OPENING_MAX: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of an answer, at the most; half of it at the least. A reader as slow as a bad radio
+/// link takes something every few seconds.
+pub const STALL_MAX: Duration = Duration::from_secs(30);
 
 /// The most header bytes of one request, as HTTP/2 counts them: names, values and 32 for each.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
@@ -97,6 +114,8 @@ pub struct Options {
     pub streams_max: u32,
     /// Each step of opening a connection.
     pub opening_max: Duration,
+    /// A client that takes nothing of an answer for so long is gone, after half of it at the earliest.
+    pub stall_max: Duration,
     /// What may finish after a stop was announced has this long.
     pub drain_max: Duration,
 }
@@ -109,6 +128,7 @@ impl Default for Options {
             connections_max: CONNECTIONS_MAX,
             streams_max: STREAMS_MAX,
             opening_max: OPENING_MAX,
+            stall_max: STALL_MAX,
             drain_max: DRAIN_MAX,
         }
     }

@@ -113,7 +113,7 @@ fn compare_hashes(subjects: &[Subject], at: Revision, seed: u64) {
 fn refused<T>(result: Result<T, ReadError>) -> Result<T, Refusal> {
     result.map_err(|error| match error {
         ReadError::Refused(refusal) => refusal,
-        ReadError::TooLarge { .. } => panic!("no range was bounded: {error}"),
+        ReadError::NoRoom => panic!("no range was bounded: {error}"),
         ReadError::Fault(fault) => panic!("no fault was injected: {fault}"),
     })
 }

@@ -24,6 +24,7 @@ fn reply_text(reply: &Reply) -> String {
         Reply::Compact => "compacted".into(),
         Reply::Alarm(alarms) => format!("{alarms:?}"),
         Reply::PublishMember => "published".into(),
+        Reply::LeftOut => "left out".into(),
         Reply::Staging(changed) => format!("staging {}", if *changed { "changed" } else { "stays" }),
     }
 }

@@ -42,7 +42,7 @@ fn answer(store: &Store, line: &str) -> String {
         "txn" => {
             let txn = txn(&mut words);
             if txn.is_read_only() {
-                let local = store.read_txn(&txn).map_or_else(
+                let local = store.read_txn(&txn, &mut |_| true).map_or_else(
                     |error| format!("refused: {error}"),
                     |reply| format!("{} {}", reply.revision, show::txn(&reply)),
                 );

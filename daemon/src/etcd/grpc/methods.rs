@@ -19,6 +19,7 @@ pub struct Methods {
 /// The counters of one method.
 #[derive(Debug)]
 pub struct Method {
+    takes_one_message: bool,
     started: IntCounter,
     handled: [IntCounter; CODES.len()],
 }
@@ -73,7 +74,12 @@ impl Methods {
             for (service, method) in methods(&FileDescriptorSet::decode(*set)?) {
                 let labels = [kind(&method), &service, method.name()];
                 let count = |code| handled.with_label_values(&[&labels[..], &[code]].concat());
-                let counters = Method { started: started.with_label_values(&labels), handled: CODES.map(count) };
+                let takes_one_message = !method.client_streaming();
+                let counters = Method {
+                    takes_one_message,
+                    started: started.with_label_values(&labels),
+                    handled: CODES.map(count),
+                };
                 by_path.insert(format!("/{service}/{}", method.name()), Arc::new(counters));
             }
         }
@@ -88,6 +94,12 @@ impl Methods {
 }
 
 impl Method {
+    /// Whether a call of it brings one message, and no stream of them.
+    #[must_use]
+    pub fn takes_one_message(&self) -> bool {
+        self.takes_one_message
+    }
+
     /// A call came in.
     pub fn start(&self) {
         self.started.inc();

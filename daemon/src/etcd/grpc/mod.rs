@@ -13,7 +13,9 @@
 pub mod methods;
 mod reply;
 mod request;
+mod upload;
 
 pub use reply::Body;
 pub(super) use reply::{Ending, encode, message, pass, refuse};
 pub(super) use request::read_message;
+pub(super) use upload::{Expected, Upload};

@@ -2,6 +2,9 @@
 
 use super::methods::Method;
 use super::request::FRAME_HEADER_BYTES;
+use crate::etcd::budget::Share;
+use crate::etcd::calls::Place;
+use crate::listener::pace::{Pace, Waiting};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::Response;
@@ -10,7 +13,6 @@ use prost::Message;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Code, Status};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -19,7 +21,23 @@ const OK: HeaderValue = HeaderValue::from_static("0");
 
 /// The body of every answer of the client port.
 #[derive(Debug, Default)]
-pub struct Body(Content);
+pub struct Body {
+    content: Content,
+    call: Option<Call>,
+}
+
+/// A call that is being answered.
+#[derive(Debug)]
+struct Call {
+    /// Its place among those under way, given back with the body.
+    _place: Place,
+    pace: Arc<Pace>,
+    /// There while the client is to take something.
+    waiting: Option<Waiting>,
+}
+
+/// What of a message is handed on at once. Each piece shows that the client has taken the one before.
+const PIECE_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, Default)]
 enum Content {
@@ -28,9 +46,9 @@ enum Content {
     /// Plain HTTP.
     Page(Bytes),
     /// A framed message, the trailers after it, and its share of the memory for responses.
-    Message(Bytes, Option<OwnedSemaphorePermit>),
+    Message(Bytes, Share),
     /// The message is on its way; its share is given back with the body.
-    Trailers(Option<OwnedSemaphorePermit>),
+    Trailers(Share),
     /// Anything tonic answers, counted when it ends.
     Tonic(tonic::body::Body, Option<Ending>),
 }
@@ -64,12 +82,29 @@ impl Body {
     /// A page of plain HTTP.
     #[must_use]
     pub fn page(page: Bytes) -> Self {
-        Self(Content::Page(page))
+        Self { content: Content::Page(page), call: None }
     }
 
     /// Whatever tonic answers, uncounted.
     pub(crate) fn tonic(body: tonic::body::Body) -> Self {
-        Self(Content::Tonic(body, None))
+        Self { content: Content::Tonic(body, None), call: None }
+    }
+
+    /// Answers a call with a place among those under way. `pace` hears whether its client takes the answer.
+    pub(in crate::etcd) fn of_call(self, place: Place, pace: &Arc<Pace>) -> Self {
+        let call = Call { _place: place, pace: Arc::clone(pace), waiting: Some(pace.wait()) };
+        Self { call: Some(call), ..self }
+    }
+}
+
+impl Call {
+    /// The client has taken what there was: now it waits for more, or has more to take.
+    fn note(&mut self, has_more: bool) {
+        match &mut self.waiting {
+            Some(waiting) if has_more => waiting.goes_on(),
+            None if has_more => self.waiting = Some(self.pace.wait()),
+            _ => self.waiting = None,
+        }
     }
 }
 
@@ -83,7 +118,7 @@ pub(in crate::etcd) fn encode(reply: &impl Message, length: usize) -> Bytes {
 }
 
 /// A response that carries `frame`; `share` is given back once it has been sent.
-pub(in crate::etcd) fn message(frame: Bytes, share: Option<OwnedSemaphorePermit>) -> Response<Body> {
+pub(in crate::etcd) fn message(frame: Bytes, share: Share) -> Response<Body> {
     grpc(Content::Message(frame, share))
 }
 
@@ -102,11 +137,11 @@ pub(in crate::etcd) fn pass(response: Response<tonic::body::Body>, method: Arc<M
     let refused = Status::from_header_map(response.headers()).map(|status| status.code());
     let mut ending = Ending::new(method);
     refused.into_iter().for_each(|code| ending.ended(code));
-    response.map(|body| Body(Content::Tonic(body, Some(ending))))
+    response.map(|body| Body { content: Content::Tonic(body, Some(ending)), call: None })
 }
 
 fn grpc(content: Content) -> Response<Body> {
-    let mut response = Response::new(Body(content));
+    let mut response = Response::new(Body { content, call: None });
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
 }
@@ -117,30 +152,43 @@ fn ok() -> HeaderMap {
     trailers
 }
 
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Content::Tonic(body, ending) = &mut self.0 {
+impl Content {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Self::Tonic(body, ending) = self {
             let frame = ready!(Pin::new(body).poll_frame(cx));
             if let (Some(ending), Some(code)) = (ending, code_of(frame.as_ref())) {
                 ending.ended(code);
             }
             return Poll::Ready(frame);
         }
-        let (frame, rest) = match std::mem::take(&mut self.0) {
-            Content::Page(page) => (Frame::data(page), Content::Empty),
-            Content::Message(message, share) => (Frame::data(message), Content::Trailers(share)),
-            Content::Trailers(_share) => (Frame::trailers(ok()), Content::Empty),
-            Content::Empty | Content::Tonic(..) => return Poll::Ready(None),
+        let (frame, rest) = match std::mem::take(self) {
+            Self::Page(page) => (Frame::data(page), Self::Empty),
+            Self::Message(mut message, share) if message.len() > PIECE_BYTES => {
+                (Frame::data(message.split_to(PIECE_BYTES)), Self::Message(message, share))
+            }
+            Self::Message(message, share) => (Frame::data(message), Self::Trailers(share)),
+            Self::Trailers(_share) => (Frame::trailers(ok()), Self::Empty),
+            Self::Empty | Self::Tonic(..) => return Poll::Ready(None),
         };
-        self.0 = rest;
+        *self = rest;
         Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = self.content.poll(cx);
+        if let Some(call) = &mut self.call {
+            call.note(matches!(frame, Poll::Ready(Some(_))));
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.content {
             Content::Empty => true,
             Content::Page(page) => page.is_empty(),
             Content::Message(..) | Content::Trailers(_) => false,
@@ -149,7 +197,7 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.content {
             Content::Empty => SizeHint::with_exact(0),
             Content::Page(page) => SizeHint::with_exact(page.len() as u64),
             Content::Message(..) | Content::Trailers(_) => SizeHint::default(),

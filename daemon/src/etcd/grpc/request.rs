@@ -3,14 +3,13 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use std::fmt::Display;
 use tonic::Status;
 
 /// Compressed flag and length.
 pub(super) const FRAME_HEADER_BYTES: usize = 5;
 
 /// Why a request holds no message.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(in crate::etcd) enum Malformed {
     /// It ended before the message did, or held none.
     #[error("grpc: the request ended before its message did")]
@@ -32,9 +31,9 @@ pub(in crate::etcd) enum Malformed {
     /// A unary call has one message.
     #[error("grpc: more than one message in a unary request")]
     Trailing,
-    /// The connection failed or the client gave up.
-    #[error("grpc: {0}")]
-    Lost(String),
+    /// Its body ended otherwise: the connection failed, or the client gave up or was given up.
+    #[error("{}", _0.message())]
+    Lost(Status),
 }
 
 impl From<Malformed> for Status {
@@ -44,7 +43,7 @@ impl From<Malformed> for Status {
             Malformed::TooLarge { .. } => Self::resource_exhausted(text),
             Malformed::Compressed => Self::unimplemented(text),
             Malformed::Truncated | Malformed::Flag | Malformed::Trailing => Self::internal(text),
-            Malformed::Lost(_) => Self::cancelled(text),
+            Malformed::Lost(status) => status,
         }
     }
 }
@@ -52,7 +51,7 @@ impl From<Malformed> for Status {
 /// Reads the message of a unary request. A message that arrived in one piece, as nearly all do, is not copied.
 pub(in crate::etcd) async fn read_message<B>(mut body: B, bytes_max: usize) -> Result<Bytes, Malformed>
 where
-    B: Body<Data = Bytes, Error: Display> + Unpin,
+    B: Body<Data = Bytes, Error = Status> + Unpin,
 {
     let mut first = next(&mut body).await?.ok_or(Malformed::Truncated)?;
     while first.len() < FRAME_HEADER_BYTES {
@@ -82,7 +81,7 @@ fn frame_length(bytes: &mut Bytes, bytes_max: usize) -> Result<usize, Malformed>
 /// Puts the pieces of a message together. The buffer grows with what arrives, not with what was announced.
 async fn gather<B>(body: &mut B, first: Bytes, length: usize) -> Result<Bytes, Malformed>
 where
-    B: Body<Data = Bytes, Error: Display> + Unpin,
+    B: Body<Data = Bytes, Error = Status> + Unpin,
 {
     let mut message = BytesMut::from(first);
     while message.len() < length {
@@ -95,10 +94,10 @@ where
 /// The next piece that is not empty; trailers are skipped.
 async fn next<B>(body: &mut B) -> Result<Option<Bytes>, Malformed>
 where
-    B: Body<Data = Bytes, Error: Display> + Unpin,
+    B: Body<Data = Bytes, Error = Status> + Unpin,
 {
     while let Some(frame) = body.frame().await {
-        match frame.map_err(|error| Malformed::Lost(error.to_string()))?.into_data() {
+        match frame.map_err(Malformed::Lost)?.into_data() {
             Ok(data) if !data.is_empty() => return Ok(Some(data)),
             _ => {}
         }
@@ -113,15 +112,19 @@ mod tests {
     use http_body_util::StreamBody;
     use hyper::body::Frame;
     use proptest::prelude::*;
-    use std::convert::Infallible;
 
     const BYTES_MAX: usize = 16;
 
     fn read(pieces: &[&[u8]]) -> Result<Bytes, Malformed> {
         let pieces: Vec<_> =
-            pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(piece)))).collect();
+            pieces.iter().map(|piece| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(piece)))).collect();
         let body = StreamBody::new(tokio_stream::iter(pieces));
         read_message(body, BYTES_MAX).now_or_never().expect("every piece is there")
+    }
+
+    /// Why these pieces are no message.
+    fn said(pieces: &[&[u8]]) -> String {
+        read(pieces).expect_err("it is none").to_string()
     }
 
     #[test]
@@ -140,20 +143,20 @@ mod tests {
     fn a_message_may_have_the_limit_and_no_more() {
         assert_eq!(read(&[b"\0\0\0\0\x10", &[7; 16]]).expect("at the limit").len(), BYTES_MAX);
         let above = Malformed::TooLarge { bytes: 17, bytes_max: BYTES_MAX };
-        assert_eq!(read(&[b"\0\0\0\0\x11"]), Err(above));
+        assert_eq!(said(&[b"\0\0\0\0\x11"]), above.to_string());
         let huge = Malformed::TooLarge { bytes: u32::MAX as usize, bytes_max: BYTES_MAX };
-        assert_eq!(read(&[b"\0\xff\xff\xff\xff"]), Err(huge));
+        assert_eq!(said(&[b"\0\xff\xff\xff\xff"]), huge.to_string());
     }
 
     #[test]
     fn malformed_frames_are_refused() {
-        assert_eq!(read(&[]), Err(Malformed::Truncated));
-        assert_eq!(read(&[b"\0\0\0"]), Err(Malformed::Truncated));
-        assert_eq!(read(&[b"\0\0\0\0\x03ab"]), Err(Malformed::Truncated));
-        assert_eq!(read(&[b"\x01\0\0\0\x03abc"]), Err(Malformed::Compressed));
-        assert_eq!(read(&[b"\x02\0\0\0\x03abc"]), Err(Malformed::Flag));
-        assert_eq!(read(&[b"\0\0\0\0\x01ab"]), Err(Malformed::Trailing));
-        assert_eq!(read(&[b"\0\0\0\0\x01a", b"\0\0\0\0\x01b"]), Err(Malformed::Trailing));
+        assert_eq!(said(&[]), Malformed::Truncated.to_string());
+        assert_eq!(said(&[b"\0\0\0"]), Malformed::Truncated.to_string());
+        assert_eq!(said(&[b"\0\0\0\0\x03ab"]), Malformed::Truncated.to_string());
+        assert_eq!(said(&[b"\x01\0\0\0\x03abc"]), Malformed::Compressed.to_string());
+        assert_eq!(said(&[b"\x02\0\0\0\x03abc"]), Malformed::Flag.to_string());
+        assert_eq!(said(&[b"\0\0\0\0\x01ab"]), Malformed::Trailing.to_string());
+        assert_eq!(said(&[b"\0\0\0\0\x01a", b"\0\0\0\0\x01b"]), Malformed::Trailing.to_string());
     }
 
     proptest! {

@@ -1,5 +1,8 @@
 //! Bytes that no client and no peer of ours would send: the connection ends, the member does not.
 
+mod flood;
+mod raw;
+
 use crate::ctl;
 use anyhow::{Result, ensure};
 use std::io::{ErrorKind, Read, Write};

@@ -1,0 +1,137 @@
+//! HTTP/2 as no library would speak it: frames written by hand, and nothing read unless somebody asks.
+//!
+//! A frame is its length (3 bytes), kind, flags, stream (4 bytes), and what follows, all big-endian (RFC 9113, 4.1). Headers
+//! are sent as literals that enter no table (RFC 7541, 6.2.2), so that every stream's bytes are the same.
+
+use anyhow::Result;
+use prost::Message;
+use quorate::etcd::proto::etcdserverpb as pb;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A server that takes nothing any more for so long is not written to further.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The largest window there is.
+pub(super) const WINDOW_MAX: u32 = (1 << 31) - 1;
+const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// Kinds of frames.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Data = 0,
+    Headers = 1,
+    Reset = 3,
+    Settings = 4,
+    WindowUpdate = 8,
+    Continuation = 9,
+}
+
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
+
+/// One connection.
+pub(super) struct Raw {
+    stream: TcpStream,
+    next: u32,
+}
+
+impl Raw {
+    /// Connects, and lets the server send so many bytes on each stream.
+    pub(super) fn connect(address: &str, window: u32) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        let mut raw = Self { stream, next: 1 };
+        raw.stream.write_all(PREFACE)?;
+        let setting = [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &window.to_be_bytes()[..]].concat();
+        raw.frame(Kind::Settings, 0, 0, &setting)?;
+        raw.frame(Kind::WindowUpdate, 0, 0, &(WINDOW_MAX - (1 << 16)).to_be_bytes())?;
+        Ok(raw)
+    }
+
+    /// Writes a frame.
+    pub(super) fn frame(&mut self, kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> std::io::Result<()> {
+        let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
+        let head = [&length[1..], &[kind as u8, flags][..], &stream.to_be_bytes()[..]].concat();
+        self.stream.write_all(&[&head[..], payload].concat())
+    }
+
+    /// Opens a call, without any of its message; its stream.
+    pub(super) fn call(&mut self, path: &str) -> std::io::Result<u32> {
+        let stream = self.next;
+        self.next += 2;
+        self.frame(Kind::Headers, END_HEADERS, stream, &headers(path))?;
+        Ok(stream)
+    }
+
+    /// Asks for all keys, and says no more.
+    pub(super) fn ask_for_everything(&mut self) -> std::io::Result<()> {
+        let stream = self.call("/etcdserverpb.KV/Range")?;
+        self.frame(Kind::Data, END_STREAM, stream, &message(&everything()))
+    }
+
+    /// Reads until the server closes the connection, for so long at most; whether it did.
+    pub(super) fn is_closed_within(&mut self, time: Duration) -> Result<bool> {
+        let deadline = Instant::now() + time;
+        let mut sink = vec![0; 1 << 16];
+        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.stream.set_read_timeout(Some(left))?;
+            match self.stream.read(&mut sink) {
+                Ok(0) => return Ok(true),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(false),
+                Err(_) => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The headers of a call, as literals.
+pub(super) fn headers(path: &str) -> Vec<u8> {
+    // `:method: POST` and `:scheme: http` are entries 3 and 6 of the static table, `:path` and `:authority` names 4 and 1.
+    let mut block = vec![0x83, 0x86];
+    for (name, value) in [(4, path), (1, "flood")] {
+        block.push(name);
+        text(&mut block, value);
+    }
+    for (name, value) in [("content-type", "application/grpc"), ("te", "trailers")] {
+        header(&mut block, name, value);
+    }
+    block
+}
+
+/// One more header.
+pub(super) fn header(block: &mut Vec<u8>, name: &str, value: &str) {
+    block.push(0);
+    text(block, name);
+    text(block, value);
+}
+
+/// A length of seven bits and what does not fit into them (RFC 7541, 5.1), and the text as it is.
+fn text(block: &mut Vec<u8>, text: &str) {
+    match text.len().checked_sub(127) {
+        None => block.push(u8::try_from(text.len()).expect("below 127")),
+        Some(mut rest) => {
+            block.push(127);
+            while rest >= 128 {
+                block.push(u8::try_from(rest % 128).expect("below 128") | 128);
+                rest /= 128;
+            }
+            block.push(u8::try_from(rest).expect("below 128"));
+        }
+    }
+    block.extend(text.as_bytes());
+}
+
+/// A message in its frame.
+pub(super) fn message(message: &impl Message) -> Vec<u8> {
+    let bytes = message.encode_to_vec();
+    [&[0][..], &u32::try_from(bytes.len()).expect("a short message").to_be_bytes()[..], &bytes[..]].concat()
+}
+
+/// A range over all keys.
+fn everything() -> pb::RangeRequest {
+    pb::RangeRequest { key: vec![0].into(), range_end: vec![0].into(), ..Default::default() }
+}
