@@ -7,17 +7,20 @@ pub use recovery::{refused_words, stage_words};
 use crate::crd::{Disposal, Latched, OperationStatus, RaftCluster, RaftClusterStatus, RepairMode, TextError};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as KubeTime;
-use plan::{CatchUp, JoinWhy, MemberId, Memory, Operation, OperationKind, Repair, ScaleIn, Time, Uid, Wanted};
+use plan::{
+    CatchUp, JoinWhy, MemberId, Memory, Operation, OperationKind, PLACES_MAX, Repair, ScaleIn, Time, Uid, Wanted,
+};
 
 /// What was asked for.
 ///
 /// # Errors
-/// A text of the spec does not read. The API server refuses such; an older one may have let it through.
+/// A text of the spec does not read, or a number is none that can be. The API server refuses such; an older one may have
+/// let it through.
 pub fn wanted(cluster: &RaftCluster) -> Result<Wanted, TextError> {
     let spec = &cluster.spec;
     let away_for = spec.repair.unreachable_for.get()?;
     Ok(Wanted {
-        replicas: spec.replicas,
+        replicas: voters(spec.replicas)?,
         storage_bytes: spec.storage.size.bytes()?,
         paused: spec.paused,
         hibernated: spec.hibernated,
@@ -43,6 +46,11 @@ pub fn wanted(cluster: &RaftCluster) -> Result<Wanted, TextError> {
     })
 }
 
+/// A cluster of nobody is none; one of thousands is a slip that would cost all the other clusters their operator.
+fn voters(replicas: u32) -> Result<u32, TextError> {
+    if (1..=PLACES_MAX).contains(&replicas) { Ok(replicas) } else { Err(TextError::Voters(replicas)) }
+}
+
 /// What the status remembers. Whatever does not read is as if it were not there: what follows from it is looked at
 /// anew.
 #[must_use]
@@ -52,7 +60,7 @@ pub fn memory(status: Option<&RaftClusterStatus>) -> Memory {
     Memory {
         cluster: status.cluster_id.as_deref().and_then(|text| u64::from_str_radix(text, 16).ok()),
         replicas: latched.replicas,
-        places: latched.places,
+        places: latched.places.min(PLACES_MAX),
         hibernated: latched.hibernated,
         quorum_lost: latched.quorum_lost,
         recovery: status.quorum_recovery.as_ref().and_then(recovery::taken_up),
@@ -98,7 +106,7 @@ fn operation(status: &OperationStatus) -> Option<Operation> {
     let kind = match (status.kind.as_str(), &status.member, &status.pod) {
         ("ScaleIn", ..) => OperationKind::Shrink { ordinal },
         ("RestartMember", _, Some(pod)) => OperationKind::Restart { ordinal, pod: Uid(pod.clone()) },
-        (_, Some(member), _) => OperationKind::Join {
+        (_, Some(member), _) if ordinal < PLACES_MAX => OperationKind::Join {
             ordinal,
             member: id(member)?,
             old: status.old_member.as_deref().and_then(id),
@@ -141,6 +149,7 @@ fn operation_status(operation: &Operation) -> OperationStatus {
 mod tests {
     use super::*;
     use plan::{Recovery, RecoveryRefused, RecoveryStage, Refused};
+    use serde_json::json;
 
     fn round_trip(kind: OperationKind) {
         let operation = Operation { kind, started: Time(1_700_000_000_000) };
@@ -201,6 +210,30 @@ mod tests {
         }
         round_trip(OperationKind::Shrink { ordinal: 3 });
         round_trip(OperationKind::Restart { ordinal: 0, pod: Uid("p".into()) });
+    }
+
+    #[test]
+    fn numbers_that_somebody_wrote_into_a_cluster_make_no_thousands_of_places() {
+        let cluster = |replicas: u32| -> RaftCluster {
+            let spec = json!({ "version": "0.1.0", "replicas": replicas });
+            let object =
+                json!({ "apiVersion": "quorate.io/v1alpha1", "kind": "RaftCluster", "metadata": {}, "spec": spec });
+            serde_json::from_value(object).expect("a cluster")
+        };
+        assert_eq!(wanted(&cluster(3)).map(|wanted| wanted.replicas), Ok(3));
+        for replicas in [0, PLACES_MAX + 1, u32::MAX] {
+            assert_eq!(wanted(&cluster(replicas)), Err(TextError::Voters(replicas)));
+        }
+        let latched = Latched { places: u32::MAX, ..Latched::default() };
+        let mut status = RaftClusterStatus { latched: Some(latched), ..RaftClusterStatus::default() };
+        let (member, why) = (MemberId(7), JoinWhy::Found);
+        let kind = OperationKind::Join { ordinal: u32::MAX, member, old: None, wipe: None, why, nudged: None };
+        status.operation = Some(operation_status(&Operation { kind, started: Time(0) }));
+        let remembered = memory(Some(&status));
+        assert_eq!((remembered.places, remembered.operation), (PLACES_MAX, None));
+        let listed = crate::children::config_map(&cluster(u32::MAX), &Memory { places: u32::MAX, ..Memory::default() });
+        let members = &listed.data.expect("it lists the members")["initial-cluster"];
+        assert_eq!(members.split(',').count(), PLACES_MAX as usize);
     }
 
     #[test]

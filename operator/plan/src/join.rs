@@ -104,7 +104,7 @@ fn place(join: &Join<'_>, memory: &mut Memory, seen: &Observed, membership: &Mem
     let ordinal = join.ordinal;
     let set = seen.set.as_ref()?;
     if memory.places <= ordinal || set.replicas <= ordinal {
-        memory.places = memory.places.max(ordinal + 1);
+        memory.places = memory.places.max(ordinal.saturating_add(1));
         return Some(Action::SetReplicas { set: set.uid.clone(), from: set.replicas, to: memory.places }.into());
     }
     let pod = seen.pods.get(&ordinal).filter(|pod| !pod.terminating)?;

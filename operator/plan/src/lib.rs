@@ -55,6 +55,10 @@ use std::fmt;
 /// Where a member stands in its set: its pod is `NAME-ORDINAL`.
 pub type Ordinal = u32;
 
+/// So many places there are: far more than a cluster has voters, and few enough that a number which somebody wrote, or a
+/// member calls itself by, makes no thousands of pods.
+pub const PLACES_MAX: Ordinal = 64;
+
 /// The id of a member, random and never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(pub u64);

@@ -182,7 +182,12 @@ impl Membership {
     /// One more than the highest place taken.
     #[must_use]
     pub fn places(&self) -> u32 {
-        self.members.values().filter_map(|member| member.ordinal).map(|ordinal| ordinal + 1).max().unwrap_or(0)
+        self.members
+            .values()
+            .filter_map(|member| member.ordinal)
+            .map(|ordinal| ordinal.saturating_add(1))
+            .max()
+            .unwrap_or(0)
     }
 }
 

@@ -6,7 +6,7 @@ use super::labels::{Names, owned, pod_name};
 use super::pod::{PORT_PEER, scheme};
 use crate::crd::RaftCluster;
 use k8s_openapi::api::core::v1::ConfigMap;
-use plan::Memory;
+use plan::{Memory, PLACES_MAX};
 
 /// The key of the list of members.
 pub(super) const KEY_MEMBERS: &str = "initial-cluster";
@@ -22,7 +22,7 @@ pub fn config_map(cluster: &RaftCluster, memory: &Memory) -> ConfigMap {
     // before they start.
     let forming = memory.cluster.is_none();
     let places = if forming { memory.places } else { memory.places.max(cluster.spec.replicas) };
-    let members: Vec<String> = (0..places)
+    let members: Vec<String> = (0..places.min(PLACES_MAX))
         .map(|at| format!("{}={scheme}://{}:{PORT_PEER}", pod_name(&names.cluster, at), names.host(at)))
         .collect();
     let state = if forming { "new" } else { "existing" };

@@ -3,7 +3,7 @@
 use crate::crd::RaftCluster;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
-use plan::Ordinal;
+use plan::{Ordinal, PLACES_MAX};
 use std::collections::BTreeMap;
 
 /// Whose objects these are.
@@ -108,7 +108,7 @@ pub fn ordinal_of(cluster: &str, pod: &str) -> Option<Ordinal> {
     let digits = pod.strip_prefix(cluster)?.strip_prefix('-')?;
     let ordinal: Ordinal = digits.parse().ok()?;
     // No second name for one place: neither "+1" nor "01".
-    (ordinal.to_string() == digits).then_some(ordinal)
+    (ordinal < PLACES_MAX && ordinal.to_string() == digits).then_some(ordinal)
 }
 
 /// What the pods of a cluster have and nothing else has.
@@ -162,7 +162,7 @@ mod tests {
     fn a_place_is_read_from_a_pods_name_and_from_no_other() {
         assert_eq!(ordinal_of("m", "m-0"), Some(0));
         assert_eq!(ordinal_of("m", "m-12"), Some(12));
-        for stranger in ["m", "m-", "m-+1", "m-01", "m-x", "n-0", "m-0-1", "mm-0"] {
+        for stranger in ["m", "m-", "m-+1", "m-01", "m-x", "n-0", "m-0-1", "mm-0", "m-64", "m-4294967295"] {
             assert_eq!(ordinal_of("m", stranger), None, "{stranger}");
         }
         assert_eq!(ordinal_of("m-1", "m-1-2"), Some(2));

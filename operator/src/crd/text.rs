@@ -14,6 +14,9 @@ pub enum TextError {
     /// Not a size.
     #[error("{0:?} is not a size like 10Gi or 500M")]
     Size(String),
+    /// Not a number of voters.
+    #[error("{0} is not a number of voters from 1 to {max}", max = plan::PLACES_MAX)]
+    Voters(u32),
 }
 
 /// A duration like `100ms` or `1h30m`. The API server has checked its form.
