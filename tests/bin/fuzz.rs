@@ -1,9 +1,10 @@
 //! Feeds every decoder bytes it did not expect: `cargo run --profile sim -p tests --bin fuzz -- --seconds 60`.
 
+use anyhow::{Result, ensure};
 use clap::Parser;
 use std::process::ExitCode;
 use std::time::Duration;
-use tests::fuzz::targets;
+use tests::fuzz::{Target, targets};
 
 /// Decoders under mutated bytes.
 #[derive(Debug, Parser)]
@@ -20,21 +21,36 @@ struct Arguments {
     /// For each target, at most.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// Write what a decoder panics on into the corpus.
+    #[arg(long)]
+    keep: bool,
 }
 
-fn main() -> ExitCode {
+fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    // A panic is reported with its case.
-    std::panic::set_hook(Box::new(|_| {}));
-    let mut found = false;
-    for target in targets().iter().filter(|target| arguments.target.as_ref().is_none_or(|name| name == target.name)) {
+    let only = arguments.target.as_deref();
+    let chosen: Vec<&Target> = targets().filter(|target| only.is_none_or(|name| name == target.name)).collect();
+    ensure!(!chosen.is_empty(), "there is no such target");
+    // A panic is reported with its case; one of a single case says where it was as well.
+    if arguments.cases > 1 {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let (mut cases, mut found) = (0, false);
+    for target in chosen {
         match target.run(arguments.from, arguments.cases, Duration::from_secs(arguments.seconds)) {
-            Ok(fed) => println!("{:<12} {} cases, {} accepted", target.name, fed.cases, fed.accepted),
+            Ok(fed) => {
+                cases += fed.cases;
+                println!("{:<15} {} cases, {} accepted", target.name, fed.cases, fed.accepted);
+            }
             Err(finding) => {
                 found = true;
-                println!("{:<12} panics on case {}: {:02x?}", target.name, finding.case, finding.bytes);
+                println!("{:<15} {finding}", target.name);
+                if arguments.keep {
+                    println!("{:<15} kept as {}", "", target.keep(&finding)?.display());
+                }
             }
         }
     }
-    if found { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    println!("{:<15} {cases} cases", "all");
+    Ok(if found { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

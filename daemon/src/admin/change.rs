@@ -9,7 +9,10 @@ use raft::{Change, MemberId};
 
 /// What is asked, as one step of the engine. A learner that is there already, just so, is not added again: the call
 /// may be repeated.
-pub(super) fn changes(asked: Vec<Asked>, members: &MembersView) -> Result<Vec<Change>, Refusal> {
+///
+/// # Errors
+/// [`Refusal`] if nothing is asked for, or something that cannot be.
+pub fn changes(asked: Vec<Asked>, members: &MembersView) -> Result<Vec<Change>, Refusal> {
     if asked.is_empty() {
         return Err(Refusal::not_understood("no change is asked for"));
     }

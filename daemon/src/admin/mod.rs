@@ -23,6 +23,9 @@ mod view;
 #[cfg(test)]
 mod admin_tests;
 
+pub use change::changes;
+pub use problem::Refusal;
+
 use crate::etcd::grpc::Body;
 use crate::http::Pages;
 use crate::listener::{App, Peer};
@@ -39,7 +42,6 @@ use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::Request;
 use hyper::body::Incoming;
-use problem::Refusal;
 use raft::{MemberId, RoleName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -196,8 +198,16 @@ where
 {
     let body = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect().await;
     let bytes = body.map_err(|error| Refusal::not_understood(error.to_string()))?.to_bytes();
+    understood(&bytes)
+}
+
+/// What the body of a request asks for.
+///
+/// # Errors
+/// [`Refusal`] if it asks for nothing of the kind.
+pub fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     // A body may be left out where every field has a default.
-    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(text).map_err(|error| Refusal::not_understood(error.to_string()))
 }
 

@@ -10,7 +10,7 @@ use raft::{MemberId, MembershipError, TransferError};
 
 /// A refusal on its way out.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub struct Refusal {
     code: StatusCode,
     problem: Problem,
 }

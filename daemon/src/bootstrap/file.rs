@@ -23,7 +23,7 @@ const FORMAT_VERSION: u32 = 2;
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct IdentityFile {
+pub struct IdentityFile {
     version: u32,
     /// The disk, for good.
     pub(super) storage: StorageId,
@@ -108,7 +108,10 @@ impl IdentityFile {
     }
 
     /// Reads the file. None when there is none; [`io::ErrorKind::InvalidData`] when it has rotted.
-    pub(super) fn read(disk: &dyn Disk) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// What the disk says, or what is wrong with the file.
+    pub fn read(disk: &dyn Disk) -> io::Result<Option<Self>> {
         let file = match disk.open(IDENTITY_FILE) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -138,7 +141,10 @@ impl IdentityFile {
     }
 
     /// Makes the file say this, durably.
-    pub(super) fn write(&self, disk: &dyn Disk) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn write(&self, disk: &dyn Disk) -> io::Result<()> {
         let sealed = Self { crc32c: Some(self.checksum()?), ..self.clone() };
         let bytes = serde_json::to_vec_pretty(&sealed).map_err(io::Error::other)?;
         let file = match disk.create(UNFINISHED_FILE) {

@@ -28,7 +28,7 @@ mod restored;
 pub use error::{
     BootstrapError, EXIT_DAMAGED, EXIT_DISK_REPLACED, EXIT_FAILED, EXIT_RECOVERING, EXIT_REMOVED, EXIT_WRONG_IDENTITY,
 };
-pub use file::IDENTITY_FILE;
+pub use file::{IDENTITY_FILE, IdentityFile};
 pub use ids::{ClusterId, StorageId, StorageIdError};
 pub use node_info::{NODE_INFO_BYTES_MAX, NodeInfo, NodeInfoError};
 pub use place::Place;
@@ -45,7 +45,7 @@ use crate::tls::ClientTls;
 use crate::transport::gate::Gate;
 use crate::transport::hello::{BindReply, Introduction, KnownCluster, PROTOCOL_VERSION};
 use admin_api::Id;
-use file::{Admission, IdentityFile, Phase};
+use file::{Admission, Phase};
 use form::{Forming, Founder};
 use raft::{LogId, MemberId, Membership};
 use std::path::Path;

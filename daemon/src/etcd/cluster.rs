@@ -168,7 +168,10 @@ fn refuse_taken_urls(view: &MembersView, except: Option<MemberId>, urls: &[Strin
 }
 
 /// Peer URLs in their one written form, sorted.
-fn peer_urls(urls: &[String]) -> Result<Vec<String>, Refusal> {
+///
+/// # Errors
+/// [`Refusal::MemberBadUrls`] if there is none, or one that is no URL of a peer.
+pub fn peer_urls(urls: &[String]) -> Result<Vec<String>, Refusal> {
     let parsed: Result<BTreeSet<String>, _> =
         urls.iter().map(|url| url.trim().parse::<Address>().map(|address| address.to_string())).collect();
     match parsed {

@@ -129,11 +129,11 @@ fn revision_of(header: Option<pb::ResponseHeader>) -> Revision {
 
 /// A range that was looked at and is fit to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CheckedRange {
+pub struct CheckedRange {
     /// What to read.
-    pub(super) request: mvcc::RangeRequest,
+    pub request: mvcc::RangeRequest,
     /// Whether what this member has will do.
-    pub(super) serializable: bool,
+    pub serializable: bool,
 }
 
 impl TryFrom<pb::RangeRequest> for CheckedRange {

@@ -29,9 +29,12 @@ pub mod status;
 mod txn;
 mod watch;
 
+pub use cluster::peer_urls;
+pub use kv::CheckedRange;
 pub use limits::Limits;
 pub(crate) use maintenance::alarm_name;
 pub use port::{ClientPort, ClientPortError};
+pub use txn::{CheckedTxn, check};
 
 use crate::node::Handle;
 use crate::snapshot::Streams;

@@ -66,16 +66,19 @@ fn is_short(txn: &mvcc::Txn) -> bool {
 
 /// A transaction that was looked at and is fit to be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CheckedTxn {
+pub struct CheckedTxn {
     /// What to do.
-    pub(super) txn: mvcc::Txn,
+    pub txn: mvcc::Txn,
     /// Whether every range in it is content with what this member has.
-    pub(super) serializable: bool,
+    pub serializable: bool,
 }
 
 /// Looks at the whole transaction, nested ones included: keys, numbers of operations, and that no key is written
 /// twice.
-pub(super) fn check(txn: pb::TxnRequest, ops_max: usize) -> Result<CheckedTxn, Refusal> {
+///
+/// # Errors
+/// [`Refusal`], as the client hears it.
+pub fn check(txn: pb::TxnRequest, ops_max: usize) -> Result<CheckedTxn, Refusal> {
     let mut reading = Reading { serializable: true };
     let txn = reading.txn(txn, ops_max, 1)?;
     // Only now, as the checks before bound what this one costs.

@@ -41,7 +41,7 @@ mod serve;
 mod source;
 mod spool;
 mod switch;
-mod wire;
+pub mod wire;
 
 pub use fetch::Installed;
 pub(crate) use fetch::{Fetcher, Ground, Ready};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(super) enum Ask {
+pub enum Ask {
     /// Which snapshot do you have that covers at least this entry?
     Describe {
         /// The index of the entry.
@@ -35,7 +35,7 @@ pub(super) enum Ask {
 /// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(super) enum Answer {
+pub enum Answer {
     /// Its manifest follows.
     Manifest,
     /// The name of the object with its manifest follows.

@@ -12,7 +12,7 @@ use raft::{Change, Index, MemberId, MembershipError, TransferError};
 
 /// What the leader is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
+pub enum Call {
     /// Change who is a member.
     ChangeMembership {
         /// The configuration the caller has seen.
@@ -29,14 +29,15 @@ pub(crate) enum Call {
 
 /// What the leader answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CallReply {
+pub enum CallReply {
     /// The index of the committed configuration, or why there is none.
     Membership(Result<Index, MembershipError>),
     /// The member that leads now, or why leadership was not handed over.
     Transfer(Result<MemberId, TransferError>),
 }
 
-pub(super) fn put_call(out: &mut BytesMut, id: u64, call: &Call) {
+/// Appends a call under its number.
+pub fn put_call(out: &mut BytesMut, id: u64, call: &Call) {
     out.put_u64_le(id);
     match call {
         Call::ChangeMembership { expected, changes } => {
@@ -52,7 +53,11 @@ pub(super) fn put_call(out: &mut BytesMut, id: u64, call: &Call) {
     }
 }
 
-pub(super) fn take_call(head: Bytes) -> Result<(u64, Call), WireError> {
+/// Reads a call and its number.
+///
+/// # Errors
+/// [`WireError`] when the head does not hold exactly one call.
+pub fn take_call(head: Bytes) -> Result<(u64, Call), WireError> {
     let mut fields = Fields(head);
     let id = fields.u64()?;
     let call = match fields.u8()? {
@@ -71,7 +76,8 @@ pub(super) fn take_call(head: Bytes) -> Result<(u64, Call), WireError> {
     Ok((id, call))
 }
 
-pub(super) fn put_reply(out: &mut BytesMut, id: u64, reply: &CallReply) {
+/// Appends the answer to the call of this number.
+pub fn put_reply(out: &mut BytesMut, id: u64, reply: &CallReply) {
     let (tag, a, b) = match reply {
         CallReply::Membership(Ok(at)) => (1, at.0, 0),
         CallReply::Membership(Err(error)) => membership_numbers(error),
@@ -84,7 +90,11 @@ pub(super) fn put_reply(out: &mut BytesMut, id: u64, reply: &CallReply) {
     out.put_u64_le(b);
 }
 
-pub(super) fn take_reply(head: Bytes) -> Result<(u64, CallReply), WireError> {
+/// Reads an answer and the number of its call.
+///
+/// # Errors
+/// [`WireError`] when the head does not hold exactly one answer.
+pub fn take_reply(head: Bytes) -> Result<(u64, CallReply), WireError> {
     let mut fields = Fields(head);
     let (id, tag, a, b) = (fields.u64()?, fields.u8()?, fields.u64()?, fields.u64()?);
     fields.end()?;

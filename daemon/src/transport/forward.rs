@@ -22,13 +22,13 @@ use raft::Term;
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Forwarded {
+pub struct Forwarded {
     /// The sequence of its request id, by which its origin knows it.
-    pub(crate) sequence: u64,
+    pub sequence: u64,
     /// Its bytes.
-    pub(crate) command: Bytes,
+    pub command: Bytes,
     /// The span it is forwarded under, if that is kept.
-    pub(crate) trace: Option<TraceContext>,
+    pub trace: Option<TraceContext>,
 }
 
 /// Bytes before a command.
@@ -40,18 +40,18 @@ const TRACE_BYTES: usize = 4 + TRACE_CONTEXT_BYTES;
 
 /// Commands that are in no log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NotTaken {
+pub struct NotTaken {
     /// Why, for all of them.
-    pub(crate) reason: NotTakenReason,
+    pub reason: NotTakenReason,
     /// The term they were forwarded for.
-    pub(crate) term: Term,
+    pub term: Term,
     /// Which.
-    pub(crate) sequences: Vec<u64>,
+    pub sequences: Vec<u64>,
 }
 
 /// Why the leader did not take a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum NotTakenReason {
+pub enum NotTakenReason {
     /// It does not lead, or not now: ask whoever does.
     NotLeader,
     /// Too much is waiting.
@@ -60,7 +60,11 @@ pub(crate) enum NotTakenReason {
     NoSpace,
 }
 
-pub(super) fn put_forward(out: &mut BytesMut, term: Term, commands: &[Forwarded]) {
+/// Appends the head of a frame with commands; [`traces()`] go behind it.
+///
+/// # Panics
+/// If a command has 4 GiB, which no log takes.
+pub fn put_forward(out: &mut BytesMut, term: Term, commands: &[Forwarded]) {
     out.put_u64_le(term.0);
     for Forwarded { sequence, command, .. } in commands {
         out.put_u64_le(*sequence);
@@ -70,7 +74,8 @@ pub(super) fn put_forward(out: &mut BytesMut, term: Term, commands: &[Forwarded]
 }
 
 /// What stands behind the head: nothing when no command is traced.
-pub(super) fn traces(commands: &[Forwarded]) -> BytesMut {
+#[must_use]
+pub fn traces(commands: &[Forwarded]) -> BytesMut {
     let mut out = BytesMut::new();
     for (at, trace) in (0_u32..).zip(commands).filter_map(|(at, forwarded)| Some((at, forwarded.trace?))) {
         if out.is_empty() {
@@ -82,7 +87,11 @@ pub(super) fn traces(commands: &[Forwarded]) -> BytesMut {
     out
 }
 
-pub(super) fn take_forward(frame: Frame) -> Result<(Term, Vec<Forwarded>), WireError> {
+/// Reads commands, and the term they are meant for.
+///
+/// # Errors
+/// [`WireError`] when the head is cut short.
+pub fn take_forward(frame: Frame) -> Result<(Term, Vec<Forwarded>), WireError> {
     let (term, mut commands) = take_commands(frame.head)?;
     take_traces(&frame.records, &mut commands);
     Ok((term, commands))
@@ -114,7 +123,8 @@ fn take_traces(bytes: &[u8], commands: &mut [Forwarded]) {
     }
 }
 
-pub(super) fn put_not_taken(out: &mut BytesMut, not_taken: &NotTaken) {
+/// Appends word of commands that were not taken.
+pub fn put_not_taken(out: &mut BytesMut, not_taken: &NotTaken) {
     out.put_u8(match not_taken.reason {
         NotTakenReason::NotLeader => 1,
         NotTakenReason::Busy => 2,
@@ -124,7 +134,11 @@ pub(super) fn put_not_taken(out: &mut BytesMut, not_taken: &NotTaken) {
     not_taken.sequences.iter().for_each(|sequence| out.put_u64_le(*sequence));
 }
 
-pub(super) fn take_not_taken(mut head: Bytes) -> Result<NotTaken, WireError> {
+/// Reads word of commands that were not taken.
+///
+/// # Errors
+/// [`WireError`] when the head is cut short, or says why in a way that is not known here.
+pub fn take_not_taken(mut head: Bytes) -> Result<NotTaken, WireError> {
     let reason = match head.try_get_u8().map_err(|_| WireError::Short)? {
         1 => NotTakenReason::NotLeader,
         2 => NotTakenReason::Busy,

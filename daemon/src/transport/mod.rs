@@ -10,10 +10,10 @@
 //! * Control and append travel on connections of their own, so a heartbeat never waits behind bulk.
 //! * Every connection begins with a hello, which the [`gate`] judges.
 
-mod call;
+pub mod call;
 mod connect;
 mod event;
-mod forward;
+pub mod forward;
 pub mod frame;
 pub mod gate;
 pub mod hello;

@@ -11,7 +11,7 @@ const INTEGERS: [u64; 10] =
 /// Changes `bytes` in one way; `others` lend pieces.
 pub(super) fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut Rng) {
     let at = place(bytes.len(), rng);
-    match rng.below(9) {
+    match rng.below(10) {
         0 | 1 => {
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= 1 << rng.below(8);
@@ -23,6 +23,7 @@ pub(super) fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut Rng) {
             }
         }
         3 => overwrite(bytes, at, rng),
+        9 => renumber(bytes, at, rng),
         4 => bytes.truncate(at),
         5 => {
             let end = at + place(bytes.len() - at, rng);
@@ -52,6 +53,14 @@ fn overwrite(bytes: &mut [u8], at: usize, rng: &mut Rng) {
     for (byte, new) in bytes[at..].iter_mut().zip(&little[..width]) {
         *byte = *new;
     }
+}
+
+/// Puts another number in the place of the next one that is written in digits.
+fn renumber(bytes: &mut Vec<u8>, at: usize, rng: &mut Rng) {
+    let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|before| at + before) else { return };
+    let digits = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let value = rng.pick(&INTEGERS).expect("a list");
+    bytes.splice(start..start + digits, value.to_string().into_bytes());
 }
 
 /// A piece of some bytes, short more often than long.

@@ -17,5 +17,5 @@ mod upload;
 
 pub use reply::Body;
 pub(super) use reply::{Ending, encode, message, pass, refuse};
-pub(super) use request::read_message;
+pub use request::{Malformed, read_message};
 pub(super) use upload::{Expected, Upload};

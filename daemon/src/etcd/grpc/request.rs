@@ -10,7 +10,7 @@ pub(super) const FRAME_HEADER_BYTES: usize = 5;
 
 /// Why a request holds no message.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::etcd) enum Malformed {
+pub enum Malformed {
     /// It ended before the message did, or held none.
     #[error("grpc: the request ended before its message did")]
     Truncated,
@@ -49,7 +49,10 @@ impl From<Malformed> for Status {
 }
 
 /// Reads the message of a unary request. A message that arrived in one piece, as nearly all do, is not copied.
-pub(in crate::etcd) async fn read_message<B>(mut body: B, bytes_max: usize) -> Result<Bytes, Malformed>
+///
+/// # Errors
+/// [`Malformed`] if the request does not hold exactly one message of at most `bytes_max`.
+pub async fn read_message<B>(mut body: B, bytes_max: usize) -> Result<Bytes, Malformed>
 where
     B: Body<Data = Bytes, Error = Status> + Unpin,
 {
