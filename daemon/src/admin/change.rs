@@ -36,6 +36,9 @@ fn one(change: Asked, members: &MembersView) -> Result<Change, Refusal> {
                 return Err(Refusal::not_understood(message));
             }
             let info = NodeInfo { name, peer_urls, storage: None };
+            if !info.fits() {
+                return Err(Refusal::not_understood("the name and the peer URLs are longer than a description may be"));
+            }
             Ok(Change::AddLearner(MemberId(id.0), info.encode()))
         }
         Asked::Promote { id } => Ok(Change::Promote(MemberId(id.0))),

@@ -52,6 +52,13 @@ impl NodeInfo {
         serde_json::to_vec(self).expect("strings and numbers always serialize").into()
     }
 
+    /// Whether members could read it in a configuration. One that they cannot read has no addresses, and is bound to no
+    /// disk: it must never come there.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.encode().len() <= NODE_INFO_BYTES_MAX
+    }
+
     /// Reads what [`NodeInfo::encode`] wrote.
     ///
     /// # Errors
@@ -96,5 +103,9 @@ mod tests {
     fn bytes_that_are_no_description_are_refused() {
         assert!(NodeInfo::decode(b"\xff\x00").is_err());
         assert!(NodeInfo::decode(&vec![b' '; NODE_INFO_BYTES_MAX + 1]).is_err());
+        for (urls, fits) in [(500, true), (800, false)] {
+            let info = NodeInfo { peer_urls: vec!["http://a.member:2380".into(); urls], ..NodeInfo::default() };
+            assert_eq!((info.fits(), NodeInfo::decode(&info.encode()).is_ok()), (fits, fits), "{urls} URLs");
+        }
     }
 }

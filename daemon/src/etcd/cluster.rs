@@ -31,6 +31,7 @@ impl Api {
         }
         let id = new_id(&view);
         let info = NodeInfo { peer_urls, ..NodeInfo::default() };
+        refuse_long(&info)?;
         let change = match add.is_learner {
             true => Change::AddLearner(id, info.encode()),
             false => Change::AddVoter(id, info.encode()),
@@ -62,6 +63,7 @@ impl Api {
         let member = view.get(id).ok_or(Refusal::MemberNotFound)?;
         refuse_taken_urls(&view, Some(id), &peer_urls)?;
         let info = NodeInfo { peer_urls, ..member.info.clone() };
+        refuse_long(&info)?;
         let updated = pb::Member { peer_ur_ls: info.peer_urls.clone(), ..pb::Member::from(member) };
         self.node.change_membership(Some(view.at), vec![Change::Update(id, info.encode())]).await?;
         let members = self.members_with(&updated);
@@ -165,6 +167,11 @@ fn refuse_taken_urls(view: &MembersView, except: Option<MemberId>, urls: &[Strin
     let others = view.members.iter().filter(|member| Some(member.id) != except);
     let taken: BTreeSet<&String> = others.flat_map(|member| &member.info.peer_urls).collect();
     if urls.iter().any(|url| taken.contains(url)) { Err(Refusal::PeerUrlExists) } else { Ok(()) }
+}
+
+/// More addresses than a description holds.
+fn refuse_long(info: &NodeInfo) -> Result<(), Refusal> {
+    if info.fits() { Ok(()) } else { Err(Refusal::MemberBadUrls) }
 }
 
 /// Peer URLs in their one written form, sorted.

@@ -278,6 +278,9 @@ async fn members_are_added_promoted_updated_and_removed() {
     let bad = cluster.member_add(add("nonsense", false)).await;
     assert_eq!(refused(bad), as_seen(Refusal::MemberBadUrls));
     let mine = served.node.members().members[0].info.peer_urls[0].clone();
+    let urls = (1..900).map(|port| format!("http://127.0.0.1:{port}")).collect();
+    let longer_than_a_description = pb::MemberAddRequest { peer_ur_ls: urls, is_learner: true };
+    assert_eq!(refused(cluster.member_add(longer_than_a_description).await), as_seen(Refusal::MemberBadUrls));
     let taken = cluster.member_add(add(&mine, false)).await;
     assert_eq!(refused(taken), as_seen(Refusal::PeerUrlExists));
 

@@ -190,6 +190,9 @@ impl Listener {
     }
 
     async fn bind(&self, info: NodeInfo) -> BindReply {
+        if !info.fits() {
+            return BindReply::Never { why: "its description is longer than one may be".into() };
+        }
         let (reply, answer) = oneshot::channel();
         self.inbox.peer_now(PeerEvent::Bind { info, reply });
         match timeout(BIND_TIMEOUT, answer).await {

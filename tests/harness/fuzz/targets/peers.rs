@@ -142,6 +142,10 @@ fn info_samples() -> Vec<Vec<u8>> {
 
 fn decode_info(bytes: &[u8]) -> Verdict {
     let Ok(found) = NodeInfo::decode(bytes) else { return Verdict::Refused };
+    if !found.fits() {
+        // Read from fewer bytes than it is written in: nobody puts it into a configuration.
+        return Verdict::Refused;
+    }
     again(&found, NodeInfo::decode(&found.encode()).map_err(|error| error.to_string()))
 }
 
