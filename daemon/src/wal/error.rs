@@ -174,6 +174,9 @@ pub enum Problem {
     /// What the segment says of the log so far is not what the log says.
     #[error("the checkpoint of the segment contradicts the segments before it")]
     Checkpoint,
+    /// What the segment says of the log cannot be true of any log.
+    #[error("what the segment says of the log contradicts itself")]
+    Contradiction,
     /// The first segment there is does not say what came before it.
     #[error("the segment does not begin with a checkpoint")]
     NoCheckpoint,

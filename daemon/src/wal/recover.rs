@@ -211,6 +211,9 @@ impl<'a> Reading<'a> {
                 }
                 self.first_segment = *first_segment;
                 if self.state.is_none() {
+                    if !state.is_sound() {
+                        return Err(Problem::Contradiction);
+                    }
                     self.index.reset(state.start.index);
                     self.state = Some(state.clone());
                 }
@@ -244,6 +247,9 @@ impl<'a> Reading<'a> {
         let state = self.state.take().unwrap_or_default();
         if self.first_segment != 0 && self.first_segment < oldest {
             return Err(OpenError::MissingSegment { missing: oldest - 1, first: self.first_segment, last });
+        }
+        if self.first_segment > last {
+            return Err(OpenError::MissingSegment { missing: last + 1, first: self.first_segment, last });
         }
         if let Some(first) = first_lost(&state, self.index) {
             let file = segments[segments.len() - 1].name();
@@ -311,6 +317,7 @@ fn is_unsound(problem: &Problem) -> bool {
         | Problem::Shortened { .. }
         | Problem::Gap { .. }
         | Problem::Checkpoint
+        | Problem::Contradiction
         | Problem::NoCheckpoint
         | Problem::Lost { .. } => false,
     }

@@ -6,6 +6,9 @@ use super::error::Problem;
 use bytes::Bytes;
 use raft::{Entry, EntryKind, HardState, Index, LogId, Term};
 
+/// Higher than any log gets in its life, and low enough that whatever follows it can still be counted.
+const INDEX_MAX: Index = Index(1 << 62);
+
 /// The log in short.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct LogState {
@@ -21,6 +24,20 @@ pub(super) struct LogState {
 }
 
 impl LogState {
+    /// Whether a log can be like this. What is read is believed only if it can: everything here counts on it.
+    pub(super) fn is_sound(&self) -> bool {
+        let bounds = self.start.index <= self.last.index && self.last.index <= INDEX_MAX;
+        bounds && self.runs_are_sound() && memberships_are_sound(&self.memberships, self.start.index, self.last.index)
+    }
+
+    /// The runs begin after the start, ascend, and end with the term of the last entry.
+    fn runs_are_sound(&self) -> bool {
+        let (Some(first), Some(last)) = (self.terms.first(), self.terms.last()) else { return self.last == self.start };
+        let ends = first.0 == self.start.index.next() && last.0 <= self.last.index;
+        let terms = first.1 >= self.start.term && last.1 == self.last.term;
+        ends && terms && self.terms.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1)
+    }
+
     /// Takes up what a control record says.
     pub(super) fn apply(&mut self, control: &Control) -> Result<(), Problem> {
         match control {
@@ -30,7 +47,13 @@ impl LogState {
             Control::CommitHint(commit) => self.commit = self.commit.max(*commit),
             Control::Start { start, .. } if self.id_at(start.index) != Some(*start) => return Err(Problem::Checkpoint),
             Control::Start { start, .. } => self.compact(*start),
-            Control::Reset { start, membership, .. } => self.reset(*start, membership.clone()),
+            Control::Reset { start, membership, .. } => {
+                let whole = memberships_are_sound(membership.as_slice(), start.index, start.index);
+                if start.index > INDEX_MAX || !whole {
+                    return Err(Problem::Contradiction);
+                }
+                self.reset(*start, membership.clone());
+            }
             Control::Closed => {}
         }
         Ok(())
@@ -131,6 +154,12 @@ impl LogState {
         let run = self.terms.partition_point(|&(first, _)| first <= index).checked_sub(1)?;
         Some(LogId { term: self.terms[run].1, index })
     }
+}
+
+/// They ascend, none is of an entry after the last, and one at most is of an entry that is gone.
+fn memberships_are_sound(memberships: &[(Index, Bytes)], start: Index, last: Index) -> bool {
+    let ends = memberships.last().is_none_or(|&(at, _)| at <= last);
+    ends && memberships.is_sorted_by(|a, b| a.0 < b.0) && memberships.iter().skip(1).all(|&(at, _)| at > start)
 }
 
 #[cfg(test)]
@@ -237,6 +266,43 @@ mod tests {
         assert_eq!(state.id_at(Index(9)), Some(LogId::new(3, 9)));
         state.append(&entry(10, 3, EntryKind::Command)).unwrap();
         assert_eq!(runs(&state), [(10, 3)]);
+    }
+
+    #[test]
+    fn what_a_log_can_be_like_is_sound_and_nothing_else() {
+        let mut state = nine();
+        assert!(LogState::default().is_sound() && state.is_sound());
+        state.compact(LogId::new(2, 5));
+        assert!(state.is_sound(), "{state:?}");
+        let unsound: [fn(&mut LogState); 12] = [
+            |state| state.start = LogId::new(2, 10),
+            |state| state.start = LogId::new(3, 9),
+            |state| state.start.term = Term(3),
+            |state| state.last.index = Index(u64::MAX),
+            |state| state.last.term = Term(4),
+            |state| state.last.index = Index(6),
+            |state| state.terms.clear(),
+            |state| state.terms[0].0 = Index(5),
+            |state| state.terms[1].0 = Index(6),
+            |state| state.terms[1].1 = Term(2),
+            |state| state.memberships[1].0 = Index(5),
+            |state| state.memberships[1].0 = Index(10),
+        ];
+        for (nth, spoil) in unsound.into_iter().enumerate() {
+            let mut spoilt = state.clone();
+            spoil(&mut spoilt);
+            assert!(!spoilt.is_sound(), "{nth}: {spoilt:?}");
+        }
+    }
+
+    #[test]
+    fn a_reset_to_where_no_log_gets_is_refused() {
+        let membership = |at| Some((Index(at), Bytes::from_static(b"m")));
+        for (start, membership) in [(u64::MAX, None), (40, membership(41))] {
+            let control = Control::Reset { start: LogId::new(5, start), first_segment: 1, membership };
+            let mut state = nine();
+            assert_eq!((state.apply(&control), state), (Err(Problem::Contradiction), nine()));
+        }
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use super::bench::*;
 use crate::disk::{Fate, SimDisk};
+use crate::wal::batch::{BatchWriter, Place};
+use crate::wal::control::Control;
+use crate::wal::header::Header;
+use crate::wal::segment::segment_name;
+use crate::wal::state::LogState;
 use crate::wal::*;
 use raft::{HardState, Index, LogId, MemberId, Persist, Term};
 
@@ -120,6 +125,48 @@ fn a_missing_segment_stops_the_member() {
         let expected = missing as u64 + 1;
         assert!(matches!(error, OpenError::MissingSegment { missing, .. } if missing == expected), "{error}");
     }
+}
+
+/// A log of one segment that is sound, checksums and all, and says this.
+fn log_that_says(controls: &[Control]) -> SimDisk {
+    let (sequence, salt) = (1, 5);
+    let (mut bytes, previous) =
+        Header { identity: IDENTITY, sequence, salt, base: LogId::ZERO, previous_end: 0, previous_chain: 0, length: 0 }
+            .encode();
+    let mut batch = BatchWriter::default();
+    batch.begin(Place { salt, offset: bytes.len() as u64, previous });
+    controls.iter().for_each(|control| batch.control(control));
+    batch.seal();
+    batch.parts().iter().for_each(|part| bytes.extend_from_slice(part));
+    let disk = SimDisk::new();
+    let file = crate::disk::Disk::create(&disk, &segment_name(sequence)).unwrap();
+    file.write_at(0, &[std::io::IoSlice::new(&bytes)]).unwrap();
+    file.sync().unwrap();
+    disk
+}
+
+#[test]
+fn a_log_that_begins_after_its_last_segment_stops_the_member() {
+    let checkpoint = |first_segment| Control::Checkpoint { first_segment, state: LogState::default() };
+    assert!(open(&log_that_says(&[checkpoint(1)])).is_ok());
+    for first in [2, 9, u64::MAX] {
+        let later = [
+            vec![checkpoint(first)],
+            vec![checkpoint(1), Control::Start { start: LogId::ZERO, first_segment: first }],
+            vec![checkpoint(1), Control::Reset { start: LogId::new(1, 5), first_segment: first, membership: None }],
+        ];
+        for controls in later {
+            let error = open(&log_that_says(&controls)).err().expect("where the log begins is no segment");
+            assert!(matches!(error, OpenError::MissingSegment { missing: 2, .. }), "{controls:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_says_what_no_log_can_be_like_stops_the_member() {
+    let state = LogState { last: LogId::new(1, u64::MAX), ..LogState::default() };
+    let error = open(&log_that_says(&[Control::Checkpoint { first_segment: 1, state }])).err().unwrap();
+    assert!(matches!(error, OpenError::Corrupt { problem: Problem::Contradiction, .. }), "{error}");
 }
 
 #[test]

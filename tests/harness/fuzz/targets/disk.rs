@@ -162,8 +162,7 @@ fn segment_samples() -> Vec<Vec<u8>> {
 const SEGMENT_HEADER_BYTES: usize = 4096;
 const SECTOR_BYTES: usize = 512;
 
-/// The header, and every batch as far as their lengths lead. What a log says of itself as a whole is left as it is: no
-/// disk makes that up, checksum and all.
+/// The header, and every batch as far as their lengths lead.
 fn mend_segment(bytes: &mut [u8]) {
     if bytes.len() < SEGMENT_HEADER_BYTES {
         return;
@@ -176,10 +175,6 @@ fn mend_segment(bytes: &mut [u8]) {
         let offset = at;
         let Some(batch) = bytes.get_mut(at..).and_then(batch_of) else { return };
         at = (at + batch.len()).next_multiple_of(SECTOR_BYTES);
-        if tells_of_the_whole(batch) {
-            chain = u32::try_from(u32_at(batch, 4)).expect("it is one");
-            continue;
-        }
         batch[24..32].copy_from_slice(&salt);
         batch[32..40].copy_from_slice(&(offset as u64).to_le_bytes());
         chain = mend_batch(batch, chain);
@@ -193,19 +188,6 @@ fn batch_of(rest: &mut [u8]) -> Option<&mut [u8]> {
     rest.get(..BATCH_HEADER_BYTES)?;
     let length = BATCH_HEADER_BYTES + u32_at(rest, 12) + u32_at(rest, 16);
     rest.get_mut(..length)
-}
-
-/// Whether it has a checkpoint, a start or a reset among its control records.
-fn tells_of_the_whole(batch: &[u8]) -> bool {
-    let mut controls = &batch[BATCH_HEADER_BYTES..BATCH_HEADER_BYTES + u32_at(batch, 12)];
-    while let Some([a, b, c, d, kind, ..]) = controls.first_chunk::<8>() {
-        if matches!(kind, 1 | 5 | 6) {
-            return true;
-        }
-        let length = 8 + u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-        controls = controls.get(length.next_multiple_of(8)..).unwrap_or_default();
-    }
-    false
 }
 
 /// Makes a batch continue a chain; returns its own value.
