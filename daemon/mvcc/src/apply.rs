@@ -12,6 +12,7 @@ use crate::read::Found;
 use crate::row::{KeyMeta, Links, RowId, Version};
 use crate::staging::{self, Staging};
 use crate::state::{Keys, State};
+use crate::txn::at;
 use crate::types::{AlarmKind, KeyValue, Revision};
 use bytes::Bytes;
 use std::ops::ControlFlow;
@@ -175,8 +176,7 @@ impl<'a> Applier<'a> {
             found_bytes = found.memory_bytes;
             is_room(before + found_bytes, room)
         };
-        let at = if request.revision.0 > 0 { request.revision.0 } else { revision };
-        let found = self.state.range(request, (revision, at), &mut has_room)?;
+        let found = self.state.range(request, (revision, at(request, revision)), &mut has_room)?;
         self.found_bytes += found_bytes;
         Ok(found.unwrap_or_else(|| {
             self.leave_out();

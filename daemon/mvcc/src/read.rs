@@ -17,7 +17,7 @@ const COUNT_BACK_ROWS_MAX: usize = 1024;
 const LATE_VALUES_MAX: usize = 256;
 
 /// A range that is being read.
-pub(crate) struct Range<'a> {
+pub(crate) struct Range<'a, 'r> {
     request: &'a RangeRequest,
     /// The store's revision when it began.
     revision: i64,
@@ -33,7 +33,7 @@ pub(crate) struct Range<'a> {
     hits: Vec<Hit>,
     found: Found,
     /// Whether what was found may stay.
-    room: &'a mut Room<'a>,
+    room: &'a mut Room<'r>,
     /// It may not, and the range is given up.
     is_over: bool,
     /// Where the next step goes on: its first key, or the one after its last if it goes backward.
@@ -93,13 +93,13 @@ pub(crate) enum Progress {
     More,
 }
 
-impl<'a> Range<'a> {
+impl<'a, 'r> Range<'a, 'r> {
     /// Begins a range that shows the state at `at`, told as read at `revision`.
     pub(crate) fn begin(
         state: &State,
         request: &'a RangeRequest,
         (revision, at): (i64, i64),
-        room: &'a mut Room<'a>,
+        room: &'a mut Room<'r>,
     ) -> Result<Self, Fault> {
         let keys = Keys::of(&request.range);
         let count = match () {
@@ -203,8 +203,11 @@ impl<'a> Range<'a> {
         self.hits.truncate(limit);
         if self.values == Values::AfterSorting {
             for at in 0..self.hits.len() {
-                let value = if self.is_over { Bytes::new() } else { state.value(self.hits[at].id)? };
+                let value = state.value(self.hits[at].id)?;
                 self.take(value.len(), 0);
+                if self.is_over {
+                    break;
+                }
                 self.hits[at].kv.value = value;
             }
         }
@@ -227,8 +230,7 @@ impl State {
         place: (i64, i64),
         room: &mut Room<'_>,
     ) -> Result<Option<RangeResult>, Fault> {
-        let mut room = |found| room(found);
-        let mut range = Range::begin(self, request, place, &mut room)?;
+        let mut range = Range::begin(self, request, place, room)?;
         let progress = range.advance(self, usize::MAX)?;
         debug_assert_eq!(progress, Progress::Done, "no end is set");
         range.finish(self)

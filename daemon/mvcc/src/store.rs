@@ -159,11 +159,10 @@ impl Store {
 
     /// `None` if the state was replaced meanwhile, which is rare: the range begins anew then.
     fn try_range(&self, request: &RangeRequest, room: &mut Room<'_>) -> Result<Option<RangeResult>, ReadError> {
-        let mut room = |found| room(found);
         let mut state = self.read();
         let replaced = state.replaced;
         let at = state.resolve(request.revision)?;
-        let mut range = Range::begin(&state, request, (state.head.revision, at), &mut room)?;
+        let mut range = Range::begin(&state, request, (state.head.revision, at), room)?;
         let mut pin = None;
         while range.advance(&state, READ_KEYS_PER_HOLD)? == Progress::More {
             pin.get_or_insert_with(|| self.pin(range.at()));

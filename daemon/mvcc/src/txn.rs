@@ -4,6 +4,7 @@ use crate::apply::{Applier, Refused};
 use crate::command::{Compare, Op, Relation, Target, Txn};
 use crate::error::{Fault, ReadError};
 use crate::outcome::{OpReply, TxnReply};
+use crate::range::RangeRequest;
 use crate::read::{Found, Room};
 use crate::row::KeyMeta;
 use crate::state::{Keys, State};
@@ -145,6 +146,11 @@ impl Applier<'_> {
     }
 }
 
+/// The revision that a checked request inside a transaction shows.
+pub(crate) fn at(request: &RangeRequest, revision: i64) -> i64 {
+    if request.revision.0 > 0 { request.revision.0 } else { revision }
+}
+
 impl State {
     /// A transaction that cannot write, on the state as it is.
     pub(crate) fn read_txn(&self, txn: &Txn, room: &mut Room<'_>) -> Result<TxnReply, ReadError> {
@@ -163,8 +169,7 @@ impl State {
                 all = before.and(found);
                 room(all)
             };
-            let at = if range.revision.0 > 0 { range.revision.0 } else { revision };
-            let found = self.range(range, (revision, at), &mut has_room)?.ok_or(ReadError::NoRoom)?;
+            let found = self.range(range, (revision, at(range, revision)), &mut has_room)?.ok_or(ReadError::NoRoom)?;
             before = all;
             replies.push(OpReply::Range(found));
         }
