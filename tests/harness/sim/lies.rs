@@ -9,7 +9,6 @@
 use super::checks::{Verdict, Violation, ensure};
 use super::medium::End;
 use super::member::Member;
-
 use super::queue::{MILLI, Micros, SECOND};
 use super::swarm::{Fault, NetworkOptions};
 use super::world::{Event, Repair, World};
@@ -132,12 +131,7 @@ impl World {
         self.unblock();
         self.network.heal();
         for slot in 0..self.members.len() {
-            self.repair_disk(slot);
-            self.members[slot].apply_slowness = 1;
-            if self.members[slot].paused {
-                self.resume(slot)?;
-            }
-            self.start(slot)?;
+            self.heal_member(slot)?;
         }
         self.reconnect();
         Ok(peace)

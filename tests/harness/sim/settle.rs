@@ -50,12 +50,7 @@ impl World {
                 self.members[slot].dead = true;
                 continue;
             }
-            self.repair_disk(slot);
-            self.members[slot].apply_slowness = 1;
-            if self.members[slot].paused {
-                self.resume(slot)?;
-            }
-            self.start(slot)?;
+            self.heal_member(slot)?;
         }
         self.reconnect();
         Ok(())

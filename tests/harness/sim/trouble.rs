@@ -281,6 +281,16 @@ impl World {
         self.happen(slot, What::RoomAgain);
     }
 
+    /// Whatever has gone wrong with a member goes right again.
+    pub(super) fn heal_member(&mut self, slot: usize) -> Verdict {
+        self.repair_disk(slot);
+        self.members[slot].apply_slowness = 1;
+        if self.members[slot].paused {
+            self.resume(slot)?;
+        }
+        self.start(slot)
+    }
+
     /// A member that stood still goes on with everything that has reached it meanwhile, in one turn of its loop.
     pub(super) fn resume(&mut self, slot: usize) -> Verdict {
         let id = self.members[slot].id;
