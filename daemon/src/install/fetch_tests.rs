@@ -102,7 +102,7 @@ impl Leader {
             stats: Arc::default(),
             snapshots,
         });
-        let sockets = PeerSockets::bind(&[url.parse().expect("an address")]).await.expect("a free port");
+        let sockets = PeerSockets::bind(&[url.parse().expect("an address")]).expect("a free port");
         let serving = tokio::spawn(listener.run(sockets));
         Self { solo, server, info, serving }
     }

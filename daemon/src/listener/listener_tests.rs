@@ -170,6 +170,18 @@ async fn streams_of_one_connection_have_a_limit() {
     assert_eq!(served.app.most.load(Ordering::SeqCst), 4);
 }
 
+#[tokio::test]
+async fn hundreds_that_come_at_once_find_a_place_to_wait() {
+    let socket = listen("127.0.0.1:0".parse().expect("an address")).expect("loopback has a free port");
+    let address = socket.local_addr().expect("it is bound");
+    let mut held = Vec::new();
+    // Nobody accepts any of them.
+    while held.len() < 500 {
+        let waits = std::net::TcpStream::connect_timeout(&address, SOON);
+        held.push(waits.unwrap_or_else(|error| panic!("only {} found a place: {error}", held.len())));
+    }
+}
+
 /// Answers with more than any socket takes, piece by piece.
 #[derive(Clone)]
 struct Endless;

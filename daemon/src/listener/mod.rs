@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -166,6 +166,22 @@ impl Traffic {
         registry.register(Box::new(traffic.sent.clone()))?;
         Ok(traffic)
     }
+}
+
+/// Connections that wait to be accepted: as many as Linux lets wait unless told otherwise, and Go asks for. When a member
+/// comes back its clients come at once, and who finds no place tries again after a second at the earliest.
+const BACKLOG: u32 = 4096;
+
+/// Listens at an address.
+///
+/// # Errors
+/// The address is taken, or is none of this machine's.
+pub fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port whose last connections are not forgotten yet can be listened at again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves `app` on `socket` until `stop` is cancelled, then lets what is under way finish. Returns when every

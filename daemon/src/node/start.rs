@@ -80,7 +80,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let inbox = Arc::new(Inbox::default());
     let (directory, listener_stats) = (Arc::new(Directory::default()), Arc::new(ListenerStats::default()));
     let snapshots = Arc::new(OnceLock::new());
-    let sockets = PeerSockets::bind(&settings.listen.peer).await?;
+    let sockets = PeerSockets::bind(&settings.listen.peer)?;
     let listener = Arc::new(Listener {
         gate: gate.clone(),
         tls: tls.server.clone(),

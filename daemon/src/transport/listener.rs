@@ -17,6 +17,7 @@ use super::wire::{WireError, take_message};
 use crate::bootstrap::NodeInfo;
 use crate::config::Address;
 use crate::install::Server;
+use crate::listener;
 use crate::node::Inbox;
 use crate::tls::ServerTls;
 use bytes::BytesMut;
@@ -52,14 +53,14 @@ impl PeerSockets {
     ///
     /// # Errors
     /// One of them cannot be bound, or is none to listen on.
-    pub(crate) async fn bind(addresses: &[Address]) -> io::Result<Self> {
+    pub(crate) fn bind(addresses: &[Address]) -> io::Result<Self> {
         let mut sockets = Vec::new();
         for address in addresses {
             let at = address.bind_address().ok_or_else(|| {
                 io::Error::other(format!("{address}: peers are listened for at an IP address and a port"))
             })?;
             let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-            sockets.push((TcpListener::bind(at).await.map_err(named)?, address.tls()));
+            sockets.push((listener::listen(at).map_err(named)?, address.tls()));
         }
         Ok(Self { sockets })
     }

@@ -58,7 +58,7 @@ impl Port {
         };
         let gate = Arc::new(Gate::new(introduction, 1));
         let (inbox, directory, stats) = (Arc::default(), Arc::default(), Arc::default());
-        let sockets = PeerSockets::bind(&[url.parse().unwrap()]).await.unwrap();
+        let sockets = PeerSockets::bind(&[url.parse().unwrap()]).unwrap();
         let listener = Arc::new(Listener {
             gate: Arc::clone(&gate),
             tls: None,

@@ -120,7 +120,7 @@ async fn member(checked: Checked) -> anyhow::Result<Stop> {
     let Checked { settings, notes } = checked;
     introduce(&settings, &notes);
     let mut signals = Signals::new()?;
-    let sockets = Sockets::bind(&settings).await?;
+    let sockets = Sockets::bind(&settings)?;
     // Held to the end: a member that is still stopping must not meet its successor.
     let (store, disk, intent) = open_store(&settings).await?;
     let parts = Parts { settings: settings.clone(), store, disk: disk.clone(), intent };

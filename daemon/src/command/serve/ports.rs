@@ -39,27 +39,27 @@ pub(super) struct Sockets {
 impl Sockets {
     /// # Errors
     /// An address is taken or not of this machine, or the certificates cannot be used.
-    pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+    pub(super) fn bind(settings: &Settings) -> anyhow::Result<Self> {
         let listen = &settings.listen;
         let tls =
             |alpn| settings.client_tls.as_ref().map(|tls| ServerTls::new(tls, alpn)).transpose().context("client TLS");
-        let mut pages = bind_all("listen-client-http-urls", &listen.client_http).await?;
-        pages.extend(bind_all("listen-metrics-urls", &listen.metrics).await?);
+        let mut pages = bind_all("listen-client-http-urls", &listen.client_http)?;
+        pages.extend(bind_all("listen-metrics-urls", &listen.metrics)?);
         Ok(Self {
-            client: bind_all("listen-client-urls", &listen.client).await?,
+            client: bind_all("listen-client-urls", &listen.client)?,
             pages,
-            admin: bind_all("listen-admin-urls", &listen.admin).await?,
+            admin: bind_all("listen-admin-urls", &listen.admin)?,
             tls: tls(ALPN_CLIENTS)?,
             tls_http1: tls(ALPN_HTTP1)?,
         })
     }
 }
 
-async fn bind_all(flag: &str, addresses: &[Address]) -> anyhow::Result<Vec<Socket>> {
+fn bind_all(flag: &str, addresses: &[Address]) -> anyhow::Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     for address in addresses {
         let at = address.bind_address().expect("checked settings name addresses to bind");
-        let listener = TcpListener::bind(at).await.with_context(|| format!("--{flag}: cannot listen on {address}"))?;
+        let listener = listener::listen(at).with_context(|| format!("--{flag}: cannot listen on {address}"))?;
         sockets.push(Socket { listener, tls: address.tls() });
     }
     Ok(sockets)
