@@ -31,7 +31,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(30);
 /// One way to be a nuisance: holds what it has got until it is dropped.
 type Attack = fn(&str) -> Result<Box<dyn std::any::Any>>;
 
-const ATTACKS: [(&str, Attack); 7] = [
+const ATTACKS: [(&str, Attack); 8] = [
     ("silent connections", silent),
     ("slow readers", slow_readers),
     ("closed windows", closed_windows),
@@ -39,6 +39,7 @@ const ATTACKS: [(&str, Attack); 7] = [
     ("resets", resets),
     ("huge headers", huge_headers),
     ("halves of requests", halves),
+    ("requests without end", endless),
 ];
 
 /// A client that writes and reads, one after the other, and notes how long each took.
@@ -200,10 +201,21 @@ fn huge_headers(address: &str) -> Result<Box<dyn std::any::Any>> {
     Ok(Box::new(()))
 }
 
-/// Requests of the largest size that lack their last byte.
+/// Requests of the largest size that lack a part of their message.
 fn halves(address: &str) -> Result<Box<dyn std::any::Any>> {
-    const MESSAGE_BYTES: usize = 1_500_000;
-    let piece = vec![0; 16_000];
+    hoard(address, 1)
+}
+
+/// Such requests with all of their message, that do not end.
+fn endless(address: &str) -> Result<Box<dyn std::any::Any>> {
+    hoard(address, 0)
+}
+
+fn hoard(address: &str, pieces_lacking: usize) -> Result<Box<dyn std::any::Any>> {
+    const PIECE_BYTES: usize = 16_000;
+    const PIECES: usize = 93;
+    const MESSAGE_BYTES: usize = PIECES * PIECE_BYTES;
+    let piece = vec![0; PIECE_BYTES];
     let mut held = Vec::new();
     for _ in 0..10 {
         let mut raw = Raw::connect(address, WINDOW_MAX)?;
@@ -211,7 +223,7 @@ fn halves(address: &str) -> Result<Box<dyn std::any::Any>> {
             let stream = raw.call("/etcdserverpb.KV/Put")?;
             let announced = u32::try_from(MESSAGE_BYTES).expect("below 4 GiB").to_be_bytes();
             raw.frame(Kind::Data, 0, stream, &[&[0][..], &announced[..]].concat())?;
-            (0..MESSAGE_BYTES / piece.len()).try_for_each(|_| raw.frame(Kind::Data, 0, stream, &piece))
+            (pieces_lacking..PIECES).try_for_each(|_| raw.frame(Kind::Data, 0, stream, &piece))
         });
         held.push(raw);
     }

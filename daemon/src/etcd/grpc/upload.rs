@@ -1,5 +1,6 @@
-//! The body of a request on its way here. Whoever sends a part of a message and stops makes a member keep that part: it
-//! counts against what all such parts may take, and it must go on arriving.
+//! The body of a request on its way here. Whoever sends a part of a request and stops makes a member keep that part: it
+//! counts against what all such parts may take, and it must go on arriving. A unary request is whole when its body ends,
+//! not when its message is: until then nobody carries it out.
 
 use super::request::FRAME_HEADER_BYTES;
 use crate::etcd::budget::{Budget, Share};
@@ -18,7 +19,7 @@ pub(in crate::etcd) const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// When a body must go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::etcd) enum Expected {
-    /// Until its one message is here.
+    /// Until it ends, with its one message.
     One,
     /// From the beginning of each message to its end; between two of them it may rest.
     Any,
@@ -45,12 +46,13 @@ struct Place {
     /// Of the message: what is here of it, and what is still to come.
     arrived: usize,
     left: usize,
-    /// Whole messages.
-    messages: u64,
+    /// Of the whole body.
+    all: usize,
 }
 
 impl Place {
     fn see(&mut self, mut bytes: &[u8]) {
+        self.all = self.all.saturating_add(bytes.len());
         while !bytes.is_empty() {
             if self.header_bytes < FRAME_HEADER_BYTES {
                 let taken = (FRAME_HEADER_BYTES - self.header_bytes).min(bytes.len());
@@ -65,18 +67,17 @@ impl Place {
                 bytes = &bytes[taken..];
             }
             if self.header_bytes == FRAME_HEADER_BYTES && self.left == 0 {
-                *self = Self { messages: self.messages + 1, ..Self::default() };
+                *self = Self { all: self.all, ..Self::default() };
             }
         }
     }
 
-    /// What is here of a message that is not whole.
-    fn unfinished_bytes(&self) -> usize {
-        self.header_bytes + self.arrived
-    }
-
-    fn must_go_on(&self, expected: Expected) -> bool {
-        self.unfinished_bytes() > 0 || (expected == Expected::One && self.messages == 0)
+    /// What is here and cannot be carried out yet.
+    fn unfinished_bytes(&self, expected: Expected) -> usize {
+        match expected {
+            Expected::One => self.all,
+            Expected::Any => self.header_bytes + self.arrived,
+        }
     }
 }
 
@@ -90,7 +91,7 @@ impl<B> Upload<B> {
     fn count(&mut self, bytes: &[u8]) -> Result<(), Status> {
         self.silence = None;
         self.place.see(bytes);
-        match self.place.unfinished_bytes() {
+        match self.place.unfinished_bytes(self.expected) {
             0 => {
                 self.share.release();
                 Ok(())
@@ -99,9 +100,9 @@ impl<B> Upload<B> {
         }
     }
 
-    /// Whether it has been silent for too long.
+    /// Whether it has been silent for too long, where it must go on.
     fn poll_silent(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.place.must_go_on(self.expected) {
+        if self.expected == Expected::Any && self.place.unfinished_bytes(Expected::Any) == 0 {
             return false;
         }
         let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.silence_max)));
@@ -183,26 +184,37 @@ mod tests {
         for size in 1..bytes.len() {
             let mut place = Place::default();
             bytes.chunks(size).for_each(|piece| place.see(piece));
-            assert_eq!((place.messages, place.unfinished_bytes(), place.left), (3, 9, 5), "in pieces of {size}");
+            let unfinished = [Expected::One, Expected::Any].map(|expected| place.unfinished_bytes(expected));
+            assert_eq!((unfinished, place.left), ([bytes.len(), 9], 5), "in pieces of {size}");
         }
     }
 
     #[tokio::test]
-    async fn parts_of_messages_count_until_they_are_whole() {
+    async fn what_is_not_carried_out_yet_counts_until_it_is() {
         let budget = budget(4 * UNCOUNTED_BYTES_MAX);
         let size = u32::try_from(3 * UNCOUNTED_BYTES_MAX).expect("small");
-        let (first, mut one) = body(Expected::One, &budget);
+        let (first, mut one) = body(Expected::Any, &budget);
         let (second, mut another) = body(Expected::One, &budget);
         first.try_send(data(&message(size, 2 * UNCOUNTED_BYTES_MAX))).expect("it listens");
         second.try_send(data(&message(size, 2 * UNCOUNTED_BYTES_MAX + 4096))).expect("it listens");
         one.frame().await.expect("data").expect("there is room");
         let refused = another.frame().await.expect("an end").expect_err("both do not fit");
         assert_eq!((refused.code(), refused.message()), (Code::ResourceExhausted, Refusal::RequestsTooMany.text()));
-        // Once the first one is whole it counts no more.
+        // Once the message of the stream is whole it counts no more.
         first.try_send(data(&vec![7; UNCOUNTED_BYTES_MAX])).expect("it listens");
         one.frame().await.expect("data").expect("there is room");
         let (third, mut last) = body(Expected::One, &budget);
         third.try_send(data(&message(size, 2 * UNCOUNTED_BYTES_MAX + 4096))).expect("it listens");
+        last.frame().await.expect("data").expect("there is room again");
+        // That of a unary request counts as long as its body does not end.
+        third.try_send(data(&vec![7; UNCOUNTED_BYTES_MAX - 4096])).expect("it listens");
+        last.frame().await.expect("data").expect("there is room");
+        let (fourth, mut late) = body(Expected::One, &budget);
+        fourth.try_send(data(&message(size, 2 * UNCOUNTED_BYTES_MAX))).expect("it listens");
+        late.frame().await.expect("an end").expect_err("the one before it is whole, and is not carried out");
+        drop(last);
+        let (fifth, mut last) = body(Expected::One, &budget);
+        fifth.try_send(data(&message(size, 2 * UNCOUNTED_BYTES_MAX))).expect("it listens");
         last.frame().await.expect("data").expect("there is room again");
     }
 
@@ -210,7 +222,7 @@ mod tests {
     async fn a_message_that_does_not_go_on_is_given_up() {
         let budget = budget(1 << 20);
         let begun = std::time::Instant::now();
-        for sent in [&[][..], b"\0\0", &message(9, 0), &message(9, 8)] {
+        for sent in [&[][..], b"\0\0", &message(9, 0), &message(9, 8), &message(9, 9)] {
             let (sender, mut body) = body(Expected::One, &budget);
             if !sent.is_empty() {
                 sender.try_send(data(sent)).expect("it listens");
@@ -219,7 +231,7 @@ mod tests {
             let gone = body.frame().await.expect("an end").expect_err("it is silent");
             assert_eq!(gone.code(), Code::DeadlineExceeded, "{gone}");
         }
-        assert!(begun.elapsed() >= 4 * SILENCE);
+        assert!(begun.elapsed() >= 5 * SILENCE);
     }
 
     #[tokio::test]
