@@ -13,6 +13,7 @@ use crate::listener::{App, Peer};
 use crate::node::Handle;
 use crate::telemetry;
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -136,11 +137,22 @@ impl App for ClientPort {
     type Body = Body;
 
     async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
-        match self.0.api.calls.enter(&peer.calls) {
-            Ok(place) => self.0.called(request).await.map(|body| body.of_call(place, &peer.pace)),
-            Err(refusal) => grpc::refuse(&refusal.into()),
-        }
+        let is_grpc = is_grpc(&request);
+        let refuse = |refusal: Refusal| if is_grpc { grpc::refuse(&refusal.into()) } else { busy(refusal) };
+        let place = match self.0.api.calls.enter(&peer.calls) {
+            Ok(place) => place,
+            Err(refusal) => return refuse(refusal),
+        };
+        let answered = if is_grpc { Ok(self.0.called(request).await) } else { self.0.page(&request).await };
+        answered.map_or_else(refuse, |response| response.map(|body| body.of_call(place, &peer.pace)))
     }
+}
+
+/// A refusal for somebody who does not speak gRPC, and takes a response without an error for good news.
+fn busy(refusal: Refusal) -> Response<Body> {
+    let mut response = Response::new(Body::page(refusal.text().into()));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 fn is_grpc(request: &Request<Incoming>) -> bool {
@@ -150,13 +162,18 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
 
 impl Shared {
     async fn called(&self, request: Request<Incoming>) -> Response<Body> {
-        if !is_grpc(&request) {
-            return Box::pin(self.pages.answer(&request)).await;
-        }
         match telemetry::request(request.uri().path(), request.headers()) {
             None => self.answer(request).await,
             Some(span) => Box::pin(self.answer(request)).instrument(span).await,
         }
+    }
+
+    /// A page of plain HTTP. Whoever does not read it makes the member hold it, as with any response.
+    async fn page(&self, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let response = Box::pin(self.pages.answer(request)).await;
+        let mut share = self.api.responses.share();
+        share.grow(response.body().page_bytes())?;
+        Ok(response.map(|body| body.within(share)))
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {

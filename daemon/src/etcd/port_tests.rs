@@ -150,6 +150,34 @@ async fn a_request_may_have_the_limit_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_transaction_is_carried_out_whose_answer_is_larger_than_one_may_be() {
+    let served = served(Limits::default()).await;
+    for key in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"] {
+        let large = pb::PutRequest { value: vec![7; 1_400_000].into(), ..put(key, "") };
+        served.kv().put(large).await.expect("fits");
+    }
+    let op = |request| pb::RequestOp { request: Some(request) };
+    let with_ranges = |ranges: usize, said: &'static str| {
+        let all = (0..ranges).map(|_| op(Op::RequestRange(range("a", "m"))));
+        let success = [op(Op::RequestPut(put("z", said)))].into_iter().chain(all).collect();
+        pb::TxnRequest { success, ..Default::default() }
+    };
+    let mut patient = served.kv().max_decoding_message_size(RESPONSE_BYTES_MAX);
+    assert_eq!(patient.txn(with_ranges(3, "fits")).await.expect("fits").into_inner().responses.len(), 4);
+    assert_eq!(refused(patient.txn(with_ranges(4, "large")).await), as_seen(Refusal::ResponseTooLarge));
+    assert_eq!(&served.get("z").await.kvs[0].value[..], b"large", "it is carried out");
+    // One that only reads is given up as it goes on.
+    let success = (0..4).map(|_| op(Op::RequestRange(range("a", "m")))).collect();
+    let reads = pb::TxnRequest { success, ..Default::default() };
+    assert_eq!(refused(patient.txn(reads).await), as_seen(Refusal::ResponseTooLarge));
+}
+
+#[test]
+fn whoever_does_not_speak_grpc_is_refused_by_a_status_of_http() {
+    assert_eq!(busy(Refusal::CallsTooMany).status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
 async fn malformed_requests_are_refused_and_the_port_goes_on() {
     let served = served(Limits::default()).await;
     let path = "/etcdserverpb.KV/Put";

@@ -47,7 +47,7 @@ impl Pace {
     }
 
     /// Returns once an answer has waited for `stall_max`, or for half of it at the least.
-    pub(super) async fn stalled(&self, stall_max: Duration) {
+    pub(crate) async fn stalled(&self, stall_max: Duration) {
         loop {
             tokio::time::sleep(stall_max / 2).await;
             if self.is_stalled() {

@@ -43,8 +43,10 @@ const PIECE_BYTES: usize = 256 * 1024;
 enum Content {
     #[default]
     Empty,
-    /// Plain HTTP.
-    Page(Bytes),
+    /// Plain HTTP, and its share of the memory for responses where it has one.
+    Page(Bytes, Option<Share>),
+    /// All of it is on its way; its share is given back with the body.
+    Sent { _share: Option<Share> },
     /// A framed message, the trailers after it, and its share of the memory for responses.
     Message(Bytes, Share),
     /// The message is on its way; its share is given back with the body.
@@ -82,12 +84,25 @@ impl Body {
     /// A page of plain HTTP.
     #[must_use]
     pub fn page(page: Bytes) -> Self {
-        Self { content: Content::Page(page), call: None }
+        Self { content: Content::Page(page, None), call: None }
     }
 
     /// Whatever tonic answers, uncounted.
     pub(crate) fn tonic(body: tonic::body::Body) -> Self {
         Self { content: Content::Tonic(body, None), call: None }
+    }
+
+    /// How long a page is; 0 for anything else.
+    pub(in crate::etcd) fn page_bytes(&self) -> usize {
+        if let Content::Page(page, _) = &self.content { page.len() } else { 0 }
+    }
+
+    /// A page stands on this share until it is sent.
+    pub(in crate::etcd) fn within(self, share: Share) -> Self {
+        match self.content {
+            Content::Page(page, _) => Self { content: Content::Page(page, Some(share)), ..self },
+            content => Self { content, ..self },
+        }
     }
 
     /// Answers a call with a place among those under way. `pace` hears whether its client takes the answer.
@@ -162,13 +177,13 @@ impl Content {
             return Poll::Ready(frame);
         }
         let (frame, rest) = match std::mem::take(self) {
-            Self::Page(page) => (Frame::data(page), Self::Empty),
+            Self::Page(page, share) => (Frame::data(page), Self::Sent { _share: share }),
             Self::Message(mut message, share) if message.len() > PIECE_BYTES => {
                 (Frame::data(message.split_to(PIECE_BYTES)), Self::Message(message, share))
             }
             Self::Message(message, share) => (Frame::data(message), Self::Trailers(share)),
             Self::Trailers(_share) => (Frame::trailers(ok()), Self::Empty),
-            Self::Empty | Self::Tonic(..) => return Poll::Ready(None),
+            Self::Empty | Self::Sent { .. } | Self::Tonic(..) => return Poll::Ready(None),
         };
         *self = rest;
         Poll::Ready(Some(Ok(frame)))
@@ -190,7 +205,9 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Empty => true,
-            Content::Page(page) => page.is_empty(),
+            // A body that is at its end is dropped, and with it its share: not before its bytes have left.
+            Content::Page(page, _) => page.is_empty(),
+            Content::Sent { .. } => false,
             Content::Message(..) | Content::Trailers(_) => false,
             Content::Tonic(body, _) => body.is_end_stream(),
         }
@@ -199,7 +216,8 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Empty => SizeHint::with_exact(0),
-            Content::Page(page) => SizeHint::with_exact(page.len() as u64),
+            Content::Page(page, _) => SizeHint::with_exact(page.len() as u64),
+            Content::Sent { .. } => SizeHint::with_exact(0),
             Content::Message(..) | Content::Trailers(_) => SizeHint::default(),
             Content::Tonic(body, _) => body.size_hint(),
         }
@@ -211,5 +229,75 @@ fn code_of(frame: Option<&Result<Frame<Bytes>, Status>>) -> Option<Code> {
     match frame? {
         Ok(frame) => Some(Status::from_header_map(frame.trailers_ref()?)?.code()),
         Err(status) => Some(status.code()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etcd::budget::Budget;
+    use crate::etcd::calls::Calls;
+    use crate::etcd::status::Refusal;
+    use http_body_util::BodyExt;
+    use std::time::Duration;
+
+    /// Short: the tests wait for it.
+    const STALL_MAX: Duration = Duration::from_millis(60);
+
+    fn place() -> Place {
+        Calls::new(1).enter(&Arc::default()).expect("there is one")
+    }
+
+    fn share(budget: &Budget, bytes: usize) -> Share {
+        let mut share = budget.share();
+        share.grow(bytes).expect("there is room");
+        share
+    }
+
+    #[tokio::test]
+    async fn a_large_message_goes_in_pieces_and_keeps_its_share_until_all_have_gone() {
+        let bytes: Bytes = (0..600 * 1024_u32).map(|at| (at % 251) as u8).collect();
+        let budget = Budget::new(bytes.len(), Refusal::ResponsesTooMany);
+        let mut body = message(bytes.clone(), share(&budget, bytes.len())).into_body();
+        let mut pieces = Vec::new();
+        while let Some(piece) = body.frame().await.and_then(|frame| frame.expect("no failure").into_data().ok()) {
+            assert!(budget.share().grow(bytes.len()).is_err(), "it holds its share");
+            pieces.push(piece);
+        }
+        assert_eq!((pieces.len(), pieces.concat()), (3, bytes.to_vec()));
+        drop(body);
+        share(&budget, bytes.len());
+    }
+
+    #[tokio::test]
+    async fn a_page_keeps_its_share_until_it_has_gone() {
+        let budget = Budget::new(1 << 20, Refusal::ResponsesTooMany);
+        let body = Body::page(vec![7; 1 << 20].into());
+        assert_eq!(body.page_bytes(), 1 << 20);
+        let mut body = body.within(share(&budget, 1 << 20));
+        assert_eq!(body.frame().await.expect("a page").expect("no failure").into_data().expect("it").len(), 1 << 20);
+        assert!(budget.share().grow(1 << 20).is_err(), "it is on its way");
+        assert!(body.frame().await.is_none());
+        drop(body);
+        share(&budget, 1 << 20);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_stalls_its_connection() {
+        let pace = Arc::new(Pace::default());
+        let _answer = Body::page("page".into()).of_call(place(), &pace);
+        pace.stalled(STALL_MAX).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_the_member_has_yet_to_give_stalls_nobody() {
+        let pace = Arc::new(Pace::default());
+        let never = tonic::body::Body::new(http_body_util::StreamBody::new(futures::stream::pending::<
+            Result<Frame<Bytes>, Status>,
+        >()));
+        let mut answer = Body::tonic(never).of_call(place(), &pace);
+        let asked = tokio::time::timeout(Duration::from_millis(1), answer.frame()).await;
+        assert!(asked.is_err(), "there is nothing yet");
+        assert!(tokio::time::timeout(3 * STALL_MAX, pace.stalled(STALL_MAX)).await.is_err(), "the client waits");
     }
 }
