@@ -118,14 +118,13 @@ impl Core {
         self.now.mono.after(patience)
     }
 
-    /// Whether it may stand for election: it votes in one of the halves in force (scylladb #10618), or did before a
-    /// change that may not be committed, and has not been told that it was removed. A member that the newest
+    /// Whether it may stand for election: it votes in one of the halves in force (scylladb #10618), or does in another
+    /// configuration that may be the committed one, and has not been told that it was removed. A member that the newest
     /// configuration leaves out may hold the only log that can be elected until that configuration is committed
     /// (thesis 4.2.2); its own vote then counts for nothing.
     pub(crate) fn may_campaign(&self) -> bool {
         let votes = |membership: &Membership| membership.is_voter(self.id());
-        let certain = self.memberships.committed(self.commit).1;
-        self.removed_at.is_none_or(|at| at < self.memberships.at()) && (votes(self.membership()) || votes(certain))
+        self.removed_at.is_none_or(|at| at < self.memberships.at()) && self.memberships.possible(self.commit).any(votes)
     }
 
     /// Another member says that this one has been removed.

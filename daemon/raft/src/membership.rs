@@ -148,6 +148,13 @@ impl Memberships {
         (*at, membership)
     }
 
+    /// Every one that may be the committed one, given what is known to be committed: after a restart that may be little
+    /// of what is.
+    pub(crate) fn possible(&self, commit: Index) -> impl Iterator<Item = &Membership> {
+        let certain = self.committed(commit).0;
+        self.history.iter().filter(move |(at, _)| *at >= certain).map(|(_, membership)| membership)
+    }
+
     /// The one in force when the log ended at `index`, if it is remembered, and where it stands.
     pub(crate) fn in_force_at(&self, index: Index) -> Option<(Index, &Membership)> {
         self.history.iter().rev().find(|(at, _)| *at <= index).map(|(at, membership)| (*at, membership))

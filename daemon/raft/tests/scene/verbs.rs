@@ -14,6 +14,7 @@
 //!   slow m1 · fast m1               whether writes stay in flight
 //!   flush m1 [2]                    the end of all of them, or of the oldest two
 //!   crash m1 · restart m1           what is not flushed is lost
+//!   unapply m1                      its state machine had written nothing yet; between a crash and a restart
 //!   propose m1 a b c                one batch
 //!   flood m1 1200                   so many batches of one; the answers are not written down
 //!   read m1
@@ -58,6 +59,7 @@ pub(crate) fn run(cluster: &mut Cluster, line: &str) -> Played {
         "flush" => flush(cluster, &words),
         "crash" => on_each(&words, |id| cluster.crash(id)),
         "restart" => on_each(&words, |id| cluster.boot(id)),
+        "unapply" => on_each(&words, |id| cluster.members.get_mut(&id).expect("known").disk.applied.clear()),
         "propose" => propose(cluster, &words),
         "flood" => flood(cluster, &words),
         "read" => read(cluster, member(&words, 0)?),
