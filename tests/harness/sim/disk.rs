@@ -57,6 +57,13 @@ pub struct Held {
     votes: BTreeMap<Term, MemberId>,
 }
 
+impl Held {
+    /// The configuration that a member starts with that holds no more than this.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.log.memberships().last().map(|(_, membership)| &**membership)
+    }
+}
+
 /// Where a snapshot stands: what precedes the next entry, and the configuration in force.
 pub type Following = (Base, (Index, Arc<Membership>));
 

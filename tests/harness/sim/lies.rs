@@ -1,11 +1,13 @@
 //! Disks that lie: a sync says that it is done, and when the power goes nothing of it was on the medium. The member comes
 //! back as it was when the lies began, and has forgotten entries that it acknowledged, and votes.
 //!
-//! What survives that: a minority of such members, while the others are well and one of them leads.
+//! What survives that: a minority of such members, also of the configuration they come back with, while the others are
+//! well and one of them leads.
 //! The leader finds out, counts nothing that the member has ever acknowledged, and brings it all again. So the others are
 //! at peace from a little before the power goes until the member has again what it had; an election in between could
 //! take its forgotten votes for what they are not, which no majority protocol can tell.
 
+use super::checks::configs::is_quorum;
 use super::checks::{Verdict, Violation, ensure};
 use super::medium::End;
 use super::member::Member;
@@ -81,7 +83,7 @@ impl World {
                 let election = u64::try_from(self.swarm.config.election.as_micros()).expect("a short time");
                 Some((Phase::Truce(self.make_peace()?), election * u64::from(SETTLED_AFTER)))
             }
-            Phase::Truce(peace) if self.members[slot].life == life && self.can_forget(slot) => {
+            Phase::Truce(peace) if self.members[slot].life == life && self.can_forget(slot, &log) => {
                 // Counted from an empty log.
                 let until = self.now + BACK_WITHIN + self.takes(self.members[slot].disk.durable.last().last.index.0);
                 self.forget(slot, log.clone(), store.clone())?;
@@ -137,8 +139,10 @@ impl World {
         Ok(peace)
     }
 
-    /// Whether another one leads that everybody hears, by a configuration that nothing is about to change.
-    fn can_forget(&self, slot: usize) -> bool {
+    /// Whether another one leads that everybody hears, by a configuration that nothing is about to change, and the
+    /// member would not elect anybody by the one that is left to it: those that this leader has must be missed there.
+    fn can_forget(&self, slot: usize, left: &disk::Held) -> bool {
+        let id = self.members[slot].id;
         let leaders = self.members.iter().filter(|member| member.leading.is_some());
         let Some((leader, node)) =
             leaders.max_by_key(|leader| leader.leading).and_then(|leader| Some((leader, leader.node.as_ref()?)))
@@ -152,8 +156,11 @@ impl World {
             member.is_some_and(|member| is_settled(member) && member.disk.live.hard_state.term == status.term)
         };
         let settled = status.membership_committed && !status.transferring && !membership.is_joint();
-        leader.id != self.members[slot].id
+        let elects = |voter| voter == id || !membership.is_voter(voter);
+        leader.id != id
             && settled
+            && membership.is_member(id)
+            && left.membership().is_none_or(|left| !is_quorum(left, elects))
             && is_settled(&self.members[slot])
             && self.members[slot].machine.held().is_some()
             && membership.is_voter(leader.id)
@@ -179,9 +186,13 @@ impl World {
         Ok(())
     }
 
-    /// Whether a member holds again, and in the same words, what it had forgotten.
+    /// Whether a member holds again, and in the same words, what it had forgotten; or is a member no more, and nobody
+    /// brings it anything.
     fn is_back(&self, slot: usize, last: Index) -> bool {
         let member = &self.members[slot];
+        if self.committed_membership().is_some_and(|(_, membership)| !membership.is_member(member.id)) {
+            return true;
+        }
         member.is_running() && !member.is_switching() && member.disk.durable.last().last.index >= last
     }
 }
