@@ -121,6 +121,8 @@ pub struct Member {
     pub dead: bool,
     /// It has learned that it is not a member any more.
     pub removed: bool,
+    /// How many times it has ended because of that.
+    pub sent_away: u32,
 }
 
 impl fmt::Debug for Member {
@@ -162,6 +164,7 @@ impl Member {
             lost: None,
             dead: false,
             removed: false,
+            sent_away: 0,
         }
     }
 

@@ -30,6 +30,8 @@ use std::sync::Arc;
 const READ_BACK_MEAN: Micros = 2 * MILLI;
 /// Millionths of reads from a disk with a bit that is the wrong way round, while there may be one.
 const UNREADABLE: u64 = 300_000;
+/// How many times a removed member is told so, start by start, until it is left alone: it would take half of a run.
+const SENT_AWAY_MAX: u32 = 3;
 /// Turns in which a loop must have done all that is due.
 const TURNS_AT_ONCE: usize = 2;
 
@@ -439,7 +441,8 @@ impl World {
         })?;
         self.report.reach("a removed member ended");
         self.end(slot, End::Process)?;
-        if !self.calm {
+        self.members[slot].sent_away += 1;
+        if !self.calm && self.members[slot].sent_away < SENT_AWAY_MAX {
             self.restart_soon(slot);
         }
         Ok(())
