@@ -272,7 +272,7 @@ impl Core {
 
     /// Ends a step: one write, and what the state machine may have.
     pub(crate) fn finish(&mut self, out: &mut Output) {
-        out.persist = self.writes.issue(self.log.last());
+        out.persist = self.writes.issue(self.log.last(), self.commit);
         let ready = self.commit.min(self.log.durable().index);
         self.applies.hand_over(ready, &self.log, &self.config, self.now.mono, out);
     }

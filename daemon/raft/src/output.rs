@@ -28,7 +28,7 @@ pub struct Output {
 }
 
 /// One write to the log. Its parts take effect in the order of the fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Persist {
     /// Names the write; they are issued in order, without gaps.
     pub io: IoId,
@@ -38,6 +38,9 @@ pub struct Persist {
     pub truncate_from: Option<Index>,
     /// Consecutive entries to append.
     pub append: Vec<Entry>,
+    /// What is known to be committed of the log as it is after this write. Nothing is written for its sake: it spares
+    /// the next start the wait for a leader (hashicorp/raft #613), and may be lost.
+    pub commit: Index,
 }
 
 /// A snapshot to fetch. Its completion is reported by [`crate::Input::Installed`].

@@ -91,7 +91,7 @@ impl Writes {
     }
 
     /// Turns what this step has staged into one write. `last` is where the log ends now.
-    pub(crate) fn issue(&mut self, last: LogId) -> Option<Persist> {
+    pub(crate) fn issue(&mut self, last: LogId, commit: Index) -> Option<Persist> {
         let hard_state = self.staged_hard_state.take();
         let truncate_from = self.staged_truncate.take();
         let append = std::mem::take(&mut self.staged_append);
@@ -102,7 +102,7 @@ impl Writes {
         self.issued = self.next_io();
         self.undurable_bytes += bytes;
         self.in_flight.push_back(InFlight { io: self.issued, last, bytes });
-        Some(Persist { io: self.issued, hard_state, truncate_from, append })
+        Some(Persist { io: self.issued, hard_state, truncate_from, append, commit })
     }
 
     /// Every write up to `io` is durable: releases what waited and tells where the durable log ends.
@@ -141,10 +141,10 @@ mod tests {
     fn a_late_completion_does_not_vouch_for_a_rewritten_entry() {
         let mut writes = Writes::default();
         writes.stage_append(&entries(1, 1..=3));
-        let old = writes.issue(LogId::new(1, 3)).expect("staged").io;
+        let old = writes.issue(LogId::new(1, 3), Index::ZERO).expect("staged").io;
         writes.stage_truncate(Index(2), LogId::new(1, 1));
         writes.stage_append(&entries(2, 2..=3));
-        let new = writes.issue(LogId::new(2, 3)).expect("staged").io;
+        let new = writes.issue(LogId::new(2, 3), Index::ZERO).expect("staged").io;
         assert_eq!(writes.complete(old, &mut Output::default()), Some(LogId::new(1, 1)));
         assert_eq!(writes.complete(new, &mut Output::default()), Some(LogId::new(2, 3)));
         assert_eq!(writes.undurable_bytes(), 0);
@@ -152,6 +152,6 @@ mod tests {
 
     #[test]
     fn a_step_that_staged_nothing_writes_nothing() {
-        assert_eq!(Writes::default().issue(LogId::ZERO), None);
+        assert_eq!(Writes::default().issue(LogId::ZERO, Index(3)), None);
     }
 }

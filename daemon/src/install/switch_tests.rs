@@ -7,7 +7,7 @@ use crate::snapshot::{Chunk, Digest};
 use bytes::Bytes;
 use mvcc::{Apply, Body, Command, Put, RequestId};
 use raft::planted::{Bug, plant};
-use raft::{Entry, EntryKind, HardState, Index, IoId, MemberId, Membership, Persist, Term};
+use raft::{Entry, EntryKind, HardState, Index, MemberId, Membership, Persist, Term};
 
 /// Where the old state stands, and where the old log ends.
 const OLD: (u64, u64) = (5, 7);
@@ -66,7 +66,7 @@ fn old() -> Member {
     let mut wal = open_log(&log).wal;
     let append = (1..=OLD.1).map(|index| Entry::new(LogId::new(1, index), EntryKind::Command, 0, b"x")).collect();
     let hard_state = Some(HardState { term: Term(4), vote: Some(MemberId(2)) });
-    let persist = Persist { io: IoId::default(), hard_state, truncate_from: None, append };
+    let persist = Persist { hard_state, append, ..Persist::default() };
     let first = WalRequest::Reset { start: LogId::ZERO, membership: Some((Index::ZERO, Bytes::from_static(b"old"))) };
     wal.perform([first, WalRequest::Persist(persist)], &mut Nobody).expect("no fault");
     Member { state, log, bug: None }

@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::install::{Intent, recover_log};
 use crate::recovery::wal_identity;
 use crate::wal::{self, Options, Recovered, Wal, WalRequest};
-use raft::{HardState, IoId, LogId, Membership, Persist, Term};
+use raft::{HardState, LogId, Membership, Persist, Term};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tracing::info;
@@ -71,7 +71,7 @@ fn begin_log(recovered: &mut Recovered, start: LogId, membership: &Membership) -
     }
     let first = (start.index, membership.encode());
     let hard_state = HardState { term: start.term, ..HardState::default() };
-    let write = Persist { io: IoId::default(), hard_state: Some(hard_state), truncate_from: None, append: Vec::new() };
+    let write = Persist { hard_state: Some(hard_state), ..Persist::default() };
     let reset = WalRequest::Reset { start, membership: Some(first.clone()) };
     if start.term > Term(0) {
         wal.perform([WalRequest::Persist(write)], &mut Nobody)?;

@@ -18,7 +18,7 @@ use mvcc::{
     RequestId, Revision, Store,
 };
 use raft::planted::{Bug, plant};
-use raft::{Entry, EntryKind, HardState, Index, IoId, LogId, MemberId, Membership, Persist, SnapshotPoint, Term};
+use raft::{Entry, EntryKind, HardState, Index, LogId, MemberId, Membership, Persist, SnapshotPoint, Term};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -110,7 +110,7 @@ fn former_with(append: Vec<Entry>) -> Member {
     let mut wal = Wal::open(log, wal_identity(FORMER), &options).expect("a new log").wal;
     let hard_state = Some(HardState { term: Term(4), vote: Some(MemberId(2)) });
     let first = Some((Index::ZERO, membership().encode()));
-    let persist = Persist { io: IoId::default(), hard_state, truncate_from: None, append };
+    let persist = Persist { hard_state, append, ..Persist::default() };
     let requests = [WalRequest::Reset { start: LogId::ZERO, membership: first }, WalRequest::Persist(persist)];
     wal.perform(requests, &mut Nobody).expect("no fault");
     member

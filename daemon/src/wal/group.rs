@@ -13,6 +13,7 @@ pub(super) struct Gathered {
     pub(super) hard_state: Option<HardState>,
     pub(super) truncate_from: Option<Index>,
     pub(super) appends: Vec<Vec<Entry>>,
+    pub(super) commit: Index,
     pub(super) persists: u32,
     pub(super) entries: u64,
     bytes: u64,
@@ -40,6 +41,7 @@ impl Gathered {
         self.truncate_from = persist.truncate_from.or(self.truncate_from);
         self.entries += persist.append.len() as u64;
         self.bytes += bytes;
+        self.commit = persist.commit;
         self.persists += 1;
         if !persist.append.is_empty() {
             self.appends.push(persist.append);
@@ -59,6 +61,7 @@ mod tests {
             hard_state: hard_term.map(|term| HardState { term: Term(term), vote: None }),
             truncate_from: truncate_from.map(Index),
             append: append.iter().map(|&at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, &[0; 1000])).collect(),
+            commit: Index(io),
         }
     }
 
@@ -76,7 +79,7 @@ mod tests {
             persist(3, Some(3), None, &[]),
         ]);
         assert_eq!((taken, group.io, group.entries, group.truncate_from), (3, IoId(3), 3, Some(Index(5))));
-        assert_eq!(group.hard_state.map(|hard| hard.term), Some(Term(3)));
+        assert_eq!((group.hard_state.map(|hard| hard.term), group.commit), (Some(Term(3)), Index(3)));
     }
 
     #[test]

@@ -99,6 +99,7 @@ impl Log {
         let mut controls = Vec::new();
         controls.extend(group.hard_state.map(Control::HardState));
         controls.extend(group.truncate_from.map(Control::TruncateFrom));
+        self.state.commit = self.state.commit.max(group.commit);
         self.put(&controls, &group.appends)
     }
 
@@ -110,11 +111,6 @@ impl Log {
             synced = self.current().file.sync();
         }
         self.or_fail("syncing", synced)
-    }
-
-    /// Takes note of a commit index, to be written with the next batch.
-    pub(super) fn commit_hint(&mut self, commit: Index) {
-        self.state.commit = self.state.commit.max(commit);
     }
 
     /// Drops the segments whose entries are all at or below `through`. Answers with the new start, if there is one.

@@ -10,9 +10,6 @@ use std::time::Duration;
 pub enum WalRequest {
     /// A write of the engine. Answered by [`Completion::Persisted`], for it and everything before it.
     Persist(Persist),
-    /// An index known to be committed. Never synced for its own sake: it rides on the next write, and spares the next
-    /// start some waiting. Not answered.
-    CommitHint(Index),
     /// Entries up to here are not needed any more. Whole segments go, so some of them may stay. Answered by
     /// [`Completion::Compacted`] when any went.
     Compact {

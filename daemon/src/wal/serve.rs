@@ -143,7 +143,6 @@ impl Wal {
                     }
                     group.since.get_or_insert(since);
                 }
-                Work::Request(WalRequest::CommitHint(commit)) => self.log.commit_hint(commit),
                 Work::Request(WalRequest::Compact { through }) => {
                     self.commit(&mut group, listener)?;
                     if let Some(start) = self.log.compact(through)? {

@@ -199,7 +199,7 @@ fn weight(request: &WalRequest) -> u64 {
     let content = match request {
         WalRequest::Persist(persist) => persist.append.iter().map(Entry::bytes).sum(),
         WalRequest::Reset { membership, .. } => membership.as_ref().map_or(0, |(_, bytes)| bytes.len() as u64),
-        WalRequest::CommitHint(_) | WalRequest::Compact { .. } => 0,
+        WalRequest::Compact { .. } => 0,
     };
     REQUEST_BYTES + content
 }

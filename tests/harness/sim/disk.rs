@@ -158,7 +158,7 @@ impl Disk {
                     return Err(format!("the log is to follow {asked:?}, the state machine stands at {expected:?}"));
                 }
             }
-            WalRequest::Compact { .. } | WalRequest::CommitHint(_) => {}
+            WalRequest::Compact { .. } => {}
         }
         self.following = following.or(self.following.take());
         self.queued.push_back(request);
@@ -224,7 +224,7 @@ impl Disk {
                 self.durable.install(base, membership);
                 true
             }
-            WalRequest::Compact { .. } | WalRequest::CommitHint(_) => false,
+            WalRequest::Compact { .. } => false,
         }
     }
 

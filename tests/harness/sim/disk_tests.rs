@@ -3,7 +3,7 @@ use raft::{EntryKind, Persist};
 
 fn write(io: u64) -> Persist {
     let entry = Entry::new(LogId::new(1, io), EntryKind::Command, 0, b"");
-    Persist { io: IoId(io), hard_state: None, truncate_from: None, append: vec![entry] }
+    Persist { io: IoId(io), append: vec![entry], ..Persist::default() }
 }
 
 fn submit(disk: &mut Disk, write: Persist) -> Result<(), String> {

@@ -6,7 +6,7 @@ fn entry(term: u64, index: u64) -> Entry {
 }
 
 fn write(truncate_from: Option<u64>, append: Vec<Entry>) -> Persist {
-    Persist { io: IoId(1), hard_state: None, truncate_from: truncate_from.map(Index), append }
+    Persist { io: IoId(1), truncate_from: truncate_from.map(Index), append, ..Persist::default() }
 }
 
 fn log_of(entries: Vec<Entry>) -> LogImage {

@@ -166,7 +166,6 @@ impl World {
                 let state = &self.members[slot].machine.state;
                 following = Some((state.applied, state.membership.clone()));
             }
-            WalRequest::CommitHint(_) => {}
         }
         let member = &mut self.members[slot];
         let id = member.id;

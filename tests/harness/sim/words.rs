@@ -50,7 +50,7 @@ pub(super) fn describe(input: &Input) -> String {
 
 /// Words for a write.
 pub(super) fn describe_write(persist: &Persist) -> String {
-    let Persist { io, hard_state, truncate_from, append } = persist;
+    let Persist { io, hard_state, truncate_from, append, .. } = persist;
     let configurations = append.iter().filter(|entry| entry.kind() == EntryKind::Membership).count();
     format!(
         "{io} state {hard_state:?} cut {truncate_from:?} append {:?}..{:?} ({configurations} configurations)",

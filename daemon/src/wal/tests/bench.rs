@@ -36,7 +36,7 @@ pub(super) fn membership(index: u64, term: u64) -> Entry {
 }
 
 pub(super) fn append(entries: Vec<Entry>) -> Persist {
-    Persist { io: IoId(0), hard_state: None, truncate_from: None, append: entries }
+    Persist { append: entries, ..Persist::default() }
 }
 
 /// Everything a listener hears.
@@ -105,8 +105,8 @@ impl Model {
                     self.entries.retain(|entry| entry.index() < from);
                 }
                 self.entries.extend(persist.append.iter().cloned());
+                self.commit = self.commit.max(persist.commit);
             }
-            WalRequest::CommitHint(commit) => self.commit = self.commit.max(*commit),
             WalRequest::Compact { through } => self.through = self.through.max(*through),
             WalRequest::Reset { start, .. }
                 if self.last() != LogId::ZERO && self.id_at(start.index) == Some(*start) => {}

@@ -34,9 +34,9 @@ fn live(bench: &mut Bench) -> Result<(), WalError> {
         WalRequest::Persist(Persist {
             hard_state: Some(HardState { term: Term(2), vote: None }),
             truncate_from: Some(Index(last - 1)),
+            commit: Index(last - 2),
             ..append(vec![entry(last - 1, 2, 300), membership(last, 2)])
         }),
-        WalRequest::CommitHint(Index(last - 2)),
         WalRequest::Persist(append(vec![entry(last + 1, 2, 5000)])),
     ])?;
     bench.perform(vec![WalRequest::Compact { through: Index(last - 2) }])?;

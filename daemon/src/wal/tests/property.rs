@@ -110,7 +110,9 @@ impl Run {
             Step::Flush => self.flush().expect("the disk is well"),
             Step::Commit { back } => {
                 self.flush().expect("the disk is well");
-                self.queued.push(WalRequest::CommitHint(Index(self.last.index.0.saturating_sub(back))));
+                let commit = Index(self.last.index.0.saturating_sub(back));
+                let hard_state = Some(self.hard_state);
+                self.queued.push(WalRequest::Persist(Persist { commit, hard_state, ..Persist::default() }));
                 self.flush().expect("the disk is well");
             }
             Step::Compact { back } => {

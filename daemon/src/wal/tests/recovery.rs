@@ -29,16 +29,17 @@ fn what_is_found_is_counted_and_the_newest_entries_come_along() {
 }
 
 #[test]
-fn a_commit_hint_rides_on_the_next_write_and_causes_none() {
+fn what_is_committed_rides_on_a_write_and_causes_none() {
     let mut bench = Bench::new(&SimDisk::new()).unwrap();
     bench.append(3, 10).unwrap();
     let before = bench.disk.counts();
-    bench.perform(vec![WalRequest::CommitHint(Index(2))]).unwrap();
+    bench.persist(Persist { commit: Index(2), ..Persist::default() }).unwrap();
     assert_eq!(bench.disk.counts(), before);
-    bench.append(1, 10).unwrap();
-    bench.perform(vec![WalRequest::CommitHint(Index(1))]).unwrap();
+    for (at, commit) in [(4, 3), (5, 1)] {
+        bench.persist(Persist { commit: Index(commit), ..append(vec![entry(at, 1, 10)]) }).unwrap();
+    }
     let found = open(&bench.disk.crash(Fate::Lost)).unwrap();
-    assert_eq!(found.remembered.commit, Index(2));
+    assert_eq!(found.remembered.commit, Index(3));
 }
 
 #[test]

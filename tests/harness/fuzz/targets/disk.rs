@@ -153,7 +153,7 @@ fn segment_samples() -> Vec<Vec<u8>> {
     for io in 1..=5 {
         let append = vec![entry(io, EntryKind::Command, b"some payload")];
         let hard_state = Some(HardState { term: Term(3), vote: Some(ME) });
-        let persist = Persist { io: IoId(io), hard_state, truncate_from: None, append };
+        let persist = Persist { io: IoId(io), hard_state, append, ..Persist::default() };
         wal.perform([WalRequest::Persist(persist)], &mut Nobody).expect("a sound disk");
     }
     disk.contents(SEGMENT).into_iter().collect()

@@ -111,7 +111,7 @@ mod tests {
             })
             .collect();
         let mut log = LogImage::format(None);
-        log.apply(&Persist { io: IoId(1), hard_state: None, truncate_from: None, append }).expect("consecutive");
+        log.apply(&Persist { io: IoId(1), append, ..Persist::default() }).expect("consecutive");
         let mut ledger = Ledger::default();
         ledger.claim(MemberId(1), &log, Index(3), None, |_| true).expect("a quorum has it");
         ledger

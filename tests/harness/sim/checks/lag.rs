@@ -61,7 +61,7 @@ mod tests {
     fn log_of(last: u64) -> LogImage {
         let append = (1..=last).map(|at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, b"payload")).collect();
         let mut log = LogImage::format(None);
-        log.apply(&Persist { io: IoId(1), hard_state: None, truncate_from: None, append }).expect("consecutive");
+        log.apply(&Persist { io: IoId(1), append, ..Persist::default() }).expect("consecutive");
         log
     }
 
