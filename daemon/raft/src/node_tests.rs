@@ -254,8 +254,12 @@ fn the_next_deadline_is_never_in_the_past_after_a_tick() {
 }
 
 #[test]
-fn an_answer_to_an_earlier_term_names_no_round() {
+fn an_answer_to_an_earlier_term_names_no_stream_and_no_round() {
     let mut member = Alone::new(3, &[5]);
+    let ask = |member: &mut Alone, message| {
+        let out = member.step(Input::Received(Envelope { from: MemberId(2), to: MemberId(1), term: Term(3), message }));
+        out.send.into_iter().next().expect("it is answered")
+    };
     let message = Message::Heartbeat {
         stream: StreamId(1),
         round: crate::types::ReadRound(7),
@@ -263,11 +267,16 @@ fn an_answer_to_an_earlier_term_names_no_round() {
         commit: Index(0),
         reached: Vec::new(),
     };
-    let out = member.step(Input::Received(Envelope { from: MemberId(2), to: MemberId(1), term: Term(3), message }));
-    let answered = |envelope: &Envelope| match envelope.message {
-        Message::HeartbeatReply { round, .. } => Some((envelope.term, round)),
-        _ => None,
+    // Its sender may lead term 5 by now, with a stream 1 and a round 7 of its own.
+    let Envelope { term: Term(5), message: Message::HeartbeatReply { stream, round, .. }, .. } =
+        ask(&mut member, message)
+    else {
+        panic!("a heartbeat is answered in the current term");
     };
-    // Its sender may lead term 5 by now, with a round 7 of its own.
-    assert_eq!(out.send.iter().find_map(answered), Some((Term(5), crate::types::ReadRound::default())));
+    assert_eq!((stream, round), (StreamId::NONE, crate::types::ReadRound::default()));
+    let entries = Vec::new();
+    let message = Message::Append { stream: StreamId(1), prev: LogId::new(5, 1), entries, commit: Index(0) };
+    let answer = ask(&mut member, message);
+    let Message::AppendReject(reject) = answer.message else { panic!("an old append is refused") };
+    assert_eq!((answer.term, reject.stream), (Term(5), StreamId::NONE));
 }

@@ -73,6 +73,11 @@ impl Index {
     }
 }
 
+impl StreamId {
+    /// Names no stream.
+    pub const NONE: Self = Self(0);
+}
+
 impl MemberId {
     /// Names nobody.
     pub const NONE: Self = Self(0);

@@ -5,7 +5,7 @@ use crate::message::{Envelope, Message, Reject};
 use crate::output::Output;
 use crate::role::{Next, Role};
 use crate::stream::Beat;
-use crate::types::{Index, LogId, MemberId, ReadRound, Term};
+use crate::types::{Index, LogId, MemberId, ReadRound, StreamId, Term};
 use std::cmp::Ordering;
 
 /// No peer is honestly that many elections ahead: the number would come from a broken or hostile one, and terms
@@ -44,18 +44,20 @@ impl Raft {
     }
 
     /// A message of an earlier term. Who asks learns the current one; answers to old questions mean nothing.
+    ///
+    /// An answer carries the current term, which the asker may lead by then: after a restart with streams and rounds that
+    /// are numbered as before. It names none of them, or it would pass for the answer to a question that nobody was
+    /// asked: a refusal of entries that are here, or the confirmation of a read.
     fn on_stale(&mut self, from: MemberId, message: &Message, out: &mut Output) -> Next {
         let core = &mut self.core;
-        let (applied, credit_bytes) = (core.applies.applied(), core.credit_bytes());
+        let (applied, credit_bytes, stream) = (core.applies.applied(), core.credit_bytes(), StreamId::NONE);
         let answer = match *message {
             Message::Vote { .. } => Message::VoteReply { granted: false },
             Message::ReadIndex { question } => Message::ReadIndexReply { question, index: None },
-            Message::Append { stream, prev, .. } => {
+            Message::Append { prev, .. } => {
                 Message::AppendReject(Reject { stream, prev, last: core.log.last(), conflict: None })
             }
-            // Without its round: the answer carries the current term, which the asker may lead by then, with rounds that
-            // begin anew. It would confirm a read that nobody was asked about.
-            Message::Heartbeat { stream, sent_at, .. } => {
+            Message::Heartbeat { sent_at, .. } => {
                 let round = ReadRound::default();
                 Message::HeartbeatReply { stream, round, echo: sent_at, applied, credit_bytes }
             }

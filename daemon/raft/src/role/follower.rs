@@ -39,7 +39,7 @@ impl Follower {
             leader,
             heard: leader.map(|_| core.now.mono),
             election_due: core.draw_election_due(),
-            stream: StreamId(0),
+            stream: StreamId::NONE,
             accepted: None,
             acked: None,
             questions: Questions::default(),
