@@ -34,8 +34,9 @@ struct Waiting {
     held: bool,
 }
 
-/// The calls under way, by token.
-#[derive(Debug, Default)]
+/// The calls under way, by token. Tokens go to peers, and no other run of the process has the same: an answer to a call
+/// of an earlier run finds nobody here.
+#[derive(Debug)]
 pub(super) struct Calls {
     next: u64,
     waiting: BTreeMap<Token, Waiting>,
@@ -92,14 +93,19 @@ impl Caller {
 }
 
 impl Calls {
+    /// None, to be numbered from here on.
+    pub(super) fn numbered_from(first: u64) -> Self {
+        Self { next: first, waiting: BTreeMap::new() }
+    }
+
     /// Takes a call in, held. False when there are too many.
     pub(super) fn insert(&mut self, call: Call, caller: Caller, deadline: Time) -> bool {
         if self.waiting.len() >= CALLS_WAITING_MAX {
             caller.give_up(false);
             return false;
         }
-        self.next += 1;
         self.waiting.insert(Token(self.next), Waiting { caller, call, deadline, held: true });
+        self.next += 1;
         true
     }
 
@@ -181,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_call_is_made_again_until_somebody_leads() {
-        let (mut calls, (reply, mut answer)) = (Calls::default(), oneshot::channel());
+        let (mut calls, (reply, mut answer)) = (Calls::numbered_from(1), oneshot::channel());
         calls.insert(change(), Caller::Change(reply), Time(100));
         let token = hand_out(&mut calls);
         assert!(!calls.has_held());
@@ -193,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_told_that_this_member_does_not_lead() {
-        let mut calls = Calls::default();
+        let mut calls = Calls::numbered_from(1);
         calls.insert(change(), Caller::Peer(MemberId(2), 9), Time(100));
         let token = hand_out(&mut calls);
         let reply = CallReply::Membership(Err(MembershipError::NotLeader { leader: None }));
@@ -202,9 +208,21 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_to_a_call_of_an_earlier_run_finds_nobody() {
+        let mut before = Calls::numbered_from(1);
+        before.insert(change(), Caller::Change(oneshot::channel().0), Time(100));
+        let token = hand_out(&mut before);
+        let (mut calls, (reply, mut answer)) = (Calls::numbered_from(1 << 40), oneshot::channel());
+        calls.insert(change(), Caller::Change(reply), Time(100));
+        hand_out(&mut calls);
+        assert_eq!(calls.answered(token, CallReply::Membership(Ok(Index(7)))), None);
+        assert!(answer.try_recv().is_err(), "its own call is not answered");
+    }
+
+    #[test]
     fn time_runs_out() {
         let (mut calls, (reply, mut held), (other, mut asked)) =
-            (Calls::default(), oneshot::channel(), oneshot::channel());
+            (Calls::numbered_from(1), oneshot::channel(), oneshot::channel());
         calls.insert(change(), Caller::Change(other), Time(100));
         hand_out(&mut calls);
         calls.insert(change(), Caller::Change(reply), Time(100));

@@ -121,6 +121,7 @@ impl Node {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { raft, now, shared, gate, peers, company, doors, stages, progress, snapshots, .. } = parts;
         let Doors { log, store, fetcher, witness } = doors;
+        let calls = Calls::numbered_from(shared.peek_sequence());
         let mut node = Self {
             sweep_at: now.mono,
             raft,
@@ -137,7 +138,7 @@ impl Node {
             spans: Spans::default(),
             waiters: Waiters::default(),
             reads: Reads::default(),
-            calls: Calls::default(),
+            calls,
             foreign: Foreign::default(),
             paused_until: None,
             request_timeout: REQUEST_TIMEOUT + 2 * parts.election,
