@@ -8,6 +8,7 @@ use crate::row::{KeyMeta, RowId, Slice, Version};
 use crate::state::{Keys, State, successor};
 use crate::types::{KeyValue, Revision};
 use bytes::Bytes;
+use planted::{Bug, is_planted};
 use std::ops::ControlFlow;
 
 /// Up to so many newer rows, counting back from the present is cheaper than counting the keys of the past.
@@ -251,7 +252,8 @@ impl State {
     /// Whether a range inside a transaction may be executed. Unlike a plain one, it refuses negative revisions that
     /// lie before the compaction.
     pub(crate) fn check_inner_range(&self, asked: Revision) -> Result<(), Refusal> {
-        let (current, compacted) = (Revision(self.head.revision), Revision(self.head.compacted));
+        let oldest = if is_planted(Bug::SweptDecides) { self.head.swept } else { self.head.compacted };
+        let (current, compacted) = (Revision(self.head.revision), Revision(oldest));
         match asked {
             Revision::ZERO => Ok(()),
             asked if asked > current => Err(Refusal::FutureRevision { current }),

@@ -10,6 +10,7 @@ use crate::rank::Ranks;
 use crate::row::{KeyMeta, RowId, RowView, Slice, Version};
 use crate::types::{KeyRange, Revision};
 use bytes::Bytes;
+use planted::{Bug, is_planted};
 use std::collections::btree_map;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -40,13 +41,26 @@ pub(crate) struct Durable {
     pub(crate) revision: i64,
 }
 
+/// The revision of the newest row there is.
+fn newest_row(base: &dyn View) -> Result<i64, Fault> {
+    let mut newest = Revision::EMPTY.0;
+    base.scan(Table::Revisions, Span { start: b"", end: None }, Direction::Backward, &mut |key, _| {
+        newest = RowId::from_key(key)?.main;
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(newest)
+}
+
 impl State {
     /// What a backend holds; an empty one is a new store. Visits every key once, to count them.
     pub(crate) fn load(backend: Arc<dyn Backend>) -> Result<Self, Fault> {
         let base = backend.view()?;
         let mut head = None;
         base.get(Table::Head, HEAD_KEY, &mut |bytes| head = Some(Head::decode(bytes)))?;
-        let head = head.transpose()?.unwrap_or_default();
+        let mut head: Head = head.transpose()?.unwrap_or_default();
+        if is_planted(Bug::RevisionOfRows) {
+            head.revision = newest_row(&*base)?;
+        }
         let mut ranks = Ranks::default();
         base.scan(Table::Keys, Span { start: b"", end: None }, Direction::Forward, &mut |key, bytes| {
             ranks.load(key, KeyMeta::decode(bytes)?.is_live());

@@ -35,7 +35,6 @@ mod membership;
 mod message;
 mod node;
 mod output;
-pub mod planted;
 mod quorum;
 mod read;
 mod role;
@@ -58,5 +57,6 @@ pub use output::{
     Answer, CloseReason, Event, Install, LogRead, MembershipError, Output, Persist, ProposeError, ReadError,
     StateReason, TransferError,
 };
+pub use planted;
 pub use status::{Brief, FollowerStatus, Lag, PausedReason, Resets, RoleName, Status, StreamState};
 pub use types::{HardState, Index, IoId, LinkId, LogId, MemberId, ReadRound, StreamId, Term, Time};

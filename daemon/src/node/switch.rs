@@ -74,7 +74,10 @@ impl Node {
     }
 
     fn switched(&mut self, now: Now, switching: Switching) {
-        let Switching { manifest: Manifest { last, membership_at, membership, .. }, done, held } = switching;
+        let Switching { manifest: Manifest { mut last, membership_at, membership, .. }, done, held } = switching;
+        if is_planted(Bug::OtherInstalled) {
+            last = self.install_wanted.map_or(last, |wanted| wanted.max(last));
+        }
         self.now = now;
         self.step(Input::Installed { last, membership_at, membership });
         self.waiters.installed();

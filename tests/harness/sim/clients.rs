@@ -27,6 +27,8 @@ use std::task::{Context, Poll, Wake, Waker};
 const BATCH_MAX: u64 = 8;
 /// Of a hundred requests, how many go to whom a client takes for the leader.
 const TO_LEADER: u64 = 60;
+/// What an entry has around the value of a write, or without one: a configuration names a handful of members.
+const AROUND_BYTES_MAX: u64 = 8 << 10;
 
 /// A request that is under way.
 #[derive(Clone, Copy, Debug)]
@@ -172,6 +174,7 @@ impl World {
             0..3 => Deed::Replace,
             3..5 => Deed::Delete,
             5 => Deed::Compact,
+            6 => Deed::LookBack,
             _ => Deed::Put,
         }
     }
@@ -321,6 +324,7 @@ impl World {
             let status = node.status(member.clock.now(self.now).mono);
             ensure("S15", status.role == RoleName::Leader, || format!("{} is {:?}", member.id, status.role))?;
             for said in &status.followers {
+                super::checks::bounds::check(&self.swarm.config, self.swarm.payload_max + AROUND_BYTES_MAX, said)?;
                 // One that has gone on to a later term may have taken back what it acknowledged.
                 let follower = by_id(&self.members, said.member).filter(|follower| follower.forgot.is_none());
                 if let Some(follower) = follower.filter(|follower| follower.disk.live.hard_state.term <= status.term) {

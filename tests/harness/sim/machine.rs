@@ -118,7 +118,7 @@ impl State {
     /// Takes note of one entry. The caller has checked that it is the next one.
     pub fn apply(&mut self, entry: &Entry) {
         self.applied = self.applied.then(entry);
-        if let Some(Write { id, key, deed }) = Write::of(entry).filter(|write| write.deed != Deed::Compact) {
+        if let Some(Write { id, key, deed }) = Write::of(entry).filter(|write| write.deed.writes()) {
             let cell = Cell { write: id, at: entry.index(), gone: deed == Deed::Delete };
             self.cells[usize::from(key) % KEYS] = cell;
         }

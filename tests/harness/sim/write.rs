@@ -1,7 +1,9 @@
 //! What clients write: the commands of the daemon, on a handful of registers.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use mvcc::{Body, Command, Compare, DeleteRange, KeyRange, Op, Put, Relation, RequestId, Revision, Target, Txn};
+use mvcc::{
+    Body, Command, Compare, DeleteRange, KeyRange, Op, Put, RangeRequest, Relation, RequestId, Revision, Target, Txn,
+};
 use raft::{Entry, EntryKind, MemberId};
 
 /// How it is written.
@@ -15,6 +17,19 @@ pub enum Deed {
     Delete,
     /// No register is written: older revisions go.
     Compact,
+    /// No register is written: a transaction puts another key, if one register can still be read as it was.
+    LookBack,
+}
+
+impl Deed {
+    /// Whether it writes its register.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        match self {
+            Self::Put | Self::Replace | Self::Delete => true,
+            Self::Compact | Self::LookBack => false,
+        }
+    }
 }
 
 /// A write, as a log entry carries it.
@@ -27,6 +42,9 @@ pub struct Write {
     /// How.
     pub deed: Deed,
 }
+
+/// What is written when no register is.
+const ELSEWHERE: &[u8] = b"elsewhere";
 
 /// The key of a register.
 #[must_use]
@@ -58,16 +76,20 @@ impl Write {
             Deed::Put => Body::Put(put),
             Deed::Delete => Body::DeleteRange(DeleteRange { range: register(self.key), prev_kv: true }),
             Deed::Compact => Body::Compact { revision: oldest },
-            Deed::Replace => Body::Txn(Txn {
-                compares: vec![Compare {
-                    range: register(self.key),
-                    relation: Relation::Greater,
-                    target: Target::Version(0),
-                }],
-                success: vec![Op::Put(put.clone())],
-                failure: vec![Op::Put(put)],
-            }),
+            Deed::LookBack => {
+                let range = RangeRequest { range: register(self.key), revision: oldest, ..RangeRequest::default() };
+                let ops = [Op::Range(range), Op::Put(Put { key: Bytes::from_static(ELSEWHERE), ..put })];
+                self.whatever(ops.to_vec())
+            }
+            Deed::Replace => self.whatever(vec![Op::Put(put)]),
         }
+    }
+
+    /// A transaction that does the same whether or not the register holds something.
+    fn whatever(self, ops: Vec<Op>) -> Body {
+        let range = register(self.key);
+        let compares = vec![Compare { range, relation: Relation::Greater, target: Target::Version(0) }];
+        Body::Txn(Txn { compares, success: ops.clone(), failure: ops })
     }
 
     /// The command, as the member `home` proposes it.
@@ -89,7 +111,10 @@ impl Write {
             Body::Put(put) => (register(&put.key)?, Deed::Put),
             Body::DeleteRange(delete) => (register(&delete.range.key)?, Deed::Delete),
             Body::Compact { .. } => (0, Deed::Compact),
-            Body::Txn(txn) => (register(&txn.compares.first()?.range.key)?, Deed::Replace),
+            Body::Txn(txn) => {
+                let deed = if txn.success.len() == 1 { Deed::Replace } else { Deed::LookBack };
+                (register(&txn.compares.first()?.range.key)?, deed)
+            }
             Body::Noop | Body::Alarm(_) | Body::PublishMember(_) | Body::Staging(_) => return None,
         };
         Some(Self { id: id.sequence, key, deed })
@@ -103,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_write_comes_back_from_its_entry() {
-        for deed in [Deed::Put, Deed::Replace, Deed::Delete, Deed::Compact] {
+        for deed in [Deed::Put, Deed::Replace, Deed::Delete, Deed::Compact, Deed::LookBack] {
             let write = Write { id: 77, key: if deed == Deed::Compact { 0 } else { 5 }, deed };
             let entry = Entry::new(LogId::new(1, 1), EntryKind::Command, 0, &write.encode(MemberId(3), 10));
             assert_eq!(Write::of(&entry), Some(write));

@@ -9,6 +9,7 @@
 use super::inflights::Inflights;
 use super::rate::RoundTrip;
 use crate::config::Config;
+use crate::planted::{Bug, is_planted};
 use crate::types::Time;
 use std::time::Duration;
 
@@ -107,7 +108,9 @@ impl Window {
     /// What keeps the next append back, if anything. The bounds are soft by one append, so a single entry larger
     /// than the window still passes.
     pub(super) fn limit(&self, in_flight: &Inflights) -> Option<Limit> {
-        if in_flight.bytes() >= self.credit() {
+        if is_planted(Bug::WindowIgnored) {
+            None
+        } else if in_flight.bytes() >= self.credit() {
             Some(Limit::Credit)
         } else if in_flight.bytes() >= self.bytes {
             Some(Limit::Bytes)

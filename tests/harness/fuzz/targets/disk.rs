@@ -60,7 +60,7 @@ fn decode_membership(bytes: &[u8]) -> Verdict {
 }
 
 fn command_samples() -> Vec<Vec<u8>> {
-    let deeds = [Deed::Put, Deed::Replace, Deed::Delete, Deed::Compact];
+    let deeds = [Deed::Put, Deed::Replace, Deed::Delete, Deed::Compact, Deed::LookBack];
     deeds.map(|deed| Write { id: 6, key: 2, deed }.encode(ME, 20).to_vec()).to_vec()
 }
 

@@ -152,7 +152,7 @@ impl Ledger {
     fn commit(&mut self, entry: &Entry, base: Base) -> Verdict {
         self.committed.push(base);
         let Some(write) = Write::of(entry) else { return Ok(()) };
-        if write.deed != Deed::Compact {
+        if write.deed.writes() {
             let cell = Cell { write: write.id, at: entry.index(), gone: write.deed == Deed::Delete };
             self.cells[usize::from(write.key) % KEYS].push(cell);
         }

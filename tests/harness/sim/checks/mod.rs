@@ -12,10 +12,12 @@
 //! | S7 | terms and votes never go back; grants and acknowledgements leave once they are durable |
 //! | S8 | adjacent configurations share a member of every two quorums; one change at a time |
 //! | S9 | reads and writes happen in an order that agrees with real time |
+//! | S13 | what is on its way to a follower has a bound |
 //! | S15 | lag is what the disks say |
 //! | S16 | a log is cut behind what the store has made durable, and not in front of followers it is kept for |
 //! | L1, L2 | a healed majority commits, converges and stays with its leader |
 
+pub mod bounds;
 pub mod configs;
 pub mod elections;
 pub mod history;

@@ -36,8 +36,16 @@ pub enum Bug {
     CampaignAlways,
     /// A voter that has lost its disk comes back under its id with an empty one (TigerBeetle #2767).
     WipedRejoins,
+    /// The revision after a restart is that of the newest row, which a compaction may have swept (etcd #17780).
+    RevisionOfRows,
+    /// Whether a transaction may read an older revision is decided by what this member has swept (etcd #18667).
+    SweptDecides,
+    /// A snapshot that is offered while another one is being installed is taken for that one (etcd #18055).
+    OtherInstalled,
     /// A failed sync is tried again.
     SyncRetried,
+    /// Appends are sent to a slow follower whatever it has not acknowledged.
+    WindowIgnored,
     /// Lag is taken from what was sent.
     LagFromSent,
     /// What an earlier leader knew of how far followers are is forgotten with it.
@@ -72,7 +80,7 @@ pub enum Bug {
 
 impl Bug {
     /// Those that the simulation hunts.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
         Self::VoteBeforeSync,
@@ -86,7 +94,11 @@ impl Bug {
         Self::ChangeTooEarly,
         Self::CampaignAlways,
         Self::WipedRejoins,
+        Self::RevisionOfRows,
+        Self::SweptDecides,
+        Self::OtherInstalled,
         Self::SyncRetried,
+        Self::WindowIgnored,
         Self::LagFromSent,
         Self::LagForgotten,
         Self::AnsweredEarly,
@@ -120,7 +132,11 @@ impl Bug {
             Self::CampaignAlways => "m12-campaign-always",
             Self::WipedRejoins => "m13-wiped-rejoins",
             Self::GoesBack => "m15-goes-back",
+            Self::RevisionOfRows => "m18-revision-of-rows",
+            Self::SweptDecides => "m21-swept-decides",
+            Self::OtherInstalled => "m25-other-installed",
             Self::SyncRetried => "m28-sync-retried",
+            Self::WindowIgnored => "m29-window-ignored",
             Self::LagFromSent => "m30-lag-from-sent",
             Self::Unverified => "unverified-restore",
             Self::AnsweredEarly => "n01-answered-early",
