@@ -229,6 +229,12 @@ impl Raft {
         (self.core.memberships.at(), self.core.membership())
     }
 
+    /// Every configuration that may be the committed one, as far as is known here; the one in force is the last. Whoever
+    /// is a member of any may lead next.
+    pub fn possible_memberships(&self) -> impl Iterator<Item = &Membership> {
+        self.core.memberships.possible(self.core.commit())
+    }
+
     /// Whether the configuration in force is known here to be committed.
     #[must_use]
     pub fn membership_committed(&self) -> bool {

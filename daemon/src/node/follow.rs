@@ -5,7 +5,7 @@ use super::{Node, Stop};
 use crate::bootstrap::{ClusterId, NodeInfo};
 use crate::transport::hello::KnownCluster;
 use admin_api::Id;
-use raft::{MemberId, Raft, RoleName, Time};
+use raft::{MemberId, Membership, Raft, RoleName, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tracing::warn;
@@ -65,8 +65,7 @@ impl Node {
     /// The configuration in force has changed, or whether it is committed.
     pub(super) fn follow_membership(&mut self) {
         let configured = configured(&self.raft);
-        let members: BTreeMap<MemberId, NodeInfo> =
-            configured.members.iter().map(|(id, (info, _))| (*id, info.clone())).collect();
+        let members = possible_members(&self.raft);
         let until = self.now.mono.after(LINGER);
         let company = &mut self.company;
         for (id, info) in std::mem::take(&mut company.members) {
@@ -131,6 +130,16 @@ pub(super) fn known_cluster(id: ClusterId, raft: &Raft) -> KnownCluster {
     known(id, &configured(raft), raft)
 }
 
+/// Who may be a member, by every configuration that may be the committed one: one of those that the configuration in force
+/// leaves out may lead next, and must reach this member to take it back.
+fn possible_members(raft: &Raft) -> BTreeMap<MemberId, NodeInfo> {
+    let mut all = BTreeMap::new();
+    for membership in raft.possible_memberships() {
+        all.extend(membership.members().map(|id| (id, info_of(membership, id))));
+    }
+    all
+}
+
 /// What the gate tells of the cluster. Removals count only once they are certain: a caller ends because of them, and
 /// one that the next leader takes back must not have ended anybody. A log that has just been read holds more than is
 /// known to be committed. Whoever leaves by a joint configuration votes until it is left, and is needed for leaving it:
@@ -141,21 +150,14 @@ fn known(id: ClusterId, configured: &Configured, raft: &Raft) -> KnownCluster {
     KnownCluster {
         id,
         membership_at: configured.at.0,
-        members: configured.members.iter().map(|(id, (info, _))| (Id(id.0), info.clone())).collect(),
+        members: possible_members(raft).into_iter().map(|(id, info)| (Id(id.0), info)).collect(),
         removed: gone.map(|id| Id(id.0)).collect(),
     }
 }
 
 fn configured(raft: &Raft) -> Configured {
     let (at, membership) = raft.membership();
-    let members = membership.members().map(|id| {
-        let info = membership.nodes.get(&id).map(|bytes| NodeInfo::decode(bytes)).transpose();
-        let info = info.unwrap_or_else(|error| {
-            warn!(member = %id, %error, "the configuration describes a member in a way that cannot be read");
-            None
-        });
-        (id, (info.unwrap_or_default(), !membership.is_voter(id)))
-    });
+    let members = membership.members().map(|id| (id, (info_of(membership, id), !membership.is_voter(id))));
     Configured {
         at,
         committed: raft.membership_committed(),
@@ -165,10 +167,19 @@ fn configured(raft: &Raft) -> Configured {
     }
 }
 
+fn info_of(membership: &Membership, id: MemberId) -> NodeInfo {
+    let info = membership.nodes.get(&id).map(|bytes| NodeInfo::decode(bytes)).transpose();
+    let info = info.unwrap_or_else(|error| {
+        warn!(member = %id, %error, "the configuration describes a member in a way that cannot be read");
+        None
+    });
+    info.unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use raft::{Boot, Config, Entry, EntryKind, HardState, Index, LogId, Membership, Now, Term};
+    use raft::{Boot, Config, Entry, EntryKind, HardState, Index, LogId, Now, Term};
 
     const CLUSTER: ClusterId = ClusterId(7);
 
@@ -202,9 +213,18 @@ mod tests {
     #[test]
     fn nobody_is_told_to_have_been_removed_by_what_a_log_holds_uncommitted() {
         let known = known_cluster(CLUSTER, &started(0));
-        assert!(!known.members.contains_key(&Id(3)), "the last configuration is in force");
         assert!(known.removed.is_empty(), "the next leader may take it back: {:?}", known.removed);
         assert_eq!(known_cluster(CLUSTER, &started(1)).removed, [Id(3)].into());
+    }
+
+    #[test]
+    fn whoever_may_lead_next_is_let_in_though_the_configuration_in_force_leaves_it_out() {
+        let (uncommitted, committed) = (started(0), started(1));
+        assert!(!configured(&uncommitted).members.contains_key(&MemberId(3)), "it is not shown as a member");
+        assert!(known_cluster(CLUSTER, &uncommitted).members.contains_key(&Id(3)));
+        assert!(possible_members(&uncommitted).contains_key(&MemberId(3)), "it is linked to");
+        assert!(!known_cluster(CLUSTER, &committed).members.contains_key(&Id(3)));
+        assert!(!possible_members(&committed).contains_key(&MemberId(3)));
     }
 
     #[test]
