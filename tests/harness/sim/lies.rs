@@ -15,7 +15,7 @@ use super::queue::{MILLI, Micros, SECOND};
 use super::swarm::{Fault, NetworkOptions};
 use super::world::{Event, Repair, World};
 use super::{disk, machine};
-use raft::{Index, MemberId};
+use raft::{LogId, MemberId};
 
 /// How long disks lie on average before the power goes.
 const LIES_MEAN: Micros = 3 * SECOND;
@@ -174,7 +174,7 @@ impl World {
         let member = &mut self.members[slot];
         member.disk.holds_only(log);
         member.machine.holds_only(store);
-        member.forgot = Some(last.index);
+        member.forgot = Some(last);
         let left = member.disk.durable.last().last;
         // Once the loss is found out, nothing counts that anybody was told of this member before.
         for other in &mut self.members {
@@ -188,12 +188,15 @@ impl World {
 
     /// Whether a member holds again, and in the same words, what it had forgotten; or is a member no more, and nobody
     /// brings it anything.
-    fn is_back(&self, slot: usize, last: Index) -> bool {
+    fn is_back(&self, slot: usize, last: LogId) -> bool {
         let member = &self.members[slot];
         if self.committed_membership().is_some_and(|(_, membership)| !membership.is_member(member.id)) {
             return true;
         }
-        member.is_running() && !member.is_switching() && member.disk.durable.last().last.index >= last
+        let log = &member.disk.durable;
+        // A leader of a later term may have had other entries there.
+        let has_it = log.contains(last) || log.last().last.term > last.term;
+        member.is_running() && !member.is_switching() && has_it
     }
 }
 

@@ -10,7 +10,7 @@ use super::rng::Rng;
 use bytes::Bytes;
 use quorate::bootstrap::StorageId;
 use quorate::node::driven::Driven;
-use raft::{Index, LinkId, LogRead, MemberId, Membership, ReadRound, RoleName, Term, Token};
+use raft::{Index, LinkId, LogId, LogRead, MemberId, Membership, ReadRound, RoleName, Term, Token};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ pub struct Member {
     /// Set when one of its clients has its answer.
     pub answered: Arc<Answered>,
     /// Its disks have lied, and it has forgotten that its log went on to here. Cleared once it is back there.
-    pub forgot: Option<Index>,
+    pub forgot: Option<LogId>,
     /// The disk that is bound to it.
     pub storage: StorageId,
     /// That disk is gone, and what has come of it. What it held stays in `disk` and `machine`, for who counts on it.

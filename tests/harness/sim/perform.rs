@@ -149,7 +149,7 @@ impl World {
         };
         let voted = |voter| by_id(members, voter).is_some_and(|voter| voter.disk.votes.get(&term) == Some(&id));
         elections.leading(id, term, membership, voted)?;
-        ledger.elected(id, log)
+        ledger.elected(id, term, log)
     }
 
     /// The log is asked for something.
@@ -266,7 +266,7 @@ impl World {
         let configurations = || log.memberships().iter().rev().take(2);
         let durable = |base: Base| {
             // What one has forgotten it had when it said so, and its word may still be under way.
-            let had = |member: &Member| member.forgot.is_some_and(|last| base.last.index <= last);
+            let had = |member: &Member| member.forgot.is_some_and(|last| base.last.index <= last.index);
             let has = |id| by_id(members, id).is_some_and(|m| holds(&m.disk.durable, base) || had(m));
             configurations().any(|(_, membership)| is_quorum(membership, has))
         };

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub struct Ledger {
     /// The committed log up to each index, from zero on.
     committed: Vec<Base>,
+    /// How far the leader of each term has committed.
+    committed_in: BTreeMap<Term, Index>,
     /// The committed writes of each register, ascending.
     cells: [Vec<Cell>; KEYS],
     /// Where each write was committed.
@@ -27,6 +29,7 @@ impl Default for Ledger {
         let zero = Base::default();
         Self {
             committed: vec![zero],
+            committed_in: BTreeMap::new(),
             cells: Default::default(),
             writes: BTreeMap::new(),
             stores: BTreeMap::new(),
@@ -102,12 +105,13 @@ impl Ledger {
         }
     }
 
-    /// `member` leads, and this is its log.
+    /// `member` leads in `term`, and this is its log. It may hear of its election after that of a later term.
     ///
     /// # Errors
-    /// S4 when a committed entry is missing from it.
-    pub fn elected(&self, member: MemberId, log: &LogImage) -> Verdict {
-        let last = self.last();
+    /// S4 when an entry is missing from it that was committed in an earlier term.
+    pub fn elected(&self, member: MemberId, term: Term, log: &LogImage) -> Verdict {
+        let through = self.committed_in.range(..term).map(|(_, index)| *index).max();
+        let last = through.and_then(|through| self.at(through)).copied().unwrap_or_default();
         let complete = log.at(last.last.index).map_or(log.base.last.index > last.last.index, |at| at.hash == last.hash);
         ensure("S4", complete, || {
             format!("{member} leads with a log up to {} that lacks the committed {}", log.last().last, last.last)
@@ -143,6 +147,8 @@ impl Ledger {
         })?;
         let own = leading.is_none_or(|term| claimed.is_some_and(|base| base.last.term == term));
         ensure("S6", own, || format!("{member} leads in {leading:?} and has committed {claimed:?} by counting"))?;
+        let term = leading.or(claimed.map(|base| base.last.term)).unwrap_or_default();
+        self.committed_in.insert(term, commit);
         (self.last().last.index.0 + 1..=commit.0).try_for_each(|index| {
             let logged = log.entry(Index(index)).expect("nothing beyond the committed is cut");
             self.commit(&logged.entry, logged.as_base())

@@ -53,9 +53,12 @@ fn equal_entries_after_different_ones_are_refused() {
 #[test]
 fn a_leader_without_a_committed_entry_is_refused() {
     let (ledger, log) = committed();
-    ledger.elected(A, &log).expect("complete");
-    assert_refused(ledger.elected(A, &log_of(vec![entry(1, 1, 10)])), "S4");
-    assert_refused(ledger.elected(A, &log_of(vec![entry(1, 1, 10), entry(2, 2, 12)])), "S4");
+    let later = Term(9);
+    ledger.elected(A, later, &log).expect("complete");
+    let short = log_of(vec![entry(1, 1, 10)]);
+    assert_refused(ledger.elected(A, later, &short), "S4");
+    assert_refused(ledger.elected(A, later, &log_of(vec![entry(1, 1, 10), entry(2, 2, 12)])), "S4");
+    ledger.elected(A, Term(1), &short).expect("what is committed later it need not have");
 }
 
 #[test]
