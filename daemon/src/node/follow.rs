@@ -75,8 +75,8 @@ impl Node {
         }
         company.guests.retain(|id, _| !members.contains_key(id) && !configured.removed.contains(id));
         company.leaving.retain(|id, _| !members.contains_key(id));
+        self.gate.follow(known(self.shared.identity().cluster, &members, &self.raft));
         company.members = members;
-        self.gate.follow(known(self.shared.identity().cluster, &configured, &self.raft));
         self.shared.configure(configured);
         self.link();
     }
@@ -127,7 +127,7 @@ impl Node {
 
 /// What the gate tells of the cluster before anything has changed.
 pub(super) fn known_cluster(id: ClusterId, raft: &Raft) -> KnownCluster {
-    known(id, &configured(raft), raft)
+    known(id, &possible_members(raft), raft)
 }
 
 /// Who may be a member, by every configuration that may be the committed one: one of those that the configuration in force
@@ -144,13 +144,13 @@ fn possible_members(raft: &Raft) -> BTreeMap<MemberId, NodeInfo> {
 /// one that the next leader takes back must not have ended anybody. A log that has just been read holds more than is
 /// known to be committed. Whoever leaves by a joint configuration votes until it is left, and is needed for leaving it:
 /// turned away before, it could hold up every election for good.
-fn known(id: ClusterId, configured: &Configured, raft: &Raft) -> KnownCluster {
+fn known(id: ClusterId, members: &BTreeMap<MemberId, NodeInfo>, raft: &Raft) -> KnownCluster {
     let certain = raft.committed_membership();
     let gone = certain.removed.iter().filter(|id| !certain.is_member(**id));
     KnownCluster {
         id,
-        membership_at: configured.at.0,
-        members: possible_members(raft).into_iter().map(|(id, info)| (Id(id.0), info)).collect(),
+        membership_at: raft.membership().0.0,
+        members: members.iter().map(|(id, info)| (Id(id.0), info.clone())).collect(),
         removed: gone.map(|id| Id(id.0)).collect(),
     }
 }
