@@ -237,6 +237,22 @@ fn a_follower_commits_no_further_than_what_agrees_with_the_leader() {
 }
 
 #[test]
+fn a_write_takes_along_what_is_known_to_be_committed_and_news_of_it_alone_writes_nothing() {
+    let mut member = Alone::new(3, &[1, 1]);
+    let append = |prev, index, commit| {
+        let entries = vec![Entry::new(LogId::new(1, index), EntryKind::Command, 0, b"new")];
+        Message::Append { stream: StreamId(1), prev: LogId::new(1, prev), entries, commit: Index(commit) }
+    };
+    member.hear(2, append(2, 3, 2));
+    assert_eq!(member.written.last().map(|write| write.commit), Some(Index(2)));
+    member.flush();
+    member.hear(2, Message::Commit { stream: StreamId(1), commit: Index(3) });
+    assert!(member.written.is_empty(), "{:?}", member.written);
+    member.hear(2, append(3, 4, 3));
+    assert_eq!(member.written.last().map(|write| write.commit), Some(Index(3)));
+}
+
+#[test]
 fn a_term_beyond_belief_changes_nothing() {
     let mut member = Alone::new(3, &[]);
     let message = Message::Vote { last: LogId::ZERO, transfer: false };
