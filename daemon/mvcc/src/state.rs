@@ -41,7 +41,7 @@ pub(crate) struct Durable {
     pub(crate) revision: i64,
 }
 
-/// The revision of the newest row there is.
+/// The revision of the newest row there is. Not that of the store: a compaction may have swept its row.
 fn newest_row(base: &dyn View) -> Result<i64, Fault> {
     let mut newest = Revision::EMPTY.0;
     base.scan(Table::Revisions, Span { start: b"", end: None }, Direction::Backward, &mut |key, _| {

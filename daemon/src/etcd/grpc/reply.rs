@@ -205,8 +205,8 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Empty => true,
-            // A body that is at its end is dropped, and with it its share: not before its bytes have left.
             Content::Page(page, _) => page.is_empty(),
+            // A body that is at its end is dropped, and with it its share: not before its bytes have left.
             Content::Sent { .. } => false,
             Content::Message(..) | Content::Trailers(_) => false,
             Content::Tonic(body, _) => body.is_end_stream(),
