@@ -10,6 +10,7 @@
 //! Start reading at `turn`, which is the loop, and `perform`, which is what the engine's outputs become.
 
 mod applier;
+mod bind;
 mod calls;
 mod clock;
 mod compactor;

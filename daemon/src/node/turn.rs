@@ -1,5 +1,6 @@
 //! The loop: waits, takes everything there is, lets the engine step, and hands requests on.
 
+use super::bind::{Binding, bind};
 use super::calls::{Caller, Calls};
 use super::clock::Clock;
 use super::completion::Completion;
@@ -30,8 +31,8 @@ use admin_api::Id;
 use bytes::Bytes;
 use raft::planted::{Bug, is_planted};
 use raft::{
-    Change, EntryKind, Index, Input, IoId, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName,
-    Term, Time, Token, TransferError,
+    EntryKind, Index, Input, IoId, LogId, MemberId, MembershipError, Now, Output, Proposal, Raft, RoleName, Term, Time,
+    Token, TransferError,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -486,23 +487,15 @@ impl Node {
 
     /// A process wants to be the member that was added with these peer URLs.
     fn on_bind(&mut self, info: &NodeInfo, reply: tokio::sync::oneshot::Sender<BindReply>) {
-        let configured = self.shared.configured();
-        let place = configured.members.iter().find(|(_, (there, _))| there.is_at(&info.peer_urls));
-        let (member, answer) = match place {
-            None => (MemberId::NONE, BindReply::Later { why: "no member with these peer URLs has been added".into() }),
-            Some((id, (there, _))) if there.storage.is_none() => {
-                let changes = vec![Change::Update(*id, info.encode())];
-                let call = Call::ChangeMembership { expected: None, changes };
-                self.calls.insert(call, Caller::Bind(*id, reply), self.request_deadline());
-                return;
+        match bind(&self.shared.configured(), info) {
+            Binding::Said(member, answer) => {
+                tracing::info!(member = %Id(member.0), ?answer, "a process asked to join");
+                let _ = reply.send(answer);
             }
-            Some((id, (there, _))) if info.storage.is_some_and(|disk| there.takes(disk)) => {
-                (*id, BindReply::Bound { member: Id(id.0) })
+            Binding::Asked(member, call) => {
+                self.calls.insert(call, Caller::Bind(member, reply), self.request_deadline());
             }
-            Some((id, _)) => (*id, BindReply::Never { why: format!("member {id} is bound to another disk") }),
-        };
-        tracing::info!(member = %Id(member.0), ?answer, "a process asked to join");
-        let _ = reply.send(answer);
+        }
     }
 
     // What holds for all.
