@@ -16,8 +16,10 @@
 
 use super::frame::Frame;
 use super::wire::WireError;
+use crate::node::COMMAND_BYTES_MAX;
 use crate::telemetry::{TRACE_CONTEXT_BYTES, TraceContext};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use mvcc::{Command, DecodeError};
 use raft::Term;
 
 /// One command.
@@ -47,6 +49,20 @@ pub struct NotTaken {
     pub term: Term,
     /// Which.
     pub sequences: Vec<u64>,
+}
+
+/// A command that no log may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// It is larger than any that a member makes.
+    #[error("command has {bytes} bytes, at most {COMMAND_BYTES_MAX} are allowed")]
+    TooLarge {
+        /// How large it is.
+        bytes: usize,
+    },
+    /// It is none of this version.
+    #[error(transparent)]
+    Unreadable(DecodeError),
 }
 
 /// Why the leader did not take a command.
@@ -95,6 +111,20 @@ pub fn take_forward(frame: Frame) -> Result<(Term, Vec<Forwarded>), WireError> {
     let (term, mut commands) = take_commands(frame.head)?;
     take_traces(&frame.records, &mut commands);
     Ok((term, commands))
+}
+
+/// A leader puts a command into the log without reading it, and what is there every member has to carry out: one that
+/// cannot be read would end them all, again after every start. So it is read here, where only its sender pays for it.
+///
+/// # Errors
+/// What is wrong with the first command that members could not carry out.
+pub fn check_commands(commands: &[Forwarded]) -> Result<(), CommandError> {
+    commands.iter().try_for_each(|Forwarded { command, .. }| {
+        if command.len() > COMMAND_BYTES_MAX {
+            return Err(CommandError::TooLarge { bytes: command.len() });
+        }
+        Command::decode(command).map(drop).map_err(CommandError::Unreadable)
+    })
 }
 
 fn take_commands(mut head: Bytes) -> Result<(Term, Vec<Forwarded>), WireError> {
@@ -156,8 +186,11 @@ pub fn take_not_taken(mut head: Bytes) -> Result<NotTaken, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::PeerEvent;
     use crate::transport::frame::FrameKind;
+    use crate::transport::listener::{Ended, event_of};
     use proptest::prelude::*;
+    use raft::MemberId;
 
     fn forwarded(sequence: u64, command: &'static str) -> Forwarded {
         Forwarded { sequence, command: command.into(), trace: None }
@@ -184,6 +217,32 @@ mod tests {
             put_not_taken(&mut out, &not_taken);
             assert_eq!(take_not_taken(out.freeze()), Ok(not_taken));
         }
+    }
+
+    /// A put that has `bytes` as a command.
+    fn put_of(bytes: usize) -> Forwarded {
+        let put = |value: usize| {
+            let put = mvcc::Put { key: "k".into(), value: vec![0; value].into(), ..mvcc::Put::default() };
+            Command { id: mvcc::RequestId::default(), body: mvcc::Body::Put(put) }.encode()
+        };
+        let around = put(bytes / 2).len() - bytes / 2;
+        let command = put(bytes - around);
+        assert_eq!(command.len(), bytes, "lengths of both take as many bytes");
+        Forwarded { command, ..forwarded(1, "") }
+    }
+
+    #[test]
+    fn what_no_member_could_carry_out_ends_the_connection_and_comes_into_no_log() {
+        let received = |command| event_of(MemberId(2), frame(&[put_of(1 << 10), command]));
+        assert!(matches!(received(put_of(COMMAND_BYTES_MAX)), Ok(PeerEvent::Forwarded { .. })));
+        let refused = |command| match received(command) {
+            Err(Ended::Command(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let (large, bytes) = (put_of(COMMAND_BYTES_MAX + 1), COMMAND_BYTES_MAX + 1);
+        assert_eq!(refused(large), CommandError::TooLarge { bytes });
+        let cut = Forwarded { command: put_of(1 << 10).command.slice(..100), ..forwarded(1, "") };
+        assert_eq!(refused(cut), CommandError::Unreadable(DecodeError::Short));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::PeerEvent;
 use super::call::{take_call, take_reply};
 use super::connect::{ConnectError, Connection, FIRST_WORDS_TIMEOUT};
-use super::forward::{take_forward, take_not_taken};
+use super::forward::{CommandError, check_commands, take_forward, take_not_taken};
 use super::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, put_frame};
 use super::gate::Gate;
 use super::hello::{BindReply, HELLO_BYTES_MAX, Hello, HelloReply, Lane};
@@ -85,6 +85,8 @@ pub(super) enum Ended {
     Connect(#[from] ConnectError),
     #[error("{0}")]
     Wire(#[from] WireError),
+    #[error("forwarded: {0}")]
+    Command(#[from] CommandError),
     #[error("nothing was heard in time")]
     Silent,
     #[error("a message in the name of another member")]
@@ -277,6 +279,7 @@ pub(super) fn event_of(peer: MemberId, frame: Frame) -> Result<PeerEvent, Ended>
         }
         FrameKind::Forward => {
             let (term, commands) = take_forward(frame)?;
+            check_commands(&commands)?;
             PeerEvent::Forwarded { peer, term, commands }
         }
         FrameKind::ForwardRefused => PeerEvent::NotTaken { peer, not_taken: take_not_taken(frame.head)? },
