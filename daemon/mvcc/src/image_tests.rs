@@ -1,10 +1,13 @@
 use super::*;
 use crate::command::{AlarmAction, AlarmChange, Body, Command, PublishedMember, Put};
+use crate::head::{HEAD_KEY, Head};
 use crate::memory::MemoryBackend;
+use crate::row::{Links, RowId, RowView, Slice, Version};
 use crate::sample::Sampler;
 use crate::staging::Staging;
 use crate::store::{Apply, Store};
 use crate::types::{Alarm, AlarmKind, RequestId};
+use crate::varint;
 
 fn filled(commands: u64) -> Store {
     let store = Store::open(Arc::new(MemoryBackend::new())).expect("new");
@@ -174,4 +177,42 @@ fn a_store_that_is_reborn_where_it_is_keeps_its_history_and_forgets_its_cluster(
             assert_eq!(reborn.hash_kv(Revision::ZERO).expect("readable"), before.0);
         }
     }
+}
+
+/// A block that holds one version with these links, and the head at `revision`.
+fn one_row(links: Links, revision: i64) -> Bytes {
+    let id = RowId { main: 5, sub: 0 };
+    let version = Version { create: 5, version: 1, links, ..Version::default() };
+    let mut row = Vec::new();
+    RowView { id, version, key: Slice::Borrowed(b"k"), value: Slice::Borrowed(b"v") }.encode(&mut row);
+    let mut items = Vec::new();
+    let head = Head { applied: 1, revision, ..Head::default() }.encode();
+    for (number, key, value) in [(REVISIONS, &id.key()[..], &row), (HEAD, HEAD_KEY, &head)] {
+        items.push(number);
+        for part in [key, value] {
+            varint::put(part.len() as u64, &mut items);
+            items.extend_from_slice(part);
+        }
+    }
+    items.push(END);
+    varint::put(2, &mut items);
+    [&crc32c::crc32c(&items).to_le_bytes()[..], &items].concat().into()
+}
+
+#[test]
+fn versions_lead_back_to_older_ones_or_the_image_is_refused() {
+    let (older, same) = (RowId { main: 4, sub: 9 }, RowId { main: 5, sub: 0 });
+    let links = Links { prev: older, near: older, far: older, prev_bytes: 1 };
+    assert_eq!(restore(&[one_row(links, 5)]).expect("sound").revision(), Revision(5));
+    for wrong in [Links { prev: same, ..links }, Links { near: same, ..links }, Links { far: same, ..links }] {
+        assert!(matches!(restore(&[one_row(wrong, 5)]), Err(ImageError::Damaged(_))), "{wrong:?}");
+    }
+}
+
+#[test]
+fn an_image_leaves_room_for_revisions_after_it() {
+    let with = |revision| restore(&[one_row(Links::default(), revision)]);
+    assert_eq!(with(i64::MAX / 2).expect("sound").revision(), Revision(i64::MAX / 2));
+    assert!(matches!(with(i64::MAX / 2 + 1), Err(ImageError::Damaged(_))));
+    assert!(matches!(with(4), Err(ImageError::Damaged(_))), "older than its row");
 }

@@ -69,6 +69,13 @@ pub(crate) struct Links {
     pub(crate) far: RowId,
 }
 
+impl Links {
+    /// Whether they lead to older versions only. Whoever follows others may go round for ever.
+    pub(crate) fn lead_back_from(&self, id: RowId) -> bool {
+        [self.prev, self.near, self.far].iter().all(|link| *link < id)
+    }
+}
+
 /// All that is known of one version but its key and value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Version {

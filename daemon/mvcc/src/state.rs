@@ -98,6 +98,9 @@ impl State {
         let (mut id, mut version) = (newest.id, newest.version);
         while id.main > at {
             let links = version.links;
+            if !links.lead_back_from(id) {
+                return Err(Fault::Damaged("a version names a later one as older"));
+            }
             id = [links.far, links.near].into_iter().find(|link| link.main > at).unwrap_or(links.prev);
             match self.row(id, |row| row.version)? {
                 Some(older) => version = older,

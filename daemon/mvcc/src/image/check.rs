@@ -7,6 +7,9 @@ use crate::row::{RowId, RowView};
 use crate::types::Revision;
 use crate::varint;
 
+/// The largest revision of an image. No cluster lives to see it, and what is written after it needs revisions, too.
+const REVISION_MAX: i64 = i64::MAX >> 1;
+
 /// Goes through an image block by block. It is whole once [`ImageCheck::finish`] has succeeded.
 #[derive(Debug, Default)]
 pub struct ImageCheck {
@@ -69,9 +72,12 @@ impl ImageCheck {
 
     fn revision(&mut self, key: &[u8], value: &[u8]) -> Result<(), ImageError> {
         let id = RowId::from_key(key).map_err(|_| ImageError::Damaged("a revision has no such key"))?;
-        RowView::decode(id, value).map_err(|_| ImageError::Damaged("a row cannot be read"))?;
+        let row = RowView::decode(id, value).map_err(|_| ImageError::Damaged("a row cannot be read"))?;
         if id <= self.last {
             return Err(ImageError::Damaged("revisions do not ascend"));
+        }
+        if !row.version.links.lead_back_from(id) {
+            return Err(ImageError::Damaged("a version names a later one as older"));
         }
         self.last = id;
         Ok(())
@@ -81,6 +87,9 @@ impl ImageCheck {
         let head = Head::decode(head).map_err(|_| ImageError::Damaged("the head row cannot be read"))?;
         if head.revision < self.last.main {
             return Err(ImageError::Damaged("the head row is older than the revisions"));
+        }
+        if head.revision > REVISION_MAX {
+            return Err(ImageError::Damaged("the revision leaves no room for others"));
         }
         Ok(head)
     }
