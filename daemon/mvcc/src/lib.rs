@@ -14,9 +14,9 @@
 //! | --- | --- |
 //! | `types`, `command`, `range`, `outcome`, `error` | the words |
 //! | `codec` | the bytes of a command |
-//! | `store` | the lock, the steps, the public face |
-//! | `apply`, `txn` | carrying out commands |
-//! | `read`, `events`, `hash` | reading |
+//! | `store`, `shown` | the lock, the steps, the public face; where it stands, beside the lock |
+//! | `apply`, `txn`, `compare` | carrying out commands |
+//! | `read`, `read_txn`, `events`, `hash` | reading |
 //! | `state`, `buffer`, `cache`, `rank` | what there is at one moment, as one |
 //! | `flush` | moving it to the backend, sweeping what is compacted |
 //! | `staging` | which snapshots are in object storage |
@@ -30,6 +30,7 @@ mod buffer;
 mod cache;
 mod codec;
 mod command;
+mod compare;
 mod error;
 mod events;
 mod flush;
@@ -41,10 +42,12 @@ mod outcome;
 mod range;
 mod rank;
 mod read;
+mod read_txn;
 mod row;
 #[cfg(test)]
 #[path = "../tests/model/sample.rs"]
 mod sample;
+mod shown;
 mod staging;
 mod state;
 mod store;

@@ -5,7 +5,7 @@
 
 use crate::apply::{ANSWERS_BYTES_MAX, Applier};
 use crate::backend::Backend;
-use crate::command::{Command, PublishedMember, Txn};
+use crate::command::{Command, Txn};
 use crate::error::{Fault, ReadError};
 use crate::events::Events;
 use crate::flush::{Flushed, Round};
@@ -14,17 +14,19 @@ use crate::image::Image;
 use crate::outcome::{Outcome, TxnReply};
 use crate::range::{RangeRequest, RangeResult};
 use crate::read::{Progress, Range, Room};
-use crate::staging::StagedSnapshot;
+use crate::read_txn::ReadingTxn;
+use crate::shown::Shown;
 use crate::state::State;
-use crate::types::{Alarm, Revision, Size};
+use crate::types::Revision;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
 /// Commands applied under one hold of the lock: some 100 microseconds of readers waiting.
 const APPLY_COMMANDS_PER_HOLD: usize = 32;
 
 /// Keys visited under one hold of the lock: some 300 microseconds of the applier waiting.
-const READ_KEYS_PER_HOLD: usize = 256;
+pub(crate) const READ_KEYS_PER_HOLD: usize = 256;
 
 /// Rows hashed under one hold of the lock, likewise.
 const HASH_ROWS_PER_HOLD: usize = 512;
@@ -69,6 +71,8 @@ impl std::fmt::Debug for Replacement {
 /// The replicated key-value state of one member.
 pub struct Store {
     state: RwLock<State>,
+    /// Where the state stands, for those who do not want to wait for it.
+    pub(crate) shown: Shown,
     /// Revisions that reads in several steps still need, with how many of them.
     pins: Mutex<BTreeMap<i64, usize>>,
     /// Held by the round of flushing under way.
@@ -81,7 +85,9 @@ impl Store {
     /// # Errors
     /// [`Fault`] if the storage fails or holds something else.
     pub fn open(backend: Arc<dyn Backend>) -> Result<Self, Fault> {
-        Ok(Self { state: RwLock::new(State::load(backend)?), pins: Mutex::default(), round: Mutex::default() })
+        let state = State::load(backend)?;
+        let shown = Shown::of(&state);
+        Ok(Self { state: RwLock::new(state), shown, pins: Mutex::default(), round: Mutex::default() })
     }
 
     /// Makes a state of what another backend holds, to be put in the place of this store's. Blocks nobody.
@@ -175,6 +181,24 @@ impl Store {
         range.finish(&state)?.map(Some).ok_or(ReadError::NoRoom)
     }
 
+    /// As [`Store::range_within`], but only if that takes one short step and no waiting; `None` if it does not, and
+    /// `room` may have been told of something by then.
+    pub fn range_now(&self, request: &RangeRequest, room: &mut Room<'_>) -> Option<Result<RangeResult, ReadError>> {
+        let state = self.try_read()?;
+        let at = match state.resolve(request.revision) {
+            Ok(at) => at,
+            Err(refusal) => return Some(Err(refusal.into())),
+        };
+        let mut read = || {
+            let mut range = Range::begin(&state, request, (state.head.revision, at), room)?;
+            match range.advance(&state, READ_KEYS_PER_HOLD)? {
+                Progress::More => Ok(None),
+                Progress::Done => range.finish(&state)?.map(Some).ok_or(ReadError::NoRoom),
+            }
+        };
+        read().transpose()
+    }
+
     /// Evaluates a transaction of which [`Txn::is_read_only`] is true, without the log. `room` hears of all its ranges
     /// together.
     ///
@@ -184,7 +208,11 @@ impl Store {
     /// # Panics
     /// If the transaction could write.
     pub fn read_txn(&self, txn: &Txn, room: &mut Room<'_>) -> Result<TxnReply, ReadError> {
-        self.read().read_txn(txn, room)
+        loop {
+            if let Some(reply) = ReadingTxn::begin(self).read(txn, room)? {
+                return Ok(reply);
+            }
+        }
     }
 
     /// What happened at and after `from`, to keys that are `wanted`: whole revisions until `rows_max` rows were
@@ -271,99 +299,21 @@ impl Store {
         Image::new(base)
     }
 
-    /// The newest revision.
-    #[must_use]
-    pub fn revision(&self) -> Revision {
-        Revision(self.read().head.revision)
-    }
-
-    /// The oldest readable revision; [`Revision::NEVER`] before the first compaction.
-    #[must_use]
-    pub fn compacted(&self) -> Revision {
-        Revision(self.read().head.compacted)
-    }
-
-    /// The index of the last command applied.
-    #[must_use]
-    pub fn applied(&self) -> u64 {
-        self.read().head.applied
-    }
-
-    /// The applied index that would survive a crash now: replay starts after it.
-    #[must_use]
-    pub fn durable(&self) -> u64 {
-        self.read().durable.applied
-    }
-
-    /// About how much memory the rows take that are not in the backend yet.
-    #[must_use]
-    pub fn buffered_bytes(&self) -> usize {
-        let state = self.read();
-        state.active.bytes() + state.frozen.as_ref().map_or(0, |frozen| frozen.bytes())
-    }
-
-    /// A hash of everything applied, with the index it belongs to. The same on every member at the same index.
-    #[must_use]
-    pub fn state_hash(&self) -> (u64, u64) {
-        let state = self.read();
-        (state.head.applied, state.head.state_hash)
-    }
-
-    /// The alarms that are raised.
-    #[must_use]
-    pub fn alarms(&self) -> Vec<Alarm> {
-        self.read().head.alarms.iter().copied().collect()
-    }
-
-    /// What members have published of themselves, by id.
-    #[must_use]
-    pub fn members(&self) -> Vec<PublishedMember> {
-        self.read().head.members.values().cloned().collect()
-    }
-
-    /// The snapshots that are in object storage, those that are to be deleted included, in the order they were staged.
-    #[must_use]
-    pub fn staged(&self) -> Vec<StagedSnapshot> {
-        let mut staged: Vec<_> = self.read().head.staged.snapshots.values().copied().collect();
-        staged.sort_by_key(|snapshot| (snapshot.index, snapshot.staged_ms));
-        staged
-    }
-
-    /// The member that is to stage snapshots.
-    #[must_use]
-    pub fn stager(&self) -> Option<u64> {
-        Some(self.read().head.staged.stager).filter(|member| *member != 0)
-    }
-
-    /// The log index that a snapshot was asked for last; one that holds it answers.
-    #[must_use]
-    pub fn snapshot_wanted(&self) -> Option<u64> {
-        Some(self.read().head.staged.wanted).filter(|index| *index != 0)
-    }
-
-    /// How much disk the store takes; what is not in the backend yet counts as what it will take at least.
-    #[must_use]
-    pub fn size(&self) -> Size {
-        let (backend, in_use) = {
-            let state = self.read();
-            (Arc::clone(&state.backend), state.head.in_use)
-        };
-        // May ask the disk.
-        Size { allocated: backend.allocated().max(in_use), in_use }
-    }
-
-    /// How many keys there are.
-    #[must_use]
-    pub fn keys(&self) -> u64 {
-        self.read().ranks.total()
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, State> {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().expect("a broken invariant ends the process")
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().expect("a broken invariant ends the process")
+    pub(crate) fn write(&self) -> Writing<'_> {
+        Writing { state: self.state.write().expect("a broken invariant ends the process"), shown: &self.shown }
+    }
+
+    /// `None` if somebody changes the state now, or is about to.
+    fn try_read(&self) -> Option<RwLockReadGuard<'_, State>> {
+        match self.state.try_read() {
+            Ok(state) => Some(state),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(_)) => panic!("a broken invariant ends the process"),
+        }
     }
 
     fn lock_round(&self) -> MutexGuard<'_, ()> {
@@ -371,7 +321,7 @@ impl Store {
     }
 
     /// Keeps what a read at `revision` needs from being swept.
-    fn pin(&self, revision: i64) -> Pin<'_> {
+    pub(crate) fn pin(&self, revision: i64) -> Pin<'_> {
         *self.lock_pins().entry(revision).or_default() += 1;
         Pin { store: self, revision }
     }
@@ -392,8 +342,34 @@ impl std::fmt::Debug for Store {
     }
 }
 
+/// The state as somebody changes it. It is shown before others can look at it.
+pub(crate) struct Writing<'a> {
+    state: RwLockWriteGuard<'a, State>,
+    shown: &'a Shown,
+}
+
+impl Deref for Writing<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Writing<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.shown.follow(&self.state);
+    }
+}
+
 /// A revision that a read in several steps is at.
-struct Pin<'a> {
+pub(crate) struct Pin<'a> {
     store: &'a Store,
     revision: i64,
 }

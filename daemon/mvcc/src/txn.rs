@@ -1,16 +1,13 @@
 //! Transactions: first every compare on the way, then every precondition of the branches taken, then the operations.
 
 use crate::apply::{Applier, Refused};
-use crate::command::{Compare, Op, Relation, Target, Txn};
-use crate::error::{Fault, ReadError};
+use crate::command::{Op, Txn};
+use crate::compare::holds_now;
+use crate::error::Fault;
 use crate::outcome::{OpReply, TxnReply};
 use crate::range::RangeRequest;
-use crate::read::{Found, Room};
-use crate::row::KeyMeta;
-use crate::state::{Keys, State};
+use crate::state::State;
 use crate::types::Revision;
-use std::cmp::Ordering;
-use std::ops::ControlFlow;
 
 /// Which branch each transaction takes, outermost first, in the order of execution.
 struct Path {
@@ -37,14 +34,14 @@ impl Path {
     }
 }
 
-fn branch(txn: &Txn, succeeded: bool) -> &[Op] {
+pub(crate) fn branch(txn: &Txn, succeeded: bool) -> &[Op] {
     if succeeded { &txn.success } else { &txn.failure }
 }
 
 fn choose(state: &State, txn: &Txn, taken: &mut Vec<bool>) -> Result<(), Fault> {
     let mut succeeded = true;
     for compare in &txn.compares {
-        succeeded = succeeded && holds(state, compare)?;
+        succeeded = succeeded && holds_now(state, compare)?;
     }
     taken.push(succeeded);
     for op in branch(txn, succeeded) {
@@ -53,55 +50,6 @@ fn choose(state: &State, txn: &Txn, taken: &mut Vec<bool>) -> Result<(), Fault> 
         }
     }
     Ok(())
-}
-
-fn holds(state: &State, compare: &Compare) -> Result<bool, Fault> {
-    if compare.range.is_one() {
-        let live = state.newest(&compare.range.key)?.filter(KeyMeta::is_live);
-        return live.map_or(Ok(holds_without_key(compare)), |meta| key_holds(state, compare, &meta));
-    }
-    let (mut any, mut all) = (false, true);
-    state.scan_keys(Keys::of(&compare.range).span(), crate::backend::Direction::Forward, &mut |_, meta| {
-        if meta.is_live() {
-            any = true;
-            all = key_holds(state, compare, meta)?;
-        }
-        Ok(if all { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })?;
-    Ok(if any { all } else { holds_without_key(compare) })
-}
-
-/// A value cannot be compared with none; everything else compares as zero.
-fn holds_without_key(compare: &Compare) -> bool {
-    number_of(&compare.target, &KeyMeta::default()).is_some_and(|order| related(compare.relation, order))
-}
-
-fn key_holds(state: &State, compare: &Compare, meta: &KeyMeta) -> Result<bool, Fault> {
-    let order = match (&compare.target, number_of(&compare.target, meta)) {
-        (Target::Value(target), _) => state.row(meta.id, |row| (*row.value).cmp(target))?,
-        (_, order) => order,
-    };
-    order.map(|order| related(compare.relation, order)).ok_or(Fault::Damaged("a key's version is gone"))
-}
-
-/// How a key stands to a target that is a number.
-fn number_of(target: &Target, meta: &KeyMeta) -> Option<Ordering> {
-    Some(match target {
-        Target::Version(target) => meta.version.version.cmp(target),
-        Target::Create(target) => meta.version.create.cmp(&target.0),
-        Target::Mod(target) => meta.id.main.cmp(&target.0),
-        Target::Lease(target) => meta.version.lease.cmp(target),
-        Target::Value(_) => return None,
-    })
-}
-
-fn related(relation: Relation, order: Ordering) -> bool {
-    match relation {
-        Relation::Equal => order.is_eq(),
-        Relation::Greater => order.is_gt(),
-        Relation::Less => order.is_lt(),
-        Relation::NotEqual => order.is_ne(),
-    }
 }
 
 impl Applier<'_> {
@@ -149,30 +97,4 @@ impl Applier<'_> {
 /// The revision that a checked request inside a transaction shows.
 pub(crate) fn at(request: &RangeRequest, revision: i64) -> i64 {
     if request.revision.0 > 0 { request.revision.0 } else { revision }
-}
-
-impl State {
-    /// A transaction that cannot write, on the state as it is.
-    pub(crate) fn read_txn(&self, txn: &Txn, room: &mut Room<'_>) -> Result<TxnReply, ReadError> {
-        assert!(txn.is_read_only(), "what may write goes through the log");
-        let revision = self.head.revision;
-        let (succeeded, ops) = Path::of(self, txn)?.branch(txn);
-        let ranges = || ops.iter().filter_map(|op| if let Op::Range(range) = op { Some(range) } else { None });
-        for range in ranges() {
-            self.check_inner_range(range.revision)?;
-        }
-        let mut replies = Vec::with_capacity(ops.len());
-        let mut before = Found::default();
-        for range in ranges() {
-            let mut all = before;
-            let mut has_room = |found| {
-                all = before.and(found);
-                room(all)
-            };
-            let found = self.range(range, (revision, at(range, revision)), &mut has_room)?.ok_or(ReadError::NoRoom)?;
-            before = all;
-            replies.push(OpReply::Range(found));
-        }
-        Ok(TxnReply { revision: Revision(revision), succeeded, replies })
-    }
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use mvcc::{
-    Apply, Body, Command, KeyRange, MemoryBackend, Op, Put, RangeRequest, ReadError, Refusal, RequestId, Revision,
-    Sort, SortOrder, SortTarget, Store, Txn,
+    Apply, Body, Command, Compare, KeyRange, MemoryBackend, Op, OpReply, Put, RangeRequest, RangeResult, ReadError,
+    Refusal, Relation, RequestId, Revision, Sort, SortOrder, SortTarget, Store, Target, Txn,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,18 +52,39 @@ fn turn(turn: u64) -> Command {
     command(Body::Txn(Txn { success: ops.collect(), ..Txn::default() }))
 }
 
-/// Every state has one value in all its keys, and as many keys as its turn says.
-fn check(store: &Store, request: &RangeRequest) -> bool {
+/// Every state has one value in all its keys, and as many keys as its turn says. `None` if it is gone.
+fn check(store: &Store, request: &RangeRequest) -> Option<Bytes> {
     let found = match store.range(request) {
-        Err(ReadError::Refused(Refusal::Compacted { .. })) => return false,
+        Err(ReadError::Refused(Refusal::Compacted { .. })) => return None,
         found => found.expect("no fault"),
     };
+    Some(check_found(&found))
+}
+
+fn check_found(found: &RangeResult) -> Bytes {
     let value = found.kvs[0].value.clone();
     assert!(found.kvs.iter().all(|kv| kv.value == value), "one state");
     let turn: u64 = std::str::from_utf8(&value).expect("digits").parse().expect("digits");
     let keys = if turn.is_multiple_of(2) { KEYS - KEYS / 3 } else { KEYS };
     assert_eq!((found.kvs.len() as u64, found.count), (keys, keys.cast_signed()), "turn {turn}");
-    true
+    value
+}
+
+/// Its comparison of all keys and both its ranges tell of one state, whichever that is.
+fn check_txn(store: &Store, value: &Bytes) -> Bytes {
+    let compares =
+        vec![Compare { range: KeyRange::all(), relation: Relation::Equal, target: Target::Value(value.clone()) }];
+    let ops = [SortOrder::None, SortOrder::Descend].map(|order| {
+        let sort = Sort { order, target: SortTarget::Key };
+        Op::Range(RangeRequest { range: KeyRange::all(), sort, ..RangeRequest::default() })
+    });
+    let txn = Txn { compares, success: ops.to_vec(), failure: ops.to_vec() };
+    let reply = store.read_txn(&txn, &mut |_| true).expect("no fault");
+    let [OpReply::Range(forward), OpReply::Range(backward)] = &reply.replies[..] else { panic!("two ranges") };
+    let found = check_found(forward);
+    assert_eq!((check_found(backward), reply.succeeded), (found.clone(), found == *value));
+    assert_eq!((forward.revision, backward.revision), (reply.revision, reply.revision));
+    found
 }
 
 #[test]
@@ -73,7 +94,8 @@ fn a_long_read_shows_one_state_beside_writes_flushes_and_compaction() {
         store.apply(&[Apply { index, command, answered: false }]).expect("no fault").remove(0).expect("allowed");
     };
     apply(1, &turn(1));
-    let (done, reads, hashes) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let (done, hashes) = (AtomicBool::new(false), AtomicU64::new(0));
+    let [reads, txns] = [const { AtomicU64::new(0) }; 2];
     thread::scope(|scope| {
         for reader in 0..2 {
             let (store, done, reads) = (&store, &done, &reads);
@@ -87,10 +109,17 @@ fn a_long_read_shows_one_state_beside_writes_flushes_and_compaction() {
                         sort: Sort { order, target: SortTarget::Key },
                         ..RangeRequest::default()
                     };
-                    reads.fetch_add(u64::from(check(store, &request)), Ordering::Relaxed);
+                    reads.fetch_add(u64::from(check(store, &request).is_some()), Ordering::Relaxed);
                 }
             });
         }
+        scope.spawn(|| {
+            let mut value = Bytes::new();
+            while !done.load(Ordering::Relaxed) {
+                value = check_txn(&store, &value);
+                txns.fetch_add(1, Ordering::Relaxed);
+            }
+        });
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 store.flush(500).expect("no fault");
@@ -107,7 +136,10 @@ fn a_long_read_shows_one_state_beside_writes_flushes_and_compaction() {
             }
         });
         let _end = EndOnDrop(&done);
-        let worked = || reads.load(Ordering::Relaxed) > READS_MIN && hashes.load(Ordering::Relaxed) > 0;
+        let worked = || {
+            let read = [&reads, &txns].iter().all(|reads| reads.load(Ordering::Relaxed) > READS_MIN);
+            read && hashes.load(Ordering::Relaxed) > 0
+        };
         let mut index = 1;
         for number in 2..TURNS {
             index += 2;
@@ -125,6 +157,6 @@ fn a_long_read_shows_one_state_beside_writes_flushes_and_compaction() {
         for _ in (0..LOOKS_MAX).take_while(|_| !worked()) {
             thread::sleep(REST);
         }
-        assert!(worked(), "{reads:?} reads, {hashes:?} hashes");
+        assert!(worked(), "{reads:?} reads, {txns:?} transactions, {hashes:?} hashes");
     });
 }
