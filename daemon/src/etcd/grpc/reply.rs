@@ -1,4 +1,8 @@
 //! What goes back: one message and its trailers, a refusal, a page of plain HTTP, or whatever tonic streams.
+//!
+//! The HTTP library takes as much of a body as it may buffer, and drops the body before the client has taken anything.
+//! So what an answer stands on, its place among the calls and its share of the memory, goes with each piece of it, and is
+//! given back when the last one has left for the socket.
 
 use super::methods::Method;
 use super::request::FRAME_HEADER_BYTES;
@@ -23,34 +27,51 @@ const OK: HeaderValue = HeaderValue::from_static("0");
 #[derive(Debug, Default)]
 pub struct Body {
     content: Content,
-    call: Option<Call>,
-}
-
-/// A call that is being answered.
-#[derive(Debug)]
-struct Call {
-    /// Its place among those under way, given back with the body.
-    _place: Place,
-    pace: Arc<Pace>,
+    stands_on: StandsOn,
+    /// Hears whether the client takes what there is, where somebody listens.
+    pace: Option<Arc<Pace>>,
     /// There while the client is to take something.
     waiting: Option<Waiting>,
 }
 
-/// What of a message is handed on at once. Each piece shows that the client has taken the one before.
-const PIECE_BYTES: usize = 256 * 1024;
+/// What is given back once the answer is gone.
+#[derive(Clone, Debug, Default)]
+struct StandsOn {
+    /// Its share of the memory for responses.
+    share: Option<Arc<Share>>,
+    /// Its place among the calls under way.
+    place: Option<Arc<Place>>,
+}
+
+/// A piece of an answer on its way to the socket.
+struct Piece {
+    bytes: Bytes,
+    _stands_on: StandsOn,
+    _waiting: Option<Waiting>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// What of a message is handed on at once. Two pieces may be on their way, and a client has half of the time to stall for
+/// both at the least: one that takes 9 kB/s is none that stalls.
+const PIECE_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Default)]
 enum Content {
     #[default]
     Empty,
-    /// Plain HTTP, and its share of the memory for responses where it has one.
-    Page(Bytes, Option<Share>),
-    /// All of it is on its way; its share is given back with the body.
-    Sent { _share: Option<Share> },
-    /// A framed message, the trailers after it, and its share of the memory for responses.
-    Message(Bytes, Share),
-    /// The message is on its way; its share is given back with the body.
-    Trailers(Share),
+    /// Plain HTTP.
+    Page(Bytes),
+    /// All of it is on its way.
+    Sent,
+    /// A framed message, and the trailers after it.
+    Message(Bytes),
+    /// The message is on its way.
+    Trailers,
     /// Anything tonic answers, counted when it ends.
     Tonic(tonic::body::Body, Option<Ending>),
 }
@@ -81,45 +102,52 @@ impl Drop for Ending {
 }
 
 impl Body {
+    fn of(content: Content) -> Self {
+        Self { content, ..Self::default() }
+    }
+
     /// A page of plain HTTP.
     #[must_use]
     pub fn page(page: Bytes) -> Self {
-        Self { content: Content::Page(page, None), call: None }
+        Self::of(Content::Page(page))
     }
 
     /// Whatever tonic answers, uncounted.
     pub(crate) fn tonic(body: tonic::body::Body) -> Self {
-        Self { content: Content::Tonic(body, None), call: None }
+        Self::of(Content::Tonic(body, None))
     }
 
     /// How long a page is; 0 for anything else.
     pub(in crate::etcd) fn page_bytes(&self) -> usize {
-        if let Content::Page(page, _) = &self.content { page.len() } else { 0 }
+        if let Content::Page(page) = &self.content { page.len() } else { 0 }
     }
 
-    /// A page stands on this share until it is sent.
-    pub(in crate::etcd) fn within(self, share: Share) -> Self {
-        match self.content {
-            Content::Page(page, _) => Self { content: Content::Page(page, Some(share)), ..self },
-            content => Self { content, ..self },
-        }
+    /// It stands on this share until it is gone.
+    pub(in crate::etcd) fn within(mut self, share: Share) -> Self {
+        self.stands_on.share = Some(Arc::new(share));
+        self
     }
 
     /// Answers a call with a place among those under way. `pace` hears whether its client takes the answer.
-    pub(in crate::etcd) fn of_call(self, place: Place, pace: &Arc<Pace>) -> Self {
-        let call = Call { _place: place, pace: Arc::clone(pace), waiting: Some(pace.wait()) };
-        Self { call: Some(call), ..self }
+    pub(in crate::etcd) fn of_call(mut self, place: Place, pace: &Arc<Pace>) -> Self {
+        self.stands_on.place = Some(Arc::new(place));
+        (self.pace, self.waiting) = (Some(Arc::clone(pace)), Some(pace.wait()));
+        self
     }
-}
 
-impl Call {
     /// The client has taken what there was: now it waits for more, or has more to take.
     fn note(&mut self, has_more: bool) {
-        match &mut self.waiting {
-            Some(waiting) if has_more => waiting.goes_on(),
-            None if has_more => self.waiting = Some(self.pace.wait()),
+        match (&mut self.waiting, &self.pace) {
+            (Some(waiting), _) if has_more => waiting.goes_on(),
+            (None, Some(pace)) if has_more => self.waiting = Some(pace.wait()),
             _ => self.waiting = None,
         }
+    }
+
+    /// Makes what the answer stands on stay for as long as these bytes do.
+    fn piece(&self, bytes: Bytes) -> Bytes {
+        let waiting = self.pace.as_ref().map(Pace::wait);
+        Bytes::from_owner(Piece { bytes, _stands_on: self.stands_on.clone(), _waiting: waiting })
     }
 }
 
@@ -134,7 +162,7 @@ pub(in crate::etcd) fn encode(reply: &impl Message, length: usize) -> Bytes {
 
 /// A response that carries `frame`; `share` is given back once it has been sent.
 pub(in crate::etcd) fn message(frame: Bytes, share: Share) -> Response<Body> {
-    grpc(Content::Message(frame, share))
+    grpc(Content::Message(frame)).map(|body| body.within(share))
 }
 
 /// A response of headers alone.
@@ -152,11 +180,11 @@ pub(in crate::etcd) fn pass(response: Response<tonic::body::Body>, method: Arc<M
     let refused = Status::from_header_map(response.headers()).map(|status| status.code());
     let mut ending = Ending::new(method);
     refused.into_iter().for_each(|code| ending.ended(code));
-    response.map(|body| Body { content: Content::Tonic(body, Some(ending)), call: None })
+    response.map(|body| Body::of(Content::Tonic(body, Some(ending))))
 }
 
 fn grpc(content: Content) -> Response<Body> {
-    let mut response = Response::new(Body { content, call: None });
+    let mut response = Response::new(Body::of(content));
     response.headers_mut().insert(CONTENT_TYPE, GRPC);
     response
 }
@@ -177,13 +205,13 @@ impl Content {
             return Poll::Ready(frame);
         }
         let (frame, rest) = match std::mem::take(self) {
-            Self::Page(page, share) => (Frame::data(page), Self::Sent { _share: share }),
-            Self::Message(mut message, share) if message.len() > PIECE_BYTES => {
-                (Frame::data(message.split_to(PIECE_BYTES)), Self::Message(message, share))
+            Self::Page(page) => (Frame::data(page), Self::Sent),
+            Self::Message(mut message) if message.len() > PIECE_BYTES => {
+                (Frame::data(message.split_to(PIECE_BYTES)), Self::Message(message))
             }
-            Self::Message(message, share) => (Frame::data(message), Self::Trailers(share)),
-            Self::Trailers(_share) => (Frame::trailers(ok()), Self::Empty),
-            Self::Empty | Self::Sent { .. } | Self::Tonic(..) => return Poll::Ready(None),
+            Self::Message(message) => (Frame::data(message), Self::Trailers),
+            Self::Trailers => (Frame::trailers(ok()), Self::Empty),
+            Self::Empty | Self::Sent | Self::Tonic(..) => return Poll::Ready(None),
         };
         *self = rest;
         Poll::Ready(Some(Ok(frame)))
@@ -196,19 +224,16 @@ impl HttpBody for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = self.content.poll(cx);
-        if let Some(call) = &mut self.call {
-            call.note(matches!(frame, Poll::Ready(Some(_))));
-        }
-        frame
+        self.note(matches!(frame, Poll::Ready(Some(_))));
+        frame.map_ok(|frame| frame.map_data(|bytes| self.piece(bytes)))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Empty => true,
-            Content::Page(page, _) => page.is_empty(),
-            // A body that is at its end is dropped, and with it its share: not before its bytes have left.
-            Content::Sent { .. } => false,
-            Content::Message(..) | Content::Trailers(_) => false,
+            Content::Page(page) => page.is_empty(),
+            // Where bytes are copied, as for HTTP/1, the body has to stay until they have left.
+            Content::Sent | Content::Message(_) | Content::Trailers => false,
             Content::Tonic(body, _) => body.is_end_stream(),
         }
     }
@@ -216,9 +241,9 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Empty => SizeHint::with_exact(0),
-            Content::Page(page, _) => SizeHint::with_exact(page.len() as u64),
-            Content::Sent { .. } => SizeHint::with_exact(0),
-            Content::Message(..) | Content::Trailers(_) => SizeHint::default(),
+            Content::Page(page) => SizeHint::with_exact(page.len() as u64),
+            Content::Sent => SizeHint::with_exact(0),
+            Content::Message(_) | Content::Trailers => SizeHint::default(),
             Content::Tonic(body, _) => body.size_hint(),
         }
     }
@@ -254,18 +279,25 @@ mod tests {
         share
     }
 
+    /// All pieces of an answer, of which the library has taken everything.
+    async fn taken(mut body: Body) -> Vec<Bytes> {
+        let mut pieces = Vec::new();
+        while let Some(frame) = body.frame().await {
+            pieces.extend(frame.expect("no failure").into_data());
+        }
+        pieces
+    }
+
     #[tokio::test]
     async fn a_large_message_goes_in_pieces_and_keeps_its_share_until_all_have_gone() {
-        let bytes: Bytes = (0..600 * 1024_u32).map(|at| (at % 251) as u8).collect();
+        let bytes: Bytes = (0..150 * 1024_u32).map(|at| (at % 251) as u8).collect();
         let budget = Budget::new(bytes.len(), Refusal::ResponsesTooMany);
-        let mut body = message(bytes.clone(), share(&budget, bytes.len())).into_body();
-        let mut pieces = Vec::new();
-        while let Some(piece) = body.frame().await.and_then(|frame| frame.expect("no failure").into_data().ok()) {
-            assert!(budget.share().grow(bytes.len()).is_err(), "it holds its share");
-            pieces.push(piece);
-        }
+        let mut pieces = taken(message(bytes.clone(), share(&budget, bytes.len())).into_body()).await;
         assert_eq!((pieces.len(), pieces.concat()), (3, bytes.to_vec()));
-        drop(body);
+        while !pieces.is_empty() {
+            assert!(budget.share().grow(bytes.len()).is_err(), "it holds its share");
+            pieces.remove(0);
+        }
         share(&budget, bytes.len());
     }
 
@@ -274,12 +306,25 @@ mod tests {
         let budget = Budget::new(1 << 20, Refusal::ResponsesTooMany);
         let body = Body::page(vec![7; 1 << 20].into());
         assert_eq!(body.page_bytes(), 1 << 20);
-        let mut body = body.within(share(&budget, 1 << 20));
-        assert_eq!(body.frame().await.expect("a page").expect("no failure").into_data().expect("it").len(), 1 << 20);
+        let pieces = taken(body.within(share(&budget, 1 << 20))).await;
+        assert_eq!(pieces.concat().len(), 1 << 20);
         assert!(budget.share().grow(1 << 20).is_err(), "it is on its way");
-        assert!(body.frame().await.is_none());
-        drop(body);
+        drop(pieces);
         share(&budget, 1 << 20);
+    }
+
+    #[tokio::test]
+    async fn a_call_has_its_place_and_its_pace_until_its_answer_has_gone() {
+        let (calls, pace) = (Calls::new(1), Arc::new(Pace::default()));
+        let place = calls.enter(&Arc::default()).expect("there is one");
+        let frames = tokio_stream::once(Ok::<_, Status>(Frame::data(Bytes::from_static(b"part"))));
+        let tonic = tonic::body::Body::new(http_body_util::StreamBody::new(frames));
+        let pieces = taken(Body::tonic(tonic).of_call(place, &pace)).await;
+        assert!(calls.enter(&Arc::default()).is_err(), "the client has taken nothing yet");
+        pace.stalled(STALL_MAX).await;
+        drop(pieces);
+        calls.enter(&Arc::default()).expect("it has");
+        assert!(tokio::time::timeout(3 * STALL_MAX, pace.stalled(STALL_MAX)).await.is_err(), "nothing waits");
     }
 
     #[tokio::test]
