@@ -28,7 +28,10 @@ pub(crate) struct ReadingTxn<'a> {
 
 impl<'a> ReadingTxn<'a> {
     pub(crate) fn begin(store: &'a Store) -> Self {
-        let state = store.read();
+        Self::begin_with(store, store.read())
+    }
+
+    pub(crate) fn begin_with(store: &'a Store, state: RwLockReadGuard<'a, State>) -> Self {
         Self { store, revision: state.head.revision, replaced: state.replaced, state: Some(state), pins: Vec::new() }
     }
 

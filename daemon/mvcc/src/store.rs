@@ -215,6 +215,15 @@ impl Store {
         }
     }
 
+    /// As [`Store::read_txn`], but only without waiting for those who change the state; `None` if that is not possible.
+    /// For transactions of single keys, which take one short step.
+    ///
+    /// # Panics
+    /// As [`Store::read_txn`].
+    pub fn read_txn_now(&self, txn: &Txn, room: &mut Room<'_>) -> Option<Result<TxnReply, ReadError>> {
+        ReadingTxn::begin_with(self, self.try_read()?).read(txn, room).transpose()
+    }
+
     /// What happened at and after `from`, to keys that are `wanted`: whole revisions until `rows_max` rows were
     /// looked at. Cheap from a recent revision on, whose rows are still in memory.
     ///

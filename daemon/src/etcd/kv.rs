@@ -32,17 +32,21 @@ impl Api {
         if !serializable {
             self.node.linearize().await?;
         }
-        let (result, share) =
-            if is_short(&request) { self.read(&request)? } else { self.read_elsewhere(request).await? };
+        let read = if is_short(&request) { self.read_now(&request) } else { None };
+        let (result, share) = match read {
+            Some(read) => read?,
+            None => self.read_elsewhere(request).await?,
+        };
         let mut response = pb::RangeResponse::from(result);
         response.header = self.header_at(revision_of(response.header));
         Ok((response, share))
     }
 
-    fn read(&self, request: &mvcc::RangeRequest) -> Result<(mvcc::RangeResult, Share), Refusal> {
+    /// `None` if that would hold up others on this thread.
+    fn read_now(&self, request: &mvcc::RangeRequest) -> Option<Result<(mvcc::RangeResult, Share), Refusal>> {
         let mut metered = Metered::new(&self.responses);
-        let read = self.node.store().range_within(request, &mut |found| metered.has_room(found));
-        metered.finish(read)
+        let read = self.node.store().range_now(request, &mut |found| metered.has_room(found))?;
+        Some(metered.finish(read))
     }
 
     async fn read_elsewhere(
@@ -50,9 +54,12 @@ impl Api {
         request: mvcc::RangeRequest,
     ) -> Result<(mvcc::RangeResult, Share), Refusal> {
         let api = Arc::clone(self);
-        let reading = tokio::task::spawn_blocking(move || api.read(&request));
-        // The task is gone only when the runtime is shutting down.
-        reading.await.unwrap_or(Err(Refusal::Stopped))
+        let read = move || {
+            let mut metered = Metered::new(&api.responses);
+            let read = api.node.store().range_within(&request, &mut |found| metered.has_room(found));
+            metered.finish(read)
+        };
+        self.reads.run(read).await?
     }
 
     pub(super) async fn put(self: &Arc<Self>, put: pb::PutRequest) -> Result<pb::PutResponse, Refusal> {
@@ -93,11 +100,11 @@ impl Api {
     /// Sweeps what is compacted out of the storage of this member, and returns when nothing is left.
     pub(super) async fn reclaim(self: &Arc<Self>) -> Result<(), Refusal> {
         let store = Arc::clone(self.node.store());
-        let sweeping = tokio::task::spawn_blocking(move || {
+        let sweep = move || {
             while store.flush(SWEEP_ROWS)?.sweep_pending {}
             Ok::<_, mvcc::Fault>(())
-        });
-        sweeping.await.map_err(|_| Refusal::Stopped)?.map_err(|fault| Refusal::from(mvcc::ReadError::Fault(fault)))
+        };
+        self.sweeps.run(sweep).await?.map_err(|fault| Refusal::from(mvcc::ReadError::Fault(fault)))
     }
 
     /// Has a command carried out by the cluster.
@@ -115,12 +122,18 @@ pub(super) fn mismatched(done: &Done) -> Refusal {
     Refusal::Stopped
 }
 
-fn is_short(request: &mvcc::RangeRequest) -> bool {
+/// Whether reading it where the request is delays nobody.
+pub(super) fn is_short(request: &mvcc::RangeRequest) -> bool {
     let any_order = request.sort != Sort::default();
     let filtered =
         [request.min_mod_revision, request.max_mod_revision, request.min_create_revision, request.max_create_revision];
     let pushed_down = !any_order && filtered == [Revision::ZERO; 4];
-    request.range.is_one() || (pushed_down && (1..=INLINE_KEYS_MAX).contains(&request.limit))
+    is_present(request) && (request.range.is_one() || (pushed_down && (1..=INLINE_KEYS_MAX).contains(&request.limit)))
+}
+
+/// How long a read of the past takes depends on how much has changed since.
+pub(super) fn is_present(request: &mvcc::RangeRequest) -> bool {
+    request.revision <= Revision::ZERO
 }
 
 fn revision_of(header: Option<pb::ResponseHeader>) -> Revision {

@@ -22,6 +22,16 @@ pub const REQUEST_BYTES_IN_FLIGHT_MAX: usize = 128 * 1024 * 1024;
 /// and its response.
 pub const CALLS_MAX: usize = 32_768;
 
+/// Calls under way at once on the ports of one kind for operations: probes, scrapes and operators are a few.
+pub const PAGES_MAX: usize = 256;
+
+/// What their pages may hold together: a hundred scrapes that nobody reads.
+pub const PAGES_BYTES_IN_FLIGHT_MAX: usize = 16 * 1024 * 1024;
+
+/// Reads of many keys that are carried out at once; more of them wait. Enough that a few that go through everything do
+/// not hold up the others, and few enough that all of them together leave the member time for its own work.
+pub const LONG_READS_MAX: usize = 16;
+
 /// Operations in one transaction, counted through its nested transactions: etcd's `--max-txn-ops`.
 pub const TXN_OPS_MAX: usize = 128;
 

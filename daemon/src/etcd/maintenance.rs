@@ -67,8 +67,7 @@ impl Api {
     /// The hash only has to agree between members; so both methods compute the same one.
     async fn hash_at(self: &Arc<Self>, revision: Revision) -> Result<mvcc::HashKv, Refusal> {
         let api = Arc::clone(self);
-        let hashing = tokio::task::spawn_blocking(move || api.node.store().hash_kv(revision));
-        Ok(hashing.await.map_err(|_| Refusal::Stopped)??)
+        Ok(self.reads.run(move || api.node.store().hash_kv(revision)).await??)
     }
 
     async fn hash(self: &Arc<Self>) -> Result<pb::HashResponse, Refusal> {

@@ -6,11 +6,12 @@
 //!                     │            watch · lease · auth         refused for now
 //!                     └─▶ http                                  health, version, metrics
 //!
-//!   admission · budget · calls · header · limits · overlap · status      what they share
+//!   admission · bounded · budget · calls · header · limits · overlap · status · work      what they share
 //! ```
 
 mod admission;
 mod auth;
+mod bounded;
 mod budget;
 mod calls;
 mod cluster;
@@ -28,7 +29,9 @@ mod snapshot;
 pub mod status;
 mod txn;
 mod watch;
+mod work;
 
+pub use bounded::Bounded;
 pub use cluster::peer_urls;
 pub use kv::CheckedRange;
 pub use limits::Limits;
@@ -40,9 +43,10 @@ use crate::node::Handle;
 use crate::snapshot::Streams;
 use budget::Budget;
 use calls::Calls;
-use limits::{CALLS_MAX, REQUEST_BYTES_IN_FLIGHT_MAX, RESPONSE_BYTES_IN_FLIGHT_MAX};
+use limits::{CALLS_MAX, LONG_READS_MAX, REQUEST_BYTES_IN_FLIGHT_MAX, RESPONSE_BYTES_IN_FLIGHT_MAX};
 use quota::Quota;
 use status::Refusal;
+use work::Work;
 
 /// The version of the etcd API we speak, as clients compare it.
 pub const API_VERSION: &str = "3.7.3";
@@ -59,6 +63,8 @@ struct Api {
     calls: Calls,
     quota: Quota,
     snapshots: Streams,
+    reads: Work,
+    sweeps: Work,
 }
 
 impl Api {
@@ -67,6 +73,7 @@ impl Api {
         let requests = Budget::new(REQUEST_BYTES_IN_FLIGHT_MAX, Refusal::RequestsTooMany);
         let calls = Calls::new(CALLS_MAX);
         let snapshots = Streams::new(node.clone());
-        Self { node, limits, responses, requests, calls, quota: Quota::default(), snapshots }
+        let (reads, sweeps) = (Work::new(LONG_READS_MAX), Work::new(1));
+        Self { node, limits, responses, requests, calls, quota: Quota::default(), snapshots, reads, sweeps }
     }
 }

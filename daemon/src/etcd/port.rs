@@ -1,6 +1,7 @@
 //! The client port: every request of a client comes in here and goes to whoever answers it.
 
 use super::admission::OnLearner;
+use super::bounded::{busy, within};
 use super::budget::Share;
 use super::grpc::methods::{Method, Methods, MethodsError};
 use super::grpc::{self, Body, Expected, Upload, encode, message, read_message};
@@ -13,7 +14,6 @@ use crate::listener::{App, Peer};
 use crate::node::Handle;
 use crate::telemetry;
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -148,13 +148,6 @@ impl App for ClientPort {
     }
 }
 
-/// A refusal for somebody who does not speak gRPC, and takes a response without an error for good news.
-fn busy(refusal: Refusal) -> Response<Body> {
-    let mut response = Response::new(Body::page(refusal.text().into()));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response
-}
-
 fn is_grpc(request: &Request<Incoming>) -> bool {
     let kind = request.headers().get(CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
@@ -171,9 +164,7 @@ impl Shared {
     /// A page of plain HTTP. Whoever does not read it makes the member hold it, as with any response.
     async fn page(&self, request: &Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let response = Box::pin(self.pages.answer(request)).await;
-        let mut share = self.api.responses.share();
-        share.grow(response.body().page_bytes())?;
-        Ok(response.map(|body| body.within(share)))
+        within(response, &self.api.responses)
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -209,7 +200,9 @@ impl Shared {
         let api = &self.api;
         let on_learner = if kv == Kv::Range { OnLearner::Served } else { OnLearner::Refused };
         api.admit(request.headers(), on_learner)?;
-        let bytes = read_message(request.into_body(), api.limits.receive_bytes_max()).await?;
+        // Counts until the request is answered: whole, it waits for a leader or for others.
+        let mut upload = request.into_body();
+        let bytes = read_message(&mut upload, api.limits.receive_bytes_max()).await?;
         if bytes.len() > api.limits.request_bytes_max {
             return Err(Refusal::RequestTooLarge.into());
         }

@@ -2,7 +2,9 @@
 //! says of itself only in trouble (no leader, far behind, a learner) is put before the port by a stand-in.
 
 use super::*;
+use crate::etcd::limits::REQUEST_BYTES_IN_FLIGHT_MAX;
 use crate::node::solo::Solo;
+use http::StatusCode;
 use pb::cluster_client::ClusterClient;
 use pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use pb::kv_client::KvClient;
@@ -147,6 +149,38 @@ async fn a_request_may_have_the_limit_and_no_more() {
     let (code, text) = refused(served.kv().put(of_size(transport + 1)).await);
     assert_eq!(code, Code::ResourceExhausted);
     assert!(text.contains("larger than max"), "{text}");
+}
+
+/// A member without a leader keeps what it is asked for as long as a request may take.
+#[tokio::test]
+async fn whole_requests_count_against_what_requests_may_hold_until_they_are_answered() {
+    const BYTES: usize = 1_400_000;
+    const MORE_THAN_FIT: usize = REQUEST_BYTES_IN_FLIGHT_MAX / BYTES + 4;
+    let (served, solo) = served_alone().await;
+    let held = solo.hold().await;
+    let large = pb::RangeRequest { key: vec![b'k'; BYTES].into(), ..Default::default() };
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..MORE_THAN_FIT {
+        let (mut kv, large) = (served.kv(), large.clone());
+        asked.spawn(async move { kv.range(large).await });
+    }
+    let first = tokio::time::timeout(test_port::PATIENCE, asked.join_next()).await.expect("one is refused at once");
+    assert_eq!(refused(first.expect("many").expect("it does not panic")), as_seen(Refusal::RequestsTooMany));
+    drop(held);
+    let answered = asked.join_all().await.iter().filter(|answer| answer.is_ok()).count();
+    assert!(answered > MORE_THAN_FIT / 2, "{answered} of {MORE_THAN_FIT}");
+}
+
+/// How much has changed since a revision decides how long a read of it takes.
+#[test]
+fn a_read_of_the_past_is_never_made_where_it_holds_up_others() {
+    let now = mvcc::RangeRequest { range: mvcc::KeyRange::one("k"), ..mvcc::RangeRequest::default() };
+    let page = mvcc::RangeRequest { range: mvcc::KeyRange::all(), limit: 10, ..now.clone() };
+    for short in [now, page] {
+        assert!(kv::is_short(&short), "{short:?}");
+        let past = mvcc::RangeRequest { revision: mvcc::Revision(2), ..short };
+        assert!(!kv::is_short(&past), "{past:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::budget::{Metered, Share};
-use super::kv::{CheckedRange, key_range, mismatched};
+use super::kv::{CheckedRange, is_present, key_range, mismatched};
 use super::limits::TXN_DEPTH_MAX;
 use super::overlap::{Writes, check_writes};
 use super::proto::etcdserverpb as pb;
@@ -42,25 +42,35 @@ impl Api {
         if !serializable {
             self.node.linearize().await?;
         }
-        let (reply, share) = if is_short(&txn) {
-            self.read_txn(&txn)?
-        } else {
-            let api = Arc::clone(self);
-            tokio::task::spawn_blocking(move || api.read_txn(&txn)).await.map_err(|_| Refusal::Stopped)??
+        let read = if is_short(&txn) { self.read_txn_now(&txn) } else { None };
+        let (reply, share) = match read {
+            Some(read) => read?,
+            None => self.read_txn_elsewhere(txn).await?,
         };
         Ok((pb::TxnResponse { header: self.header_at(reply.revision), ..reply.into() }, share))
     }
 
-    fn read_txn(&self, txn: &mvcc::Txn) -> Result<(mvcc::TxnReply, Share), Refusal> {
+    /// `None` if that would hold up others on this thread.
+    fn read_txn_now(&self, txn: &mvcc::Txn) -> Option<Result<(mvcc::TxnReply, Share), Refusal>> {
         let mut metered = Metered::new(&self.responses);
-        let read = self.node.store().read_txn(txn, &mut |found| metered.has_room(found));
-        metered.finish(read)
+        let read = self.node.store().read_txn_now(txn, &mut |found| metered.has_room(found))?;
+        Some(metered.finish(read))
+    }
+
+    async fn read_txn_elsewhere(self: &Arc<Self>, txn: mvcc::Txn) -> Result<(mvcc::TxnReply, Share), Refusal> {
+        let api = Arc::clone(self);
+        let read = move || {
+            let mut metered = Metered::new(&api.responses);
+            let read = api.node.store().read_txn(&txn, &mut |found| metered.has_room(found));
+            metered.finish(read)
+        };
+        self.reads.run(read).await?
     }
 }
 
 /// Whether reading it where the request is delays nobody.
 fn is_short(txn: &mvcc::Txn) -> bool {
-    let one_key = |op: &Op| matches!(op, Op::Range(range) if range.range.is_one());
+    let one_key = |op: &Op| matches!(op, Op::Range(range) if range.range.is_one() && is_present(range));
     txn.compares.iter().all(|compare| compare.range.is_one()) && txn.success.iter().chain(&txn.failure).all(one_key)
 }
 
@@ -79,7 +89,7 @@ pub struct CheckedTxn {
 /// # Errors
 /// [`Refusal`], as the client hears it.
 pub fn check(txn: pb::TxnRequest, ops_max: usize) -> Result<CheckedTxn, Refusal> {
-    let mut reading = Reading { serializable: true };
+    let mut reading = Reading { serializable: true, spans_left: ops_max };
     let txn = reading.txn(txn, ops_max, 1)?;
     // Only now, as the checks before bound what this one costs.
     check_writes(&txn.success, &mut Writes::default())?;
@@ -89,6 +99,8 @@ pub fn check(txn: pb::TxnRequest, ops_max: usize) -> Result<CheckedTxn, Refusal>
 
 struct Reading {
     serializable: bool,
+    /// So many more times many keys may be visited.
+    spans_left: usize,
 }
 
 impl Reading {
@@ -99,11 +111,13 @@ impl Reading {
             return Err(Refusal::TooManyOps);
         }
         let rest = ops_max - longest;
-        Ok(mvcc::Txn {
+        let txn = mvcc::Txn {
             compares: txn.compare.into_iter().map(compare).collect::<Result<_, _>>()?,
             success: self.ops(txn.success, rest, depth)?,
             failure: self.ops(txn.failure, rest, depth)?,
-        })
+        };
+        self.spans_left = self.spans_left.checked_sub(spans(&txn)).ok_or(Refusal::TooManyOps)?;
+        Ok(txn)
     }
 
     fn ops(&mut self, ops: Vec<pb::RequestOp>, ops_max: usize, depth: usize) -> Result<Vec<Op>, Refusal> {
@@ -123,6 +137,22 @@ impl Reading {
             Request::RequestTxn(txn) => Ok(Op::Txn(self.txn(txn, ops_max, depth + 1)?)),
         }
     }
+}
+
+/// How often a transaction visits many keys, its nested ones left out. Nested ones multiply: etcd lets each have what the
+/// lists around it leave, and some thousands of ranges over all keys fit into one request. They are carried out at once,
+/// on every member, so this is counted over all of them together. One alone may have as many as in etcd.
+fn spans(txn: &mvcc::Txn) -> usize {
+    let of = |ops: &[Op]| {
+        let visits_many = |op: &&Op| match op {
+            Op::Range(range) => !range.range.is_one(),
+            Op::DeleteRange(delete) => !delete.range.is_one(),
+            Op::Put(_) | Op::Txn(_) => false,
+        };
+        ops.iter().filter(visits_many).count()
+    };
+    let compares = txn.compares.iter().filter(|compare| !compare.range.is_one()).count();
+    compares.max(of(&txn.success)).max(of(&txn.failure))
 }
 
 fn compare(compare: pb::Compare) -> Result<mvcc::Compare, Refusal> {

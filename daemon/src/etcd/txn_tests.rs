@@ -58,6 +58,26 @@ fn a_nested_transaction_has_what_the_outer_one_leaves() {
 }
 
 #[test]
+fn many_keys_are_visited_so_often_by_all_nested_transactions_together() {
+    let all = || delete(b"\0", b"\0");
+    let span =
+        pb::Compare { key: Bytes::from_static(b"k"), range_end: Bytes::from_static(b"\0"), ..Default::default() };
+    let flat = |count| pb::TxnRequest {
+        compare: vec![span.clone(); count],
+        success: vec![all(); count],
+        failure: vec![all(); count],
+    };
+    assert_eq!(refusal(flat(128)), None, "as in etcd");
+    let nested_spans = |inner| op(Request::RequestTxn(flat(inner)));
+    let siblings = |outer, inner| then(vec![nested_spans(inner); outer]);
+    assert_eq!(refusal(siblings(64, 2)), None);
+    assert_eq!(refusal(siblings(64, 3)), Some(Refusal::TooManyOps));
+    assert_eq!(refusal(siblings(1, 127)), None);
+    let points = |outer, inner| then((0..outer).map(|_| nested(vec![], vec![range("k", true); inner])).collect());
+    assert_eq!(refusal(points(64, 64)), None, "single keys are cheap");
+}
+
+#[test]
 fn transactions_nest_eight_deep_and_no_deeper() {
     let deep = |depth: usize| (1..depth).fold(vec![put("k")], |inner, _| vec![nested(inner, vec![])]);
     assert_eq!(refusal(then(deep(TXN_DEPTH_MAX))), None);

@@ -7,7 +7,11 @@ use http::StatusCode;
 use hyper::Response;
 use mvcc::{AlarmKind, KeyRange, RangeRequest};
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use std::time::Duration;
 use tracing::warn;
+
+/// Between two looks whether the store can be read: shorter than anybody waits for the page.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// One thing that is right or wrong with a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +102,7 @@ impl Shared {
         let range_error = |refusal: Refusal| format!("range error: {}", refusal.text());
         match check {
             Check::DataCorruption => refuse_if(self.is_corrupt(), "alarm activated: CORRUPT"),
-            Check::SerializableRead => self.read().map_err(range_error),
+            Check::SerializableRead => self.read().await.map_err(range_error),
             Check::LinearizableRead => self.linearizable_read().await.map_err(range_error),
             Check::NonLearner => refuse_if(self.node.status().is_learner(), "learner"),
         }
@@ -108,16 +112,21 @@ impl Shared {
         self.node.store().alarms().iter().any(|alarm| alarm.kind == AlarmKind::Corrupt)
     }
 
-    /// Reads one key, whether it is there or not.
-    pub(super) fn read(&self) -> Result<(), Refusal> {
+    /// Reads one key, whether it is there or not. Waits for commands that are being applied, and holds up nobody by that.
+    pub(super) async fn read(&self) -> Result<(), Refusal> {
         let one = RangeRequest { range: KeyRange::one("health"), keys_only: true, limit: 1, ..RangeRequest::default() };
-        self.node.store().range(&one)?;
-        Ok(())
+        loop {
+            if let Some(read) = self.node.store().range_now(&one, &mut |_| true) {
+                read?;
+                return Ok(());
+            }
+            tokio::time::sleep(BUSY_PAUSE).await;
+        }
     }
 
     pub(super) async fn linearizable_read(&self) -> Result<(), Refusal> {
         self.node.linearize().await?;
-        self.read()
+        self.read().await
     }
 }
 

@@ -41,7 +41,7 @@ impl Shared {
         if !serializable && self.node.status().leader.is_none() {
             return Err("RAFT NO LEADER".into());
         }
-        let read = if serializable { self.read() } else { self.linearizable_read().await };
+        let read = if serializable { self.read().await } else { self.linearizable_read().await };
         read.map_err(|refusal| format!("RANGE ERROR:{}", refusal.text()))
     }
 }

@@ -35,9 +35,7 @@ pub(super) fn bind(configured: &Configured, info: &NodeInfo) -> Binding {
         Some((id, (there, _))) if info.storage.is_some_and(|disk| there.takes(disk)) => {
             Binding::Said(*id, BindReply::Bound { member: Id(id.0) })
         }
-        Some((id, _)) => {
-            Binding::Said(*id, BindReply::Never { why: format!("member {id} is bound to another disk") })
-        }
+        Some((id, _)) => Binding::Said(*id, BindReply::Never { why: format!("member {id} is bound to another disk") }),
     }
 }
 

@@ -50,6 +50,8 @@ impl Handle {
     pub async fn propose(&self, body: mvcc::Body) -> Result<Applied, ProposeFailure> {
         let sequence = self.shared.next_sequence();
         let payload = self.shared.encode(sequence, &body);
+        // One copy is enough to wait with.
+        drop(body);
         if payload.len() > COMMAND_BYTES_MAX {
             return Err(ProposeFailure::TooLarge { bytes: payload.len(), bytes_max: COMMAND_BYTES_MAX });
         }

@@ -18,6 +18,8 @@ pub(crate) struct Solo {
     shared: Arc<Shared>,
     brief: Arc<Mutex<Brief>>,
     refusals: Arc<Mutex<VecDeque<ProposeFailure>>>,
+    /// Taken for each turn.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Its id.
@@ -51,7 +53,7 @@ impl Solo {
             commit: Index(1),
             applied: Index(1),
         };
-        let solo = Self { shared, brief: Arc::new(Mutex::new(brief)), refusals: Arc::default() };
+        let solo = Self { shared, brief: Arc::new(Mutex::new(brief)), refusals: Arc::default(), turn: Arc::default() };
         solo.change(|_| {});
         solo.configure(BTreeMap::from([(MemberId(MEMBER), (info("http://127.0.0.1:2380"), false))]));
         let turns = solo.clone();
@@ -75,6 +77,11 @@ impl Solo {
         self.refusals().push_back(failure);
     }
 
+    /// Lets everything that is asked of it wait for as long as the test keeps this.
+    pub(crate) async fn hold(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
     /// Ends the member: nothing is taken any more.
     pub(crate) fn stop(&self) {
         self.shared.inbox().close();
@@ -96,6 +103,7 @@ impl Solo {
         let mut batch = Batch::default();
         loop {
             inbox.take(&mut batch).await;
+            let _turn = self.turn.lock().await;
             for request in batch.proposals.drain(..) {
                 let refusal = self.refusals().pop_front();
                 let command = Command::decode(&request.payload).expect("encoded by the handle");

@@ -17,7 +17,7 @@ use super::shared::Shared;
 use super::spans::Spans;
 use super::switch::Switching;
 use super::trace::Trace;
-use super::waiters::{Place, WAITERS_MAX, Waiters};
+use super::waiters::{Place, Waiters};
 use super::{ProposeFailure, ReadFailure, Stop};
 use crate::bootstrap::NodeInfo;
 use crate::install::{Progress, Ready, Server};
@@ -336,7 +336,7 @@ impl Node {
         let deadline = self.request_deadline();
         let overloaded = self.is_overloaded();
         for ProposeRequest { sequence, payload, reply, trace } in requests.drain(..) {
-            if overloaded || self.waiters.len() >= WAITERS_MAX {
+            if overloaded || !self.waiters.has_room(payload.len()) {
                 let _ = reply.send(Err(ProposeFailure::TooManyRequests));
             } else {
                 self.waiters.insert(sequence, payload, reply, deadline, trace);

@@ -19,7 +19,11 @@ use tokio::sync::oneshot;
 
 /// Proposals without an outcome yet. Beyond it a client hears "too many requests"; every one costs some 200 bytes
 /// and its command.
-pub(super) const WAITERS_MAX: usize = 64 << 10;
+const WAITERS_MAX: usize = 64 << 10;
+
+/// What their commands may take together: a member that hears no leader keeps them for as long as a request may take,
+/// also for clients that have gone.
+const WAITERS_BYTES_MAX: usize = 128 << 20;
 
 /// Where a command is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ struct Waiter {
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     waiting: HashMap<u64, Waiter>,
+    /// What their commands take.
+    bytes: usize,
     held: VecDeque<u64>,
     /// The term of the last entry applied.
     applied_term: Term,
@@ -66,6 +72,11 @@ pub(super) struct Waiters {
 impl Waiters {
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Whether a command of so many bytes may wait, too.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.waiting.len() < WAITERS_MAX && self.bytes + bytes <= WAITERS_BYTES_MAX
     }
 
     /// How many ended without an outcome.
@@ -99,6 +110,7 @@ impl Waiters {
         if trace.is_some() {
             self.traced.push(sequence);
         }
+        self.bytes += command.len();
         let waiter = Waiter { reply, command, place: Place::Held, deadline, reign: self.reign, trace };
         self.waiting.insert(sequence, waiter);
         self.held.push_back(sequence);
@@ -180,16 +192,22 @@ impl Waiters {
 
     /// It will not be done.
     pub(super) fn fail(&mut self, sequence: u64, failure: ProposeFailure) {
-        if let Some(waiter) = self.waiting.remove(&sequence) {
+        if let Some(waiter) = self.remove(sequence) {
             self.failed += 1;
             // A client that has gone needs no answer.
             let _ = waiter.reply.send(Err(failure));
         }
     }
 
+    fn remove(&mut self, sequence: u64) -> Option<Waiter> {
+        let waiter = self.waiting.remove(&sequence)?;
+        self.bytes -= waiter.command.len();
+        Some(waiter)
+    }
+
     /// It has been applied.
     pub(super) fn finish(&mut self, sequence: u64, applied: Applied) {
-        if let Some(waiter) = self.waiting.remove(&sequence) {
+        if let Some(waiter) = self.remove(sequence) {
             if let Some(trace) = waiter.trace {
                 trace.reply();
             }
@@ -340,6 +358,29 @@ mod tests {
         waiters.leader_changed();
         waiters.sweep(Time(100));
         assert_eq!(failure(late), Some(ProposeFailure::TimedOutLeaderChanged));
+    }
+
+    fn insert_large(waiters: &mut Waiters, sequence: u64, bytes: usize) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        waiters.insert(sequence, vec![0; bytes].into(), reply, Time(100), None);
+        answer
+    }
+
+    #[test]
+    fn what_waits_has_a_bound_in_bytes_and_in_number_and_its_room_comes_back() {
+        let mut waiters = Waiters::default();
+        let half = WAITERS_BYTES_MAX / 2;
+        let _answers = [1, 2].map(|sequence| insert_large(&mut waiters, sequence, half));
+        assert!(waiters.has_room(0) && !waiters.has_room(1));
+        waiters.finish(1, applied(5));
+        assert!(waiters.has_room(half) && !waiters.has_room(half + 1));
+        waiters.fail(2, ProposeFailure::TimedOut);
+        assert!(waiters.has_room(WAITERS_BYTES_MAX));
+        let many = u64::try_from(WAITERS_MAX).expect("few");
+        let _answers: Vec<Answer> = (1..many).map(|sequence| insert_large(&mut waiters, sequence, 0)).collect();
+        assert!(waiters.has_room(0));
+        let _last = insert_large(&mut waiters, many, 0);
+        assert!(!waiters.has_room(0));
     }
 
     #[test]

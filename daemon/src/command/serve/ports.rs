@@ -4,7 +4,7 @@ use crate::admin::Admin;
 use crate::config::Address;
 use crate::config::Settings;
 use crate::config::settings;
-use crate::etcd::{ClientPort, Limits};
+use crate::etcd::{Bounded, ClientPort, Limits};
 use crate::http::Pages;
 use crate::listener::{self, App, Keepalive, Options, STREAMS_MAX, Traffic};
 use crate::node::Running;
@@ -84,6 +84,7 @@ impl Ports {
         let quota_bytes = settings.limits.quota_bytes.unwrap_or_default();
         let node = running.handle().clone();
         let admin = Admin::new(node, quota_bytes, pages.clone(), (certificates, running.desk().clone()));
+        let (admin, pages) = (Bounded::new(admin), Bounded::new(pages));
         let ports = Self { stop: CancellationToken::new(), serving: TaskTracker::new() };
         let options = |tls: bool, source: &Option<ServerTls>| options(settings, source.as_ref().filter(|_| tls));
         for socket in sockets.client {

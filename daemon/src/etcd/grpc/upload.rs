@@ -10,11 +10,15 @@ use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 /// How long a message may take from one piece of it to the next.
 pub(in crate::etcd) const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How long all of a message may take: the largest one over a link of 300 kbit/s. Whoever sends a byte now and then would
+/// hold its part for hours otherwise.
+const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// When a body must go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,10 @@ pub(in crate::etcd) struct Upload<B> {
     expected: Expected,
     /// How long it may be silent where it must go on.
     silence_max: Duration,
+    /// How long a message may take.
+    time_max: Duration,
+    /// Since when it must go on.
+    since: Option<Instant>,
     place: Place,
     share: Share,
     /// Runs while nothing comes that must.
@@ -51,7 +59,9 @@ struct Place {
 }
 
 impl Place {
-    fn see(&mut self, mut bytes: &[u8]) {
+    /// Whether a message ends in these bytes.
+    fn see(&mut self, mut bytes: &[u8]) -> bool {
+        let mut ends = false;
         self.all = self.all.saturating_add(bytes.len());
         while !bytes.is_empty() {
             if self.header_bytes < FRAME_HEADER_BYTES {
@@ -68,8 +78,10 @@ impl Place {
             }
             if self.header_bytes == FRAME_HEADER_BYTES && self.left == 0 {
                 *self = Self { all: self.all, ..Self::default() };
+                ends = true;
             }
         }
+        ends
     }
 
     /// What is here and cannot be carried out yet.
@@ -84,13 +96,15 @@ impl Place {
 impl<B> Upload<B> {
     /// Receives `body`, within `budget`.
     pub(in crate::etcd) fn new(body: B, expected: Expected, budget: &Budget) -> Self {
-        let (silence_max, place) = (SILENCE_MAX, Place::default());
-        Self { body, expected, silence_max, place, share: budget.share(), silence: None }
+        let (silence_max, time_max, place) = (SILENCE_MAX, TIME_MAX, Place::default());
+        Self { body, expected, silence_max, time_max, since: None, place, share: budget.share(), silence: None }
     }
 
     fn count(&mut self, bytes: &[u8]) -> Result<(), Status> {
         self.silence = None;
-        self.place.see(bytes);
+        if self.place.see(bytes) && self.expected == Expected::Any {
+            self.since = None;
+        }
         match self.place.unfinished_bytes(self.expected) {
             0 => {
                 self.share.release();
@@ -100,12 +114,17 @@ impl<B> Upload<B> {
         }
     }
 
-    /// Whether it has been silent for too long, where it must go on.
-    fn poll_silent(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether it has been silent for too long, or takes too long, where it must go on.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> bool {
         if self.expected == Expected::Any && self.place.unfinished_bytes(Expected::Any) == 0 {
             return false;
         }
-        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.silence_max)));
+        let now = Instant::now();
+        let end = *self.since.get_or_insert(now) + self.time_max;
+        let silence = self.silence.get_or_insert_with(|| {
+            let until = end.min(now + self.silence_max);
+            Box::pin(tokio::time::sleep_until(until))
+        });
         silence.as_mut().poll(cx).is_ready()
     }
 }
@@ -126,8 +145,11 @@ where
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Status::cancelled(format!("grpc: {error}"))))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending if this.poll_silent(cx) => {
-                let said = format!("grpc: nothing of the request has come for {:?}", this.silence_max);
+            Poll::Pending if this.poll_late(cx) => {
+                let (silence_max, time_max) = (this.silence_max, this.time_max);
+                let said = format!(
+                    "grpc: the request has not gone on for {silence_max:?}, or is not whole after {time_max:?}"
+                );
                 Poll::Ready(Some(Err(Status::deadline_exceeded(said))))
             }
             Poll::Pending => Poll::Pending,
@@ -183,7 +205,9 @@ mod tests {
         let bytes = [message(3, 3), message(0, 0), message(300, 300), message(9, 4)].concat();
         for size in 1..bytes.len() {
             let mut place = Place::default();
-            bytes.chunks(size).for_each(|piece| place.see(piece));
+            for piece in bytes.chunks(size) {
+                place.see(piece);
+            }
             let unfinished = [Expected::One, Expected::Any].map(|expected| place.unfinished_bytes(expected));
             assert_eq!((unfinished, place.left), ([bytes.len(), 9], 5), "in pieces of {size}");
         }
@@ -232,6 +256,34 @@ mod tests {
             assert_eq!(gone.code(), Code::DeadlineExceeded, "{gone}");
         }
         assert!(begun.elapsed() >= 5 * SILENCE);
+    }
+
+    /// Reads what comes a byte at a time, and says how it ends.
+    async fn drop_by_drop(message: Vec<u8>, expected: Expected) -> Option<Code> {
+        const TIME: Duration = Duration::from_millis(300);
+        let (sender, body) = body(expected, &budget(1 << 20));
+        let mut body = Upload { silence_max: Duration::from_secs(3600), time_max: TIME, ..body };
+        tokio::spawn(async move {
+            for byte in message {
+                sender.send(data(&[byte])).await.ok();
+                tokio::time::sleep(TIME / 100).await;
+            }
+        });
+        let begun = std::time::Instant::now();
+        while let Some(frame) = body.frame().await {
+            if let Err(gone) = frame {
+                assert!(begun.elapsed() >= TIME);
+                return Some(gone.code());
+            }
+        }
+        None
+    }
+
+    #[tokio::test]
+    async fn a_message_that_comes_drop_by_drop_is_given_up_and_one_after_another_is_not() {
+        assert_eq!(drop_by_drop(message(200, 200), Expected::One).await, Some(Code::DeadlineExceeded));
+        assert_eq!(drop_by_drop(message(200, 200), Expected::Any).await, Some(Code::DeadlineExceeded));
+        assert_eq!(drop_by_drop(message(1, 1).repeat(40), Expected::Any).await, None);
     }
 
     #[tokio::test]
