@@ -24,6 +24,7 @@ use prometheus::Registry;
 use raft::{FollowerStatus, Index, Lag, LogId, MemberId, PausedReason, Resets, RoleName, Status, StreamState, Term};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,9 @@ use std::time::Duration;
 /// Who the member is, on its disk.
 const SOLO: Former =
     Former { cluster: ClusterId(CLUSTER), member: Id(MEMBER), storage: StorageId::from_bytes([1; 16]) };
+
+/// Where the tests ask from.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 async fn ask<T: DeserializeOwned>(solo: &Solo, method: Method, path: &str, body: &str) -> (StatusCode, T) {
     ask_with(solo, &Desk::new(place(), None), (method, path, body)).await
@@ -51,7 +55,7 @@ async fn ask_with<T: DeserializeOwned>(
     let pages = Pages::new(solo.handle(), Registry::new()).unwrap();
     let admin = Admin::new(solo.handle(), 1 << 30, pages, (InUse::default(), desk.clone()));
     let request = Request::builder().method(method).uri(path).body(Full::new(Bytes::from(body.to_owned()))).unwrap();
-    let response = admin.answer(request).await;
+    let response = admin.answer(request, HERE).await;
     let code = response.status();
     let page = response.into_body().collect().await.unwrap().to_bytes();
     (code, serde_json::from_slice(&page).unwrap_or_else(|error| panic!("{error}: {page:?}")))
@@ -191,14 +195,15 @@ async fn a_member_sends_a_snapshot_as_one_file_to_a_few_at_a_time() {
     let pages = Pages::new(solo.handle(), Registry::new()).unwrap();
     let admin = Admin::new(solo.handle(), 0, pages, (InUse::default(), Desk::new(place(), None)));
     let get = || Request::get("/v1/snapshot").body(Full::new(Bytes::new())).unwrap();
-    let (first, second, third) = (admin.answer(get()).await, admin.answer(get()).await, admin.answer(get()).await);
+    let (first, second, third) =
+        (admin.answer(get(), HERE).await, admin.answer(get(), HERE).await, admin.answer(get(), HERE).await);
     assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);
     drop(second);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshot");
     std::fs::write(&path, first.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!(SnapshotFile::open(&path).unwrap().manifest().revision, 2);
-    assert_eq!(admin.answer(get()).await.status(), StatusCode::OK);
+    assert_eq!(admin.answer(get(), HERE).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -243,7 +248,21 @@ async fn a_page_in_a_browser_cannot_change_anything() {
         for origin in ["https://elsewhere.example", "http://localhost:2381", "null"] {
             let request = Request::post(path).header("origin", origin).header("content-type", "text/plain");
             let request = request.body(Full::new(Bytes::from("{}"))).unwrap();
-            assert_eq!(admin.answer(request).await.status(), StatusCode::FORBIDDEN, "{path} from {origin}");
+            assert_eq!(admin.answer(request, HERE).await.status(), StatusCode::FORBIDDEN, "{path} from {origin}");
+        }
+    }
+}
+
+/// The name of a page that somebody looks at may come to lead here: its browser would hand it the whole store.
+#[tokio::test]
+async fn a_page_in_a_browser_cannot_read_under_a_name_of_its_own() {
+    let solo = Solo::start();
+    let pages = Pages::new(solo.handle(), Registry::new()).unwrap();
+    let admin = Admin::new(solo.handle(), 1 << 30, pages, (InUse::default(), Desk::new(place(), None)));
+    for path in ["/v1/snapshot", "/v1/status", "/v1/members", "/metrics"] {
+        for (host, expected) in [("page.example:2381", StatusCode::FORBIDDEN), ("localhost:2381", StatusCode::OK)] {
+            let request = Request::get(path).header("host", host).body(Full::new(Bytes::new())).unwrap();
+            assert_eq!(admin.answer(request, HERE).await.status(), expected, "{path} of {host}");
         }
     }
 }

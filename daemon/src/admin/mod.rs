@@ -10,10 +10,12 @@
 //!   everything else                         health, version and metrics, as on the client port
 //! ```
 //!
+//! A page in a browser changes nothing here, and reads nothing under a name of its own (`host`).
 //! What the caller has not seen it cannot change: every change names the configuration it expects.
 
 mod backups;
 mod change;
+mod host;
 mod problem;
 mod recover;
 mod safe;
@@ -45,10 +47,15 @@ use hyper::body::Incoming;
 use raft::{MemberId, RoleName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most bytes of a request: a change of a large cluster is a few kilobytes.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
+
+/// How long a request may take to arrive.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The endpoint of one member. A cheap clone.
 #[derive(Clone)]
@@ -71,8 +78,8 @@ impl Admin {
         Self(Arc::new(Shared { node, quota_bytes, pages, snapshots, certificates, desk }))
     }
 
-    /// Answers one request.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    /// Answers one request that comes from there.
+    pub async fn answer<B>(&self, request: Request<B>, from: IpAddr) -> Response<Body>
     where
         B: hyper::body::Body + Send,
         B::Data: Send,
@@ -81,6 +88,7 @@ impl Admin {
         let shared = &self.0;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answered = match (&method, path.as_str()) {
+            _ if !host::means_this_member(&request, from) => Err(Refusal::foreign_host()),
             // Browsers say where a page is from that asks for a change, and let any page ask: not one of ours.
             (&Method::POST, _) if request.headers().contains_key(ORIGIN) => Err(Refusal::browser()),
             (&Method::GET, PATH_STATUS) => shared.status().await.and_then(|status| json(&status)),
@@ -109,8 +117,8 @@ impl Admin {
 impl App for Admin {
     type Body = Body;
 
-    async fn call(&self, request: Request<Incoming>, _: &Peer) -> Response<Body> {
-        self.answer(request).await
+    async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        self.answer(request, peer.address.ip()).await
     }
 }
 
@@ -196,7 +204,8 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let body = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect().await;
+    let receiving = Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect();
+    let body = tokio::time::timeout(REQUEST_TIME_MAX, receiving).await.map_err(|_| Refusal::slow(REQUEST_TIME_MAX))?;
     let bytes = body.map_err(|error| Refusal::not_understood(error.to_string()))?.to_bytes();
     understood(&bytes)
 }

@@ -7,6 +7,7 @@ use crate::snapshot::TakeError;
 use admin_api::{Id, Problem};
 use http::{Response, StatusCode};
 use raft::{MemberId, MembershipError, TransferError};
+use std::time::Duration;
 
 /// A refusal on its way out.
 #[derive(Debug)]
@@ -24,12 +25,21 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
+    pub(super) fn slow(time_max: Duration) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, format!("the request has not arrived in {time_max:?}"))
+    }
+
     pub(super) fn method() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method")
     }
 
     pub(super) fn browser() -> Self {
         Self::new(StatusCode::FORBIDDEN, "a page in a browser may not ask for changes: the request has an Origin")
+    }
+
+    pub(super) fn foreign_host() -> Self {
+        let message = "the request comes from this machine under the name of another: ask localhost, or an address";
+        Self::new(StatusCode::FORBIDDEN, message)
     }
 
     pub(super) fn no_such_member(member: MemberId) -> Self {

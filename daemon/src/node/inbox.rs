@@ -279,6 +279,42 @@ mod tests {
         inbox.propose(request(3, 1)).expect("the loop has made room");
     }
 
+    #[test]
+    fn requests_are_bounded_in_number() {
+        let inbox = Inbox::default();
+        for sequence in 0..PROPOSALS_MAX as u64 {
+            inbox.propose(request(sequence, 0)).expect("up to the bound");
+            inbox.read(oneshot::channel().0).expect("as many reads");
+        }
+        assert_eq!(inbox.propose(request(0, 0)), Err(Full::Full));
+        assert_eq!(inbox.read(oneshot::channel().0), Err(Full::Full));
+        let call = || CallRequest::TransferLeader { to: None, reply: oneshot::channel().0 };
+        let question = || Question::Inspect(oneshot::channel().0);
+        for _ in 0..CALLS_MAX {
+            inbox.call(call()).expect("up to the bound");
+            inbox.ask(question()).expect("up to the bound");
+        }
+        assert_eq!((inbox.call(call()), inbox.ask(question())), (Err(Full::Full), Err(Full::Full)));
+        assert_eq!(inbox.refused(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_peer_waits_beyond_its_bound_and_goes_on_when_there_is_room() {
+        use futures::poll;
+        let inbox = Inbox::default();
+        let event = || PeerEvent::LinkUp { peer: raft::MemberId(2), link: raft::LinkId(1) };
+        assert!(inbox.peer(event(), 2 * PEERS_BYTES_MAX).await, "one that is larger than the bound is taken alone");
+        let mut waits = std::pin::pin!(inbox.peer(event(), 1));
+        assert!(poll!(waits.as_mut()).is_pending());
+        let mut batch = Batch::default();
+        assert!(inbox.try_take(&mut batch));
+        assert!(waits.await);
+        batch.clear();
+        assert!(inbox.try_take(&mut batch));
+        assert!(inbox.peer(event(), PEERS_BYTES_MAX).await, "exactly the bound");
+        assert!(poll!(std::pin::pin!(inbox.peer(event(), 1))).is_pending());
+    }
+
     #[tokio::test]
     async fn completions_can_be_taken_alone_and_the_rest_stays() {
         let inbox = std::sync::Arc::new(Inbox::default());

@@ -201,6 +201,21 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_may_have_the_limit_and_no_more() {
+        let announced = |len: usize, len_max: usize| {
+            let mut bytes = sample(FrameKind::Message, b"", b"");
+            bytes[..4].copy_from_slice(&u32::try_from(len).expect("below 4 GiB").to_le_bytes());
+            take_frame(&mut bytes, len_max)
+        };
+        for len_max in [0, 100, FRAME_BYTES_MAX] {
+            let fits = announced(len_max, len_max);
+            assert!(matches!(fits, Ok(None)) || len_max == 0 && fits.is_ok(), "{len_max}: {fits:?}");
+            assert!(matches!(announced(len_max + 1, len_max), Err(FrameError::Length { .. })), "{len_max} and a byte");
+        }
+        assert!(announced(FRAME_BYTES_MAX + 1, usize::MAX).is_err(), "no caller may allow more");
+    }
+
+    #[test]
     fn every_flipped_bit_of_header_and_head_is_noticed() {
         let sound = sample(FrameKind::Message, b"head", b"");
         for bit in 0..sound.len() * 8 {
