@@ -5,7 +5,7 @@
 
 use super::checks::{Violation, ensure};
 use super::image::{Base, LogImage, Logged};
-use super::medium::{End, Medium, is_log};
+use super::medium::{Closed, End, Medium, is_log};
 use super::rng::Rng;
 use quorate::disk::SimDisk;
 use quorate::install::Intent;
@@ -106,7 +106,8 @@ impl Disk {
     }
 
     /// Opens the log for a process that starts over a state machine that has applied everything up to `applied`, and has
-    /// perhaps been switched to a snapshot that the log does not follow yet.
+    /// perhaps been switched to a snapshot that the log does not follow yet. None when there is no room for that: the
+    /// process is to end, with [`Disk::end`], and can start once there is.
     ///
     /// # Errors
     /// S6 when the log does not open or holds anything but what it must.
@@ -115,9 +116,16 @@ impl Disk {
         salt: u64,
         applied: Index,
         switched: Option<(&Intent, Following)>,
-    ) -> Result<Boot, Violation> {
+    ) -> Result<Option<Boot>, Violation> {
         let broken = |what: String| Violation { check: "S6", what: format!("{}: {what}", self.member) };
-        let remembered = self.medium.open(salt, switched.as_ref().map(|(intent, _)| *intent)).map_err(broken)?;
+        let remembered = match self.medium.open(salt, switched.as_ref().map(|(intent, _)| *intent)) {
+            Ok(remembered) => remembered,
+            Err(Closed::NoRoom) => {
+                self.followed_in_part(switched.map(|(_, following)| following));
+                return Ok(None);
+            }
+            Err(Closed::Broken(what)) => return Err(broken(what)),
+        };
         if let Some((_, (base, membership))) = switched {
             self.durable.install(base, membership);
             self.live = self.durable.clone();
@@ -125,7 +133,17 @@ impl Disk {
         ensure("S6", remembered.last == self.durable.last().last, || {
             format!("{}: the log ends at {}, not at {}", self.member, remembered.last, self.durable.last().last)
         })?;
-        remembered.into_boot(applied).map_err(|error| broken(error.to_string()))
+        remembered.into_boot(applied).map(Some).map_err(|error| broken(error.to_string()))
+    }
+
+    /// Following a snapshot has failed half-way: whether it has taken effect is found out like that of any other request.
+    fn followed_in_part(&mut self, following: Option<Following>) {
+        let request = following.as_ref().map(|(base, (at, membership))| WalRequest::Reset {
+            start: base.last,
+            membership: Some((*at, membership.encode())),
+        });
+        self.queued.extend(request);
+        self.following = following;
     }
 
     /// The log as it is read.

@@ -1,5 +1,6 @@
 use super::*;
-use raft::{EntryKind, Persist};
+use crate::sim::machine::Machine;
+use raft::{EntryKind, Persist, SnapshotPoint};
 
 fn write(io: u64) -> Persist {
     let entry = Entry::new(LogId::new(1, io), EntryKind::Command, 0, b"");
@@ -23,7 +24,7 @@ fn end_flush(disk: &mut Disk) -> (Option<IoId>, bool) {
 fn started() -> Disk {
     let options = Options { segment_bytes: 8 << 10, spare_segments: 1, ballast_bytes: 0, ..Options::default() };
     let mut disk = Disk::format(MemberId(1), None, options);
-    disk.start(1, Index::ZERO, None).expect("a new log");
+    disk.start(1, Index::ZERO, None).expect("a new log").expect("room");
     disk
 }
 
@@ -62,7 +63,7 @@ fn an_end_keeps_a_first_part_of_the_queue_and_every_length_of_it_happens() {
             }
             disk.end(how, &mut rng).expect("a step between");
             assert_eq!(disk.live.last(), disk.durable.last());
-            let boot = disk.start(2, Index::ZERO, None).expect("the log as it was found");
+            let boot = disk.start(2, Index::ZERO, None).expect("the log as it was found").expect("room");
             assert_eq!(boot.last, disk.durable.last().last);
             kept.insert(disk.durable.last().last.index.0);
         }
@@ -90,7 +91,7 @@ fn a_failed_sync_reports_nothing_and_the_log_opens_again() {
     disk.medium.fail_next_sync();
     assert_eq!(end_flush(&mut disk), (None, true));
     disk.end(End::Process, &mut Rng::new(3)).expect("a step between");
-    disk.start(2, Index::ZERO, None).expect("it opens");
+    disk.start(2, Index::ZERO, None).expect("it opens").expect("room");
 }
 
 #[test]
@@ -153,4 +154,58 @@ fn a_log_follows_a_snapshot_only_when_nothing_else_is_under_way() {
     disk.start_flush();
     assert!(!disk.end_flush().failed);
     assert_eq!((disk.live.last(), disk.durable.last()), (base, base));
+}
+
+/// A snapshot that some member's state was switched to: the record of that, and where the log is to follow.
+fn a_switch() -> (Intent, Following) {
+    let membership = Membership::bootstrap([(MemberId(1), bytes::Bytes::new())]);
+    let (mut source, mut machine) =
+        (Machine::format(MemberId(2), None, false), Machine::format(MemberId(1), None, false));
+    source.start().expect("an empty store");
+    machine.start().expect("an empty store");
+    let entries: Vec<Entry> = (1..=90).map(|at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, b"")).collect();
+    entries.iter().for_each(|entry| source.state.apply(entry));
+    source.apply(&entries).expect("sound");
+    let point = |last: Index| SnapshotPoint { last: LogId::new(1, last.0), membership_at: Index::ZERO, membership };
+    let snapshot = source.snapshot(|last| Some(point(last))).expect("readable").expect("it runs");
+    machine.switch = Some(Box::new(machine.prepare(snapshot).expect("sound")));
+    assert!(machine.switched());
+    machine.end(End::Process, &mut Rng::new(1));
+    let intent = machine.start().expect("the new state").expect("the log has not followed");
+    (intent, (machine.state.applied, machine.state.membership.clone()))
+}
+
+#[test]
+fn a_start_that_finds_no_room_to_follow_a_snapshot_is_made_again_until_there_is() {
+    let (intent, following) = a_switch();
+    let options = Options { segment_bytes: 8 << 10, spare_segments: 0, ballast_bytes: 2 << 10, ..Options::default() };
+    let mut rng = Rng::new(13);
+    let (mut in_vain, mut half_way) = (0, 0);
+    for (writes, left) in (0..40).flat_map(|writes| [0, 1, 3, 5, 7, 9].map(|left| (writes, left << 10))) {
+        let mut disk = Disk::format(MemberId(1), None, options.clone());
+        disk.start(1, Index::ZERO, None).expect("a new log").expect("room");
+        for io in 1..=writes {
+            submit(&mut disk, write(io)).expect("in order");
+            disk.start_flush();
+            disk.end_flush();
+        }
+        disk.look_after();
+        disk.end(End::Process, &mut rng).expect("as it was");
+        disk.medium.limit(Some(left));
+        let mut salt = 2;
+        let mut start = |disk: &mut Disk| {
+            salt += 1;
+            disk.start(salt, following.0.last.index, Some((&intent, following.clone()))).expect("sound")
+        };
+        while start(&mut disk).is_none() {
+            in_vain += 1;
+            let budget = disk.medium.budget().expect("it stays full");
+            let how = if rng.coin() { End::Power } else { End::Process };
+            disk.end(how, &mut rng).expect("the log as it was, or behind the snapshot");
+            half_way += u64::from(disk.durable.last() == following.0);
+            disk.medium.set_budget(Some(budget + 512));
+        }
+        assert_eq!(disk.durable.last(), following.0);
+    }
+    assert!(in_vain > 0 && half_way > 0, "in vain {in_vain}, half-way {half_way}");
 }

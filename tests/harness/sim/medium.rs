@@ -9,8 +9,8 @@ use super::rng::Rng;
 use quorate::disk::{Disk, Fate, SimDisk};
 use quorate::install::{Intent, recover_log};
 use quorate::wal::{
-    Completion, Identity, Listener, Options, ReadError, Recovered, Remembered, Room, Wal, WalError, WalReader,
-    WalRequest,
+    Completion, Identity, Listener, OpenError, Options, ReadError, Recovered, Remembered, Room, Wal, WalError,
+    WalReader, WalRequest,
 };
 use raft::{Entry, Index, IoId, LogId, LogRead, LogReadFailure, MemberId, Membership};
 use std::fmt;
@@ -39,6 +39,15 @@ pub struct Medium {
     /// What the last crash has left, as it was found at once; the next start must find the same.
     found: Option<Remembered>,
     room: Room,
+}
+
+/// Why a log is not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It cannot follow the snapshot that the state was switched to before the disk has room for a mark of that.
+    NoRoom,
+    /// It does not open, or not with what it must hold.
+    Broken(String),
 }
 
 /// What the log has reported during one call.
@@ -93,17 +102,18 @@ impl Medium {
     /// Opens the log, and lets it follow a snapshot that the state was switched to; `salt` differs from start to start.
     ///
     /// # Errors
-    /// When it does not open, or not with what it held when the process before ended.
-    pub fn open(&mut self, salt: u64, intent: Option<&Intent>) -> Result<Remembered, String> {
+    /// When there is no room to follow the snapshot; when it does not open, or not with what it held when the process
+    /// before ended.
+    pub fn open(&mut self, salt: u64, intent: Option<&Intent>) -> Result<Remembered, Closed> {
         self.options.salt_seed = salt;
-        let mut recovered = self.open_with(&self.disk, &self.options)?;
+        let mut recovered = self.open_with(&self.disk, &self.options).map_err(Closed::Broken)?;
         if let Some(found) = self.found.take().filter(|found| *found != recovered.remembered) {
-            return Err(format!("the log said {found:?} after the crash and says {:?} now", recovered.remembered));
+            let now = recovered.remembered;
+            return Err(Closed::Broken(format!("the log said {found:?} after the crash and says {now:?} now")));
         }
         if let Some(intent) = intent {
             let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-            let again = recover_log(recovered, intent, (&disk, self.identity, &self.options));
-            recovered = again.map_err(|error| format!("the log: {error}"))?;
+            recovered = recover_log(recovered, intent, (&disk, self.identity, &self.options)).map_err(closed)?;
         }
         let Recovered { remembered, wal, .. } = recovered;
         self.wal = Some(wal);
@@ -196,6 +206,17 @@ impl Medium {
         self.disk.set_budget(bytes.map(|bytes| self.disk.used_bytes() + bytes));
     }
 
+    /// The bytes that the files on it may take; none for no limit.
+    #[must_use]
+    pub fn budget(&self) -> Option<u64> {
+        self.disk.budget()
+    }
+
+    /// Sets that.
+    pub fn set_budget(&self, bytes: Option<u64>) {
+        self.disk.set_budget(bytes);
+    }
+
     /// The process ends while these requests are on their way, and the log is opened at once: what does it say?
     ///
     /// # Errors
@@ -238,6 +259,14 @@ impl Medium {
         let Recovered { remembered, wal, .. } = self.open_with(&copy, &self.options)?;
         let entries = entries_of(&wal, &remembered)?;
         Ok((remembered, entries))
+    }
+}
+
+/// Why a log did not follow a snapshot.
+fn closed(error: OpenError) -> Closed {
+    match error {
+        OpenError::Create(WalError::DiskFull) => Closed::NoRoom,
+        error => Closed::Broken(format!("the log: {error}")),
     }
 }
 

@@ -263,7 +263,7 @@ impl World {
         let state = &member.machine.state;
         let applied = state.applied.last.index;
         let switched = intent.as_ref().map(|intent| (intent, (state.applied, state.membership.clone())));
-        let boot = member.disk.start(chance.bits(), applied, switched)?;
+        let Some(boot) = member.disk.start(chance.bits(), applied, switched)? else { return self.find_no_room(slot) };
         if intent.is_some() {
             member.machine.installed();
             self.report.reach("a switch was finished by the next start");
@@ -294,6 +294,21 @@ impl World {
         }
         self.reconnect();
         self.turn(slot)
+    }
+
+    /// A start has found no room for what it has to write. The process ends, perhaps with the power, and is started again
+    /// by whoever watches over it, until somebody has made room.
+    fn find_no_room(&mut self, slot: usize) -> Verdict {
+        let how = if self.swarm.has(Fault::Crash) && self.chance.disk.coin() { End::Power } else { End::Process };
+        let member = &mut self.members[slot];
+        let (id, budget) = (member.id, member.disk.medium.budget());
+        member.disk.end(how, &mut self.chance.disk)?;
+        member.machine.end(how, &mut self.chance.disk);
+        member.disk.medium.set_budget(budget);
+        self.trace.note(self.now, id.0 << 12, || format!("{id} finds no room to start in, and ends ({how:?})"));
+        self.report.reach("a start found no room");
+        self.restart_soon(slot);
+        Ok(())
     }
 
     /// Ends a member's process.

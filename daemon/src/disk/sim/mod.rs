@@ -126,6 +126,12 @@ impl SimDisk {
         self.world().faults.budget_bytes = bytes;
     }
 
+    /// The bytes all files together may take; none for no limit.
+    #[must_use]
+    pub fn budget(&self) -> Option<u64> {
+        self.world().faults.budget_bytes
+    }
+
     /// The bytes all files take.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
