@@ -16,6 +16,13 @@ pub const TROUBLE: Micros = 60 * SECOND;
 /// longer than that to drain, at an append for each round trip, answers nobody as long as it is kept full.
 const UNCOMMITTED_APPENDS_MAX: u64 = 32;
 
+/// The pause between two requests on average, in a run without load, at least.
+const UNLOADED_MEAN_MIN: Micros = 50 * MILLI;
+/// Bytes of an append, as a power of two, in a run without writes larger than that, at least.
+const APPEND_BITS_MIN: u64 = 8;
+/// Bytes of a write beyond its head where no write is larger than an append.
+const SMALL_PAYLOAD_MAX: u64 = 64;
+
 /// What may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -249,8 +256,8 @@ impl Swarm {
             apply_mean: rng.exponential(MILLI).max(10),
             drift: if faults.contains(&Fault::Drift) { rng.below(50_000) } else { 0 },
             fault_mean: rng.between(300 * MILLI, 5 * SECOND),
-            request_mean: if features.contains(&Feature::Load) { 20 * MILLI } else { rng.between(50, 500) * MILLI },
-            payload_max: if features.contains(&Feature::Large) { 4096 } else { 64 },
+            request_mean: request_mean(rng, &features),
+            payload_max: if features.contains(&Feature::Large) { 4096 } else { SMALL_PAYLOAD_MAX },
             retention: retention(rng, features.contains(&Feature::Compaction)),
             turn_mean: if rng.coin() { rng.between(20, 2 * MILLI) } else { 0 },
             checkpoint_every: checkpoint_every(rng, &features),
@@ -267,7 +274,36 @@ impl Swarm {
         self.faults.retain(|fault| !cut.faults.contains(fault));
         self.features.retain(|feature| !cut.features.contains(feature));
         self.trouble = self.trouble.min(cut.trouble.unwrap_or(Micros::MAX));
+        self.quiet_network();
+        self.forgo_features();
         self
+    }
+
+    /// What no fault wants of links and clocks does not happen.
+    fn quiet_network(&mut self) {
+        let wanted = |fault| u64::from(self.faults.contains(&fault));
+        self.drift *= wanted(Fault::Drift);
+        self.network.loss *= wanted(Fault::Loss);
+        self.network.replay *= wanted(Fault::Replay);
+        self.network.ordered |= wanted(Fault::Reorder) == 0;
+    }
+
+    /// What was drawn for features that are not there becomes what a run without them could have drawn, as near as can
+    /// be.
+    fn forgo_features(&mut self) {
+        if !self.does(Feature::Large) {
+            self.payload_max = SMALL_PAYLOAD_MAX;
+            self.config.append_bytes_max = self.config.append_bytes_max.max(1 << APPEND_BITS_MIN);
+        }
+        if !self.does(Feature::Load) {
+            self.request_mean = self.request_mean.max(UNLOADED_MEAN_MIN);
+        }
+        if !self.does(Feature::Compaction) {
+            self.retention = keep_all(self.retention);
+        }
+        if !self.does(Feature::Database) && !self.does(Feature::Checkpoints) {
+            self.checkpoint_every = 1;
+        }
     }
 
     /// Whether this may go wrong.
@@ -283,6 +319,11 @@ impl Swarm {
     }
 }
 
+fn request_mean(rng: &mut Rng, features: &BTreeSet<Feature>) -> Micros {
+    let least = UNLOADED_MEAN_MIN / MILLI;
+    if features.contains(&Feature::Load) { 20 * MILLI } else { rng.between(least, 500) * MILLI }
+}
+
 /// A database is flushed seldom, as in the daemon: it is slow.
 fn checkpoint_every(rng: &mut Rng, features: &BTreeSet<Feature>) -> u64 {
     match (features.contains(&Feature::Database), features.contains(&Feature::Checkpoints)) {
@@ -294,16 +335,21 @@ fn checkpoint_every(rng: &mut Rng, features: &BTreeSet<Feature>) -> u64 {
 
 /// Little is kept, so that cuts are many and followers fall behind them; or all of it.
 fn retention(rng: &mut Rng, cut: bool) -> Snapshot {
-    let most = |some: u64| if cut { some } else { u64::MAX };
-    Snapshot {
-        entries: most(rng.between(1, 20)),
-        catchup_entries: most(rng.between(0, 60)),
+    let little = Snapshot {
+        entries: rng.between(1, 20),
+        catchup_entries: rng.between(0, 60),
         segment_bytes: 0,
-        tail_bytes: most(1 << rng.between(8, 16)),
-        anchor_bytes: most(1 << rng.between(13, 20)),
+        tail_bytes: 1 << rng.between(8, 16),
+        anchor_bytes: 1 << rng.between(13, 20),
         send_bytes_per_second: 0,
         anchor_time: Duration::from_millis(rng.between(500, 10_000)),
-    }
+    };
+    if cut { little } else { keep_all(little) }
+}
+
+fn keep_all(retention: Snapshot) -> Snapshot {
+    let most = u64::MAX;
+    Snapshot { entries: most, catchup_entries: most, tail_bytes: most, anchor_bytes: most, ..retention }
 }
 
 fn draw_voters(rng: &mut Rng) -> usize {
@@ -326,7 +372,7 @@ fn network(rng: &mut Rng, faults: &BTreeSet<Fault>, election: Duration) -> Netwo
 
 fn config(rng: &mut Rng) -> Config {
     let heartbeat = Duration::from_millis(rng.between(50, 150));
-    let bytes = |rng: &mut Rng, most| 1 << rng.between(8, most);
+    let bytes = |rng: &mut Rng, most| 1 << rng.between(APPEND_BITS_MIN, most);
     Config {
         heartbeat,
         election: heartbeat * u32::try_from(rng.between(8, 12)).expect("small"),
@@ -369,6 +415,35 @@ mod tests {
             assert!(run.has(Fault::Loss) || run.network.loss == 0);
             assert!(run.has(Fault::Replay) || run.network.replay == 0);
             assert!(run.has(Fault::Reorder) || run.network.ordered);
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_run_does_not_act_in_it() {
+        let cut = Cut { faults: Fault::ALL.into(), features: Feature::ALL.into(), trouble: None };
+        for seed in 0..100 {
+            let run = Swarm::draw(&mut Rng::new(seed), Some(3)).without(&cut);
+            assert_eq!((run.network.loss, run.network.replay, run.network.ordered, run.drift), (0, 0, true, 0));
+            assert_eq!((run.payload_max, run.checkpoint_every), (64, 1));
+            assert!(run.request_mean >= 50 * MILLI && run.config.append_bytes_max >= 256, "{run:?}");
+            let kept = [run.retention.entries, run.retention.catchup_entries, run.retention.tail_bytes];
+            assert_eq!(kept, [u64::MAX; 3]);
+            assert_eq!(run.retention.anchor_bytes, u64::MAX);
+        }
+    }
+
+    #[test]
+    fn each_fault_and_feature_is_left_out_without_the_others() {
+        for seed in 0..40 {
+            let drawn = || Swarm::draw(&mut Rng::new(seed), None);
+            let whole = drawn().without(&Cut::default());
+            assert_eq!(format!("{whole:?}"), format!("{:?}", drawn()), "nothing is left out");
+            let lossless = drawn().without(&Cut { faults: [Fault::Loss].into(), ..Cut::default() });
+            assert_eq!((lossless.network.loss, lossless.network.replay), (0, whole.network.replay));
+            assert_eq!((lossless.drift, lossless.network.ordered), (whole.drift, whole.network.ordered));
+            let unloaded = drawn().without(&Cut { features: [Feature::Load].into(), ..Cut::default() });
+            assert_eq!((unloaded.payload_max, unloaded.checkpoint_every), (whole.payload_max, whole.checkpoint_every));
+            assert_eq!(unloaded.retention.entries, whole.retention.entries);
         }
     }
 }
