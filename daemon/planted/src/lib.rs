@@ -25,10 +25,9 @@ pub enum Bug {
     EarlierRound,
     /// A leader reads without asking anybody (Consul, 2014).
     UnboundedLease,
-    /// Segments are handed on before the mark that they are not needed is durable; the log is reset before the record of
-    /// the snapshot that it then begins with is.
+    /// Segments are handed on before the mark that they are not needed is durable.
     PurgeBeforeMark,
-    /// A new segment's name is not made durable; nor is that of a record of an install, or of an installed state.
+    /// A new segment's name is not made durable.
     NameNotSynced,
     /// The membership changes before the leader has committed an entry of its term (Ongaro, raft-dev 2015).
     ChangeTooEarly,
@@ -76,11 +75,15 @@ pub enum Bug {
     OutcomeInSnapshot,
     /// A leader goes on to believe what a follower acknowledged and has no more.
     LossOverlooked,
+    /// The record of an install is given its name before its bytes are durable.
+    IntentNotSynced,
+    /// The names that an install gives, to its record and to the installed state, are not made durable.
+    SwitchNamesNotSynced,
 }
 
 impl Bug {
     /// Those that the simulation hunts.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
         Self::VoteBeforeSync,
@@ -112,6 +115,8 @@ impl Bug {
         Self::IntentSkipped,
         Self::OutcomeInSnapshot,
         Self::LossOverlooked,
+        Self::IntentNotSynced,
+        Self::SwitchNamesNotSynced,
     ];
 
     /// Its name on the command line.
@@ -151,6 +156,8 @@ impl Bug {
             Self::LagForgotten => "n11-lag-forgotten",
             Self::OutcomeInSnapshot => "n10-outcome-in-snapshot",
             Self::LossOverlooked => "n12-loss-overlooked",
+            Self::IntentNotSynced => "n13-intent-not-synced",
+            Self::SwitchNamesNotSynced => "n14-switch-names-not-synced",
         }
     }
 }

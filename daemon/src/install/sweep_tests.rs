@@ -187,13 +187,13 @@ async fn a_record_that_is_not_synced_is_found_by_the_sweep() {
     let (effects, _) = scene.sweep(Which::Data, |_| Fate::Kept).await;
     let mut found = false;
     for effects in effects.saturating_sub(12)..effects {
-        plant(Some(Bug::PurgeBeforeMark));
+        plant(Some(Bug::IntentNotSynced));
         let (_, disks, _) = scene.fail(Which::Data, effects, Fate::Lost).await;
         plant(None);
         let [data, _] = disks;
         found |= crate::install::recover_state(&data).is_err();
     }
-    assert!(found, "{} lives", Bug::PurgeBeforeMark.name());
+    assert!(found, "{} lives", Bug::IntentNotSynced.name());
 }
 
 #[tokio::test]

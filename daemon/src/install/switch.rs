@@ -171,7 +171,7 @@ fn write_intent(disk: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
     let bytes = manifest.encode();
     let file = disk.create(INTENT_PART)?;
     file.write_at(0, &[IoSlice::new(&crc32c::crc32c(&bytes).to_le_bytes()), IoSlice::new(&bytes)])?;
-    if !is_planted(Bug::PurgeBeforeMark) {
+    if !is_planted(Bug::IntentNotSynced) {
         file.sync()?;
     }
     disk.rename(INTENT_PART, INTENT_FILE)?;
@@ -179,7 +179,7 @@ fn write_intent(disk: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
 }
 
 fn sync_names(disk: &dyn Disk) -> io::Result<()> {
-    if is_planted(Bug::NameNotSynced) { Ok(()) } else { disk.sync_dir() }
+    if is_planted(Bug::SwitchNamesNotSynced) { Ok(()) } else { disk.sync_dir() }
 }
 
 fn read_intent(disk: &dyn Disk) -> Result<Intent, SwitchError> {

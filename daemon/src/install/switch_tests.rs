@@ -250,7 +250,7 @@ fn is_found(work: impl FnOnce()) -> bool {
 #[cfg(debug_assertions)]
 #[test]
 fn a_record_that_is_not_synced_before_the_log_is_reset_is_found_and_so_is_its_name() {
-    for bug in [Bug::PurgeBeforeMark, Bug::NameNotSynced] {
+    for bug in [Bug::IntentNotSynced, Bug::SwitchNamesNotSynced] {
         let found = is_found(|| {
             fail_everywhere_with(Some(bug), BEYOND, &[Fate::Lost], |member| member.state.clone());
             fail_everywhere_with(Some(bug), BEYOND, &[Fate::Lost], |member| member.log.clone());
