@@ -79,11 +79,15 @@ pub enum Bug {
     IntentNotSynced,
     /// The names that an install gives, to its record and to the installed state, are not made durable.
     SwitchNamesNotSynced,
+    /// A leader says nothing of the lag of followers that are not connected.
+    AbsentUnreported,
+    /// The age of a lag is that of the newest entry that is missing.
+    AgeOfNewest,
 }
 
 impl Bug {
     /// Those that the simulation hunts.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
         Self::VoteBeforeSync,
@@ -117,6 +121,8 @@ impl Bug {
         Self::LossOverlooked,
         Self::IntentNotSynced,
         Self::SwitchNamesNotSynced,
+        Self::AbsentUnreported,
+        Self::AgeOfNewest,
     ];
 
     /// Its name on the command line.
@@ -158,6 +164,8 @@ impl Bug {
             Self::LossOverlooked => "n12-loss-overlooked",
             Self::IntentNotSynced => "n13-intent-not-synced",
             Self::SwitchNamesNotSynced => "n14-switch-names-not-synced",
+            Self::AbsentUnreported => "n15-absent-unreported",
+            Self::AgeOfNewest => "n16-age-of-newest",
         }
     }
 }

@@ -5,7 +5,8 @@
 //! one must do. A client whose member stops never learns the outcome.
 
 use super::checks::history::Floor;
-use super::checks::{Verdict, ensure};
+use super::checks::lag::Reign;
+use super::checks::{Verdict, ensure, lag};
 use super::machine::KEYS;
 use super::member::{Answered, Member};
 use super::perform::by_id;
@@ -316,20 +317,29 @@ impl World {
         leader.told.get(&follower).copied().unwrap_or_default()..=self.ledger.last().last.index
     }
 
-    /// What leaders say of their followers, held against the disks.
+    /// What is known of a leader that leads in `term`.
+    fn reign_of<'a>(&self, leader: &'a Member, term: Term) -> Reign<'a> {
+        let now = leader.clock.now(self.now).mono;
+        Reign { log: &leader.disk.live, term, appended: &leader.appended, elected: leader.elected, now }
+    }
+
+    /// What leaders say of their followers, held against the disks and against when entries came.
     pub(super) fn check_lag(&self) -> Verdict {
         let current: Option<Term> = self.members.iter().filter_map(|member| member.leading).max();
         for member in self.members.iter().filter(|member| member.leading.is_some() && member.leading == current) {
             let Some(node) = member.node.as_ref().filter(|_| !member.paused) else { continue };
             let status = node.status(member.clock.now(self.now).mono);
             ensure("S15", status.role == RoleName::Leader, || format!("{} is {:?}", member.id, status.role))?;
+            let configurations = member.disk.live.memberships();
+            lag::check_complete(member.id, configurations, status.commit, &status.followers)?;
             for said in &status.followers {
+                lag::check_age(&self.reign_of(member, status.term), said)?;
                 super::checks::bounds::check(&self.swarm.config, self.swarm.payload_max + AROUND_BYTES_MAX, said)?;
                 // One that has gone on to a later term may have taken back what it acknowledged.
                 let follower = by_id(&self.members, said.member).filter(|follower| follower.forgot.is_none());
                 if let Some(follower) = follower.filter(|follower| follower.disk.live.hard_state.term <= status.term) {
                     let known = self.known_of(member, said.member);
-                    super::checks::lag::check(&member.disk.live, &follower.disk.durable, &known, said)?;
+                    lag::check(&member.disk.live, &follower.disk.durable, &known, said)?;
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::rng::Rng;
 use bytes::Bytes;
 use quorate::bootstrap::StorageId;
 use quorate::node::driven::Driven;
-use raft::{Index, LinkId, LogId, LogRead, MemberId, Membership, ReadRound, RoleName, Term, Token};
+use raft::{Index, LinkId, LogId, LogRead, MemberId, Membership, Now, ReadRound, RoleName, Term, Time, Token};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -89,6 +89,10 @@ pub struct Member {
     pub role: RoleName,
     /// The term it leads in.
     pub leading: Option<Term>,
+    /// When it was elected, by its own clocks.
+    pub elected: Now,
+    /// The term of each entry that came to its log in this life, and when it came by its own clock.
+    pub appended: BTreeMap<Index, (Term, Time)>,
     /// How far it has ever said that entries are committed, in this life.
     pub claimed: Index,
     /// As leader: the read round whose heartbeats it sends, and the step in which it sent the first of them.
@@ -148,6 +152,8 @@ impl Member {
             flushed: Index::ZERO,
             role: RoleName::Follower,
             leading: None,
+            elected: Now { mono: Time(0), wall_us: 0 },
+            appended: BTreeMap::new(),
             claimed: Index::ZERO,
             round: (ReadRound(0), 0),
             asked: BTreeMap::new(),
@@ -195,6 +201,7 @@ impl Member {
         (self.role, self.leading, self.claimed) = (RoleName::Follower, None, Index::ZERO);
         (self.tick_at, self.turn_due, self.paused, self.fetching) = (None, false, false, false);
         (self.flushed, self.wanted) = (Index::ZERO, Index::ZERO);
+        self.appended.clear();
         self.asked.clear();
         self.told.clear();
         self.deferred.clear();

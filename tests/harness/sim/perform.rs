@@ -17,7 +17,8 @@ use quorate::node::driven::{Beat, Effect};
 use quorate::transport::hello::Lane;
 use quorate::wal::{Completion, Room, WalRequest};
 use raft::{
-    Brief, Entry, Envelope, Event, Index, MemberId, Membership, Message, Persist, ReadRound, RoleName, Term, Token,
+    Brief, Entry, Envelope, Event, Index, LogId, MemberId, Membership, Message, Persist, ReadRound, RoleName, Term,
+    Token,
 };
 use std::sync::Arc;
 
@@ -115,6 +116,7 @@ impl World {
             Event::Candidate { .. } => (member.role, member.leading) = (RoleName::Candidate, None),
             Event::Leading { term } => {
                 (member.role, member.leading) = (RoleName::Leader, Some(*term));
+                member.elected = member.clock.now(self.now);
                 member.round = (ReadRound(0), self.report.steps);
                 self.elected(slot, *term)?;
             }
@@ -154,12 +156,12 @@ impl World {
 
     /// The log is asked for something.
     fn write(&mut self, slot: usize, request: WalRequest, alone: bool) -> Verdict {
-        let mut appended: Vec<Index> = Vec::new();
+        let mut appended: Vec<LogId> = Vec::new();
         let mut following = None;
         match &request {
             WalRequest::Persist(persist) => {
                 self.persist(slot, persist)?;
-                appended.extend(persist.append.iter().map(Entry::index));
+                appended.extend(persist.append.iter().map(Entry::id));
             }
             WalRequest::Compact { through } => self.check_cut(slot, *through, alone)?,
             WalRequest::Reset { .. } => {
@@ -168,9 +170,10 @@ impl World {
             }
         }
         let member = &mut self.members[slot];
-        let id = member.id;
+        let (id, now) = (member.id, member.clock.now(self.now).mono);
+        member.appended.extend(appended.iter().map(|id| (id.index, (id.term, now))));
         member.disk.submit(request, following).map_err(|what| broken(format!("{id}: {what}")))?;
-        for index in appended {
+        for LogId { index, .. } in appended {
             self.ledger.appended(id, self.members[slot].disk.live.at(index).expect("just appended"))?;
         }
         self.flush(slot);

@@ -183,7 +183,9 @@ impl World {
             ensure("S5", found == first, || format!("{}: rows hash to {found:?}, elsewhere to {first:?}", member.id))?;
             (0..KEYS).try_for_each(|key| member.machine.read(key).map(|_| ()))?;
         }
-        for said in &node.status(leader.clock.now(self.now).mono).followers {
+        let status = node.status(leader.clock.now(self.now).mono);
+        lag::check_complete(leader.id, leader.disk.live.memberships(), status.commit, &status.followers)?;
+        for said in &status.followers {
             let Some(follower) = super::perform::by_id(&self.members, said.member) else { continue };
             let known = self.known_of(leader, said.member);
             lag::check(&leader.disk.live, &follower.disk.durable, &known, said)?;

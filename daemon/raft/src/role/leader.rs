@@ -18,7 +18,7 @@ use crate::message::{Ack, Reject};
 use crate::output::{Answer, CloseReason, Event, Output, ProposeError, ReadError};
 use crate::planted::{Bug, is_planted};
 use crate::read::{self, Reader, Rounds};
-use crate::status::FollowerStatus;
+use crate::status::{FollowerStatus, PausedReason};
 use crate::stream::{Beat, LagRing, Recovery, Stream, StreamOut, View};
 use crate::types::{Index, LinkId, LogId, MemberId, ReadRound, StreamId, Time};
 use std::collections::BTreeMap;
@@ -386,6 +386,10 @@ impl Leader {
     pub(crate) fn followers(&self, core: &Core, now: Time) -> Vec<FollowerStatus> {
         let view = View { log: &core.log, lag: &self.lag, commit: core.commit() };
         let learner = |member| !core.membership().is_voter(member);
-        self.peers.iter().map(|(member, peer)| peer.stream.status(now, &view, learner(*member))).collect()
+        let all = self.peers.iter().map(|(member, peer)| peer.stream.status(now, &view, learner(*member)));
+        let hidden = |follower: &FollowerStatus| {
+            follower.paused == PausedReason::Disconnected && is_planted(Bug::AbsentUnreported)
+        };
+        all.filter(|follower| !hidden(follower)).collect()
     }
 }

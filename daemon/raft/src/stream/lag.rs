@@ -10,6 +10,7 @@
 //!   bytes are exact there; further back they are interpolated and flagged.
 
 use crate::entry::Entry;
+use crate::planted::{Bug, is_planted};
 use crate::status::Lag;
 use crate::types::{Index, Time};
 use std::collections::VecDeque;
@@ -164,7 +165,9 @@ impl LagRing {
 
     /// The age of the entry after `reached`, and whether it is exact.
     fn age_after(&self, now: Time, reached: Index) -> (Duration, bool) {
-        let at = self.samples.partition_point(|sample| sample.last <= reached);
+        let newest = self.samples.len().saturating_sub(1);
+        let oldest = self.samples.partition_point(|sample| sample.last <= reached);
+        let at = if is_planted(Bug::AgeOfNewest) { newest } else { oldest };
         let age = self.samples.get(at).map_or(Duration::ZERO, |sample| now.since(sample.at));
         (age, reached >= self.vague_through)
     }

@@ -2,9 +2,26 @@
 
 use super::{Verdict, ensure};
 use crate::sim::image::LogImage;
-use raft::{FollowerStatus, Index, StreamState};
+use raft::{FollowerStatus, Index, MemberId, Membership, Now, StreamState, Term, Time};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// What is known of a leader: its log, and when what came to it, by its own clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Reign<'a> {
+    /// Its log.
+    pub log: &'a LogImage,
+    /// The term it leads in.
+    pub term: Term,
+    /// When it was elected.
+    pub elected: Now,
+    /// The term of each entry that came to the log, and when it came.
+    pub appended: &'a BTreeMap<Index, (Term, Time)>,
+    /// What its clock shows.
+    pub now: Time,
+}
 
 /// What a leader says of one follower while it leads.
 ///
@@ -31,10 +48,69 @@ pub fn check(leader: &LogImage, follower: &LogImage, known: &RangeInclusive<Inde
     let bytes = last.bytes - from.bytes;
     ensure("S15", said.lag.approximate || said.lag.bytes == bytes, || {
         format!("{} is said to be {:?} behind, it is {bytes} bytes", said.member, said.lag)
-    })?;
-    ensure("S15", said.lag.entries > 0 || said.lag.age == Duration::ZERO, || {
-        format!("{} has everything and is said to be {:?} behind", said.member, said.lag)
     })
+}
+
+/// How old a leader says that the oldest entry is which a follower lacks.
+///
+/// # Errors
+/// S15 when it is one of its own term and is not exactly as old; when it is an inherited one, which the leader dates by
+/// the wall clocks of those who appended it, and is said to be younger than its own term, older than any such clock
+/// would have it, or known exactly.
+pub fn check_age(reign: &Reign<'_>, said: &FollowerStatus) -> Verdict {
+    let Reign { log, term, elected, appended, now } = *reign;
+    let last = log.last().last.index;
+    let Some(oldest) = last.0.checked_sub(said.lag.entries).map(|reached| Index(reached + 1)) else { return Ok(()) };
+    if oldest > last {
+        return ensure("S15", said.lag.age == Duration::ZERO, || {
+            format!("{} lacks nothing and is said to be {:?} behind", said.member, said.lag)
+        });
+    }
+    if let Some((_, at)) = appended.get(&oldest).filter(|(of, _)| *of == term) {
+        let age = now.since(*at);
+        return ensure("S15", age == said.lag.age, || {
+            format!("{} is said to be {:?} behind, {oldest} came {age:?} ago", said.member, said.lag)
+        });
+    }
+    let led = now.since(elected.mono);
+    let held = said.lag.approximate && led <= said.lag.age;
+    ensure("S15", held && inherited_for(reign, oldest).is_none_or(|before| said.lag.age <= led + before), || {
+        format!("{} is said to be {:?} behind after {led:?}, {oldest} was there before", said.member, said.lag)
+    })
+}
+
+/// How old the oldest entry from here on was when the leader was elected, by the wall clocks of those who appended them;
+/// none if the log does not reach back.
+fn inherited_for(reign: &Reign<'_>, oldest: Index) -> Option<Duration> {
+    let entries = (oldest.0..).map_while(|index| reign.log.entry(Index(index)));
+    let inherited = entries.take_while(|logged| logged.entry.term() < reign.term);
+    let earliest = inherited.map(|logged| logged.entry.wall_us()).min()?;
+    Some(Duration::from_micros(reign.elected.wall_us.saturating_sub(earliest)))
+}
+
+/// Of whom a leader speaks at all, with these configurations in its log.
+///
+/// # Errors
+/// S15 when it leaves out a member of the last one, or speaks of somebody who is none: besides those whose removal is
+/// not over.
+pub fn check_complete(
+    leader: MemberId,
+    configurations: &[(Index, Arc<Membership>)],
+    commit: Index,
+    said: &[FollowerStatus],
+) -> Verdict {
+    let Some((_, latest)) = configurations.last() else { return Ok(()) };
+    let spoken_of: BTreeSet<MemberId> = said.iter().map(|said| said.member).collect();
+    let left_out = latest.members().find(|member| *member != leader && !spoken_of.contains(member));
+    ensure("S15", left_out.is_none() && spoken_of.len() == said.len(), || {
+        format!("{leader} speaks of {spoken_of:?}, the members are {latest:?}")
+    })?;
+    // A removal is over when the configuration it ends in is committed: from there on everybody counts.
+    let settled = configurations.iter().rposition(|(at, membership)| *at <= commit && !membership.is_joint());
+    let Some(since) = settled.map(|at| &configurations[at..]) else { return Ok(()) };
+    let is_known = |member| member != leader && since.iter().any(|(_, membership)| membership.is_member(member));
+    let strange = spoken_of.into_iter().find(|member| !is_known(*member));
+    ensure("S15", strange.is_none(), || format!("{leader} speaks of {strange:?}, the members are {latest:?}"))
 }
 
 /// What a leader says of a follower that has had time to catch up.
@@ -54,6 +130,7 @@ pub fn check_caught_up(leader: &LogImage, said: &FollowerStatus) -> Verdict {
 mod tests {
     use super::super::{assert_refused, follower};
     use super::*;
+    use bytes::Bytes;
     use raft::{Entry, EntryKind, IoId, Lag, LogId, Persist};
 
     const NOTHING: RangeInclusive<Index> = Index(0)..=Index(0);
@@ -86,8 +163,65 @@ mod tests {
         assert_refused(check(&log_of(5), &log_of(3), &NOTHING, &said(3, 1)), "S15");
         let wrong_bytes = FollowerStatus { lag: Lag { bytes: 95, ..said(3, 2).lag }, ..said(3, 2) };
         assert_refused(check(&log_of(5), &log_of(3), &NOTHING, &wrong_bytes), "S15");
-        let aged = FollowerStatus { lag: Lag { age: Duration::from_secs(1), ..said(3, 0).lag }, ..said(3, 0) };
-        assert_refused(check(&log_of(3), &log_of(3), &NOTHING, &aged), "S15");
+    }
+
+    /// A log of five entries: a second apart, by clocks that agree; two of term 1 and three of term 2.
+    fn inherited() -> (LogImage, BTreeMap<Index, (Term, Time)>) {
+        let at = |index: u64| LogId::new(if index < 3 { 1 } else { 2 }, index);
+        let entry = |index: u64| Entry::new(at(index), EntryKind::Command, index * 1_000_000, b"payload");
+        let mut log = LogImage::format(None);
+        let append = (1..=5).map(entry).collect();
+        log.apply(&Persist { io: IoId(1), append, ..Persist::default() }).expect("consecutive");
+        (log, (1..=5).map(|index| (Index(index), (at(index).term, Time(index * 1_000_000)))).collect())
+    }
+
+    /// What the leader of term 2 says in second 10 of a follower that lacks so many entries.
+    fn check_seconds(entries: u64, seconds: u64, approximate: bool) -> Verdict {
+        let (log, appended) = inherited();
+        let elected = Now { mono: Time(3_000_000), wall_us: 3_000_000 };
+        let reign = Reign { log: &log, term: Term(2), appended: &appended, elected, now: Time(10_000_000) };
+        let lag = Lag { entries, bytes: 0, age: Duration::from_secs(seconds), approximate };
+        check_age(&reign, &follower(5 - entries, lag))
+    }
+
+    #[test]
+    fn the_age_of_a_lag_is_that_of_the_oldest_entry_that_is_missing() {
+        for (entries, seconds) in [(0, 0), (1, 5), (3, 7)] {
+            check_seconds(entries, seconds, false).expect("true");
+            check_seconds(entries, seconds, true).expect("true, whatever else is not known");
+            assert_refused(check_seconds(entries, seconds + 1, false), "S15");
+        }
+        assert_refused(check_seconds(3, 5, false), "S15");
+        assert_refused(check_seconds(3, 0, true), "S15");
+    }
+
+    #[test]
+    fn the_age_of_an_inherited_entry_lies_between_that_of_the_reign_and_what_wall_clocks_say() {
+        for seconds in 7..=9 {
+            check_seconds(5, seconds, true).expect("it may be");
+        }
+        assert_refused(check_seconds(5, 6, true), "S15");
+        assert_refused(check_seconds(5, 10, true), "S15");
+        assert_refused(check_seconds(5, 9, false), "S15");
+    }
+
+    #[test]
+    fn a_leader_speaks_of_every_other_member_and_of_whoever_is_leaving() {
+        let of = |ids: &[u64]| Arc::new(Membership::bootstrap(ids.iter().map(|id| (MemberId(*id), Bytes::new()))));
+        let configurations = [(Index(0), of(&[1, 2, 3])), (Index(7), of(&[1, 2]))];
+        let check = |ids: &[u64], commit| {
+            let said: Vec<FollowerStatus> =
+                ids.iter().map(|id| FollowerStatus { member: MemberId(*id), ..said(3, 0) }).collect();
+            check_complete(MemberId(1), &configurations, Index(commit), &said)
+        };
+        check(&[2], 7).expect("all of them");
+        check(&[2, 3], 6).expect("the removal is not committed");
+        check(&[2], 6).expect("one that was elected since has nothing to say to the other");
+        assert_refused(check(&[2, 3], 7), "S15");
+        assert_refused(check(&[3], 6), "S15");
+        assert_refused(check(&[2, 4], 6), "S15");
+        assert_refused(check(&[1, 2], 6), "S15");
+        assert_refused(check(&[2, 2], 7), "S15");
     }
 
     #[test]
