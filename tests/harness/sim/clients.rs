@@ -37,7 +37,7 @@ enum Asked {
     Write { sequence: u64, floor: Floor },
     Read { key: usize, floor: Floor },
     Change,
-    Transfer,
+    Transfer { from: Option<MemberId> },
 }
 
 /// What comes of it.
@@ -124,10 +124,14 @@ impl World {
 
     /// Whom a client asks: mostly whoever leads in the latest term it can see.
     fn target(&mut self) -> usize {
-        let leader = (0..self.members.len()).filter(|slot| self.members[*slot].leading.is_some());
-        let leader = leader.max_by_key(|slot| self.members[*slot].leading);
         let random = self.random_slot();
-        leader.filter(|_| self.chance.client.below(100) < TO_LEADER).unwrap_or(random)
+        self.leader().filter(|_| self.chance.client.below(100) < TO_LEADER).unwrap_or(random)
+    }
+
+    /// Whoever leads in the latest term.
+    fn leader(&self) -> Option<usize> {
+        let leaders = (0..self.members.len()).filter(|slot| self.members[*slot].leading.is_some());
+        leaders.max_by_key(|slot| self.members[*slot].leading)
     }
 
     fn random_slot(&mut self) -> usize {
@@ -190,7 +194,12 @@ impl World {
 
     fn ask_transfer(&mut self, slot: usize) -> Verdict {
         let to = self.chance.client.coin().then(|| self.members[self.chance.client.pick_index(&self.members)].id);
-        self.ask(slot, Asked::Transfer, |handle| async move { Reply::Transfer(handle.transfer_leader(to).await) });
+        let from = self.leader().map(|leader| self.members[leader].id);
+        self.ask(
+            slot,
+            Asked::Transfer { from },
+            |handle| async move { Reply::Transfer(handle.transfer_leader(to).await) },
+        );
         self.asked(slot)
     }
 
@@ -267,8 +276,8 @@ impl World {
         }
         for (asked, reply) in self.clients.replies(slot, &answered) {
             let id = self.members[slot].id;
-            self.trace.note(self.now, id.0 << 48, || format!("{id} → client {asked:?}: {}", outcome(&reply)));
-            self.report.reach(outcome(&reply));
+            self.trace.note(self.now, id.0 << 48, || format!("{id} → client {asked:?}: {}", outcome(asked, &reply)));
+            self.report.reach(outcome(asked, &reply));
             self.told(slot, asked, reply)?;
         }
         Ok(())
@@ -295,7 +304,7 @@ impl World {
                 let last = self.ledger.last().last;
                 ensure("S8", at <= last.index, || format!("a change at {at} is said to be done, committed is {last}"))
             }
-            (Asked::Transfer, _) => {
+            (Asked::Transfer { .. }, _) => {
                 self.transfers_in_calm += u64::from(self.calm);
                 Ok(())
             }
@@ -360,7 +369,8 @@ fn is_final(failure: ProposeFailure) -> bool {
 }
 
 /// The place a reply reaches.
-fn outcome(reply: &Reply) -> &'static str {
+fn outcome(asked: Asked, reply: &Reply) -> &'static str {
+    let led = if let Asked::Transfer { from } = asked { from } else { None };
     match reply {
         Reply::Write(Ok(_)) => "written",
         Reply::Write(Err(failure)) => match failure {
@@ -382,6 +392,7 @@ fn outcome(reply: &Reply) -> &'static str {
         Reply::Change(Err(ChangeFailure::NoLeader)) => "change failed: no leader",
         Reply::Change(Err(ChangeFailure::TimedOut)) => "change failed: timed out",
         Reply::Change(Err(ChangeFailure::Stopped)) => "change failed: stopped",
+        Reply::Transfer(Ok(leader)) if Some(*leader) == led => "transferred to whoever led",
         Reply::Transfer(Ok(_)) => "transferred",
         Reply::Transfer(Err(TransferFailure::Refused(TransferError::NotLeader { .. }))) => {
             "transfer refused: not leader"

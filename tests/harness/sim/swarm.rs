@@ -107,7 +107,7 @@ pub enum Feature {
 
 impl Fault {
     /// Those that strike one member at one moment.
-    pub const STRIKING: [Self; 17] = [
+    pub const STRIKING: [Self; 20] = [
         Self::Crash,
         Self::Kill,
         Self::SyncFails,
@@ -123,8 +123,11 @@ impl Fault {
         Self::Clog,
         Self::SlowDisk,
         Self::DiskFull,
+        Self::DiskStuck,
         Self::WallJump,
         Self::SlowApply,
+        Self::SyncLies,
+        Self::DiskLost,
     ];
 
     /// All of them.

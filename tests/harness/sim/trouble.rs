@@ -5,7 +5,7 @@ use super::medium::End;
 use super::member::What;
 use super::network::SLOTS;
 use super::queue::{MILLI, Micros, SECOND};
-use super::swarm::Fault;
+use super::swarm::{Fault, Feature};
 use super::words::role_mark;
 use super::world::{Event, Repair, World};
 use raft::{RoleName, StreamState};
@@ -157,28 +157,36 @@ impl World {
 
     /// A new partition in place of the one there is.
     fn divide(&mut self, fault: Fault, slot: usize) {
-        self.struck(fault, slot);
+        let cut_off = self.draw_partition(fault, slot);
+        if !cut_off.is_empty() {
+            self.struck(fault, slot);
+        }
         self.unblock();
+        cut_off.into_iter().for_each(|(from, to)| self.network.block(from, to, true));
+        self.notice_partition();
+        self.partition += 1;
+        self.repair_after(PARTITION_MEAN, Repair::Partition(self.partition));
+    }
+
+    /// Who cannot be heard by whom: nobody, where the draw has everybody on one side.
+    fn draw_partition(&mut self, fault: Fault, slot: usize) -> Vec<(usize, usize)> {
         let count = self.members.len();
         let side: Vec<bool> = (0..count).map(|_| self.chance.fault.coin()).collect();
         let other = usize::try_from(self.chance.fault.below(count as u64)).expect("below a length");
         let both_ways = fault != Fault::OneWay && (fault != Fault::Isolate || self.chance.fault.below(4) > 0);
         let outward = self.chance.fault.coin();
-        for from in 0..count {
-            for to in (0..count).filter(|to| *to != from) {
-                let crosses = match fault {
-                    Fault::Isolate => from == slot || to == slot,
-                    Fault::Cut => (from, to) == (slot, other) || (to, from) == (slot, other),
-                    Fault::Bridge => side[from] != side[to] && from != slot && to != slot,
-                    _ => side[from] != side[to],
-                };
-                let this_way = if fault == Fault::Isolate { (from == slot) == outward } else { side[from] == outward };
-                self.network.block(from, to, crosses && (both_ways || this_way));
-            }
-        }
-        self.notice_partition();
-        self.partition += 1;
-        self.repair_after(PARTITION_MEAN, Repair::Partition(self.partition));
+        let is_cut_off = |(from, to): (usize, usize)| {
+            let crosses = match fault {
+                Fault::Isolate => from == slot || to == slot,
+                Fault::Cut => (from, to) == (slot, other) || (to, from) == (slot, other),
+                Fault::Bridge => side[from] != side[to] && from != slot && to != slot,
+                _ => side[from] != side[to],
+            };
+            let this_way = if fault == Fault::Isolate { (from == slot) == outward } else { side[from] == outward };
+            from != to && crosses && (both_ways || this_way)
+        };
+        let pairs = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+        pairs.filter(|pair| is_cut_off(*pair)).collect()
     }
 
     /// Pairs that cannot talk any more give their connection up after a while.
@@ -230,11 +238,11 @@ impl World {
         self.repair_after(SLOW_MEAN, Repair::Disk(slot));
     }
 
-    /// The next sync of the log, or of the store, fails.
+    /// The next sync of the log fails, or that of the store where it is a file: tables in memory have hardly any.
     fn spoil_sync(&mut self, slot: usize) {
         if self.members[slot].is_running() {
             self.struck(Fault::SyncFails, slot);
-            if self.chance.fault.coin() {
+            if self.chance.fault.coin() || !self.swarm.does(Feature::Database) {
                 self.members[slot].disk.medium.fail_next_sync();
             } else {
                 self.members[slot].machine.fail_next_sync();
