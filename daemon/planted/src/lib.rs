@@ -83,11 +83,13 @@ pub enum Bug {
     AbsentUnreported,
     /// The age of a lag is that of the newest entry that is missing.
     AgeOfNewest,
+    /// A process is told that its disk is a member's by a configuration that may be taken back.
+    BoundUncommitted,
 }
 
 impl Bug {
     /// Those that the simulation hunts.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
         Self::VoteBeforeSync,
@@ -123,6 +125,7 @@ impl Bug {
         Self::SwitchNamesNotSynced,
         Self::AbsentUnreported,
         Self::AgeOfNewest,
+        Self::BoundUncommitted,
     ];
 
     /// Its name on the command line.
@@ -166,6 +169,7 @@ impl Bug {
             Self::SwitchNamesNotSynced => "n14-switch-names-not-synced",
             Self::AbsentUnreported => "n15-absent-unreported",
             Self::AgeOfNewest => "n16-age-of-newest",
+            Self::BoundUncommitted => "n18-bound-uncommitted",
         }
     }
 }

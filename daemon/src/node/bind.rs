@@ -9,6 +9,7 @@ use crate::bootstrap::NodeInfo;
 use crate::transport::Call;
 use crate::transport::hello::BindReply;
 use admin_api::Id;
+use raft::planted::{Bug, is_planted};
 use raft::{Change, MemberId};
 
 /// What follows from the wish.
@@ -31,6 +32,11 @@ pub(super) fn bind(configured: &Configured, info: &NodeInfo) -> Binding {
         Some((id, (there, _))) if there.storage.is_none() => {
             let changes = vec![Change::Update(*id, info.encode())];
             Binding::Asked(*id, Call::ChangeMembership { expected: Some(configured.at), changes })
+        }
+        // It may be taken back, and the member be bound to another disk then.
+        Some((id, _)) if !configured.committed && !is_planted(Bug::BoundUncommitted) => {
+            let why = format!("what becomes of member {id} is not committed");
+            Binding::Said(*id, BindReply::Later { why })
         }
         Some((id, (there, _))) if info.storage.is_some_and(|disk| there.takes(disk)) => {
             Binding::Said(*id, BindReply::Bound { member: Id(id.0) })
@@ -83,6 +89,16 @@ mod tests {
         let (member, reply) = said(Some(disk(2)));
         assert_eq!(member, MEMBER);
         assert!(matches!(reply, BindReply::Never { .. }), "{reply:?}");
+    }
+
+    #[test]
+    fn nobody_is_told_of_a_binding_that_may_be_taken_back() {
+        let members = BTreeMap::from([(MEMBER, (info(Some(disk(1))), true))]);
+        let configured = Configured { at: AT, committed: false, members, ..Configured::default() };
+        for asks in [disk(1), disk(2)] {
+            let said = bind(&configured, &info(Some(asks)));
+            assert!(matches!(said, Binding::Said(MEMBER, BindReply::Later { .. })), "{said:?}");
+        }
     }
 
     #[test]
