@@ -83,13 +83,15 @@ pub enum Bug {
     AbsentUnreported,
     /// The age of a lag is that of the newest entry that is missing.
     AgeOfNewest,
+    /// A disk is bound to a member whatever has become of the membership since that was looked at.
+    BindUnexpected,
     /// A process is told that its disk is a member's by a configuration that may be taken back.
     BoundUncommitted,
 }
 
 impl Bug {
     /// Those that the simulation hunts.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
         Self::VoteBeforeSync,
@@ -125,6 +127,7 @@ impl Bug {
         Self::SwitchNamesNotSynced,
         Self::AbsentUnreported,
         Self::AgeOfNewest,
+        Self::BindUnexpected,
         Self::BoundUncommitted,
     ];
 
@@ -169,6 +172,7 @@ impl Bug {
             Self::SwitchNamesNotSynced => "n14-switch-names-not-synced",
             Self::AbsentUnreported => "n15-absent-unreported",
             Self::AgeOfNewest => "n16-age-of-newest",
+            Self::BindUnexpected => "n17-bind-unexpected",
             Self::BoundUncommitted => "n18-bound-uncommitted",
         }
     }

@@ -31,7 +31,8 @@ pub(super) fn bind(configured: &Configured, info: &NodeInfo) -> Binding {
         }
         Some((id, (there, _))) if there.storage.is_none() => {
             let changes = vec![Change::Update(*id, info.encode())];
-            Binding::Asked(*id, Call::ChangeMembership { expected: Some(configured.at), changes })
+            let expected = (!is_planted(Bug::BindUnexpected)).then_some(configured.at);
+            Binding::Asked(*id, Call::ChangeMembership { expected, changes })
         }
         // It may be taken back, and the member be bound to another disk then.
         Some((id, _)) if !configured.committed && !is_planted(Bug::BoundUncommitted) => {

@@ -11,8 +11,9 @@ use super::machine::KEYS;
 use super::member::{Answered, Member};
 use super::perform::by_id;
 use super::swarm::Feature;
-use super::world::{Event, World, node_info};
+use super::world::{Event, Repair, World, info_of};
 use super::write::{Deed, Write};
+use bytes::Bytes;
 use mvcc::Revision;
 use quorate::node::driven::Driven;
 use quorate::node::{Applied, ChangeFailure, Handle, ProposeFailure, ReadFailure, TransferFailure};
@@ -227,45 +228,61 @@ impl World {
         let removed: Vec<MemberId> = membership.removed.iter().copied().collect();
         Some(match self.chance.client.below(16) {
             0..4 => {
-                let id = self.newcomer(membership)?;
-                if self.chance.client.coin() {
-                    Change::AddLearner(id, node_info(id))
-                } else {
-                    Change::AddVoter(id, node_info(id))
-                }
+                let (id, is_new) = self.newcomer(membership)?;
+                let votes = !self.chance.client.coin();
+                return self.add(id, is_new, votes);
             }
             4..9 => Change::Promote(*self.chance.client.pick(learners)?),
             9..11 => Change::Remove(*self.chance.client.pick(voters)?),
             11 => Change::Remove(*self.chance.client.pick(learners)?),
             12 => {
                 let id = *self.chance.client.pick(voters)?;
-                Change::AddLearner(id, node_info(id))
+                Change::AddLearner(id, self.described(id))
             }
             13 => {
                 let id = *self.chance.client.pick(learners)?;
-                Change::AddVoter(id, node_info(id))
+                Change::AddVoter(id, self.described(id))
             }
             14 => {
                 let id = *self.chance.client.pick(&removed)?;
-                Change::AddVoter(id, node_info(id))
+                Change::AddVoter(id, self.described(id))
             }
             _ => {
                 let id = *self.chance.client.pick(voters)?;
-                Change::Update(id, node_info(id))
+                Change::Update(id, self.described(id))
             }
         })
     }
 
-    /// A member that is not in the configuration yet: one that has been prepared for it already, or a new one.
-    fn newcomer(&mut self, membership: &Membership) -> Option<MemberId> {
+    /// A newcomer that votes from the beginning is bound to its disk from the beginning: it may have to acknowledge its
+    /// own addition. One that learns at first asks for that when it is added.
+    fn add(&mut self, id: MemberId, is_new: bool, votes: bool) -> Option<Change> {
+        let slot = self.slot_of(id)?;
+        match votes {
+            false if is_new => self.begin_to_join(slot),
+            true if is_new => self.queue.push(self.now, Event::Repair(Repair::Start(slot))),
+            true if self.members[slot].known_storage().is_none() => return None,
+            _ => {}
+        }
+        let described = self.described(id);
+        Some(if votes { Change::AddVoter(id, described) } else { Change::AddLearner(id, described) })
+    }
+
+    /// How a configuration describes a member, with the disk that it is known to be bound to.
+    fn described(&self, id: MemberId) -> Bytes {
+        let storage = self.slot_of(id).and_then(|slot| self.members[slot].known_storage());
+        info_of(id, storage).encode()
+    }
+
+    /// A member that is not in the configuration yet, and whether it is a new one: if not, it has been prepared for it.
+    fn newcomer(&mut self, membership: &Membership) -> Option<(MemberId, bool)> {
         let known = |id| membership.nodes.contains_key(&id) || membership.removed.contains(&id);
         let waiting = self.members.iter().find(|member| !known(member.id) && !member.removed).map(|member| member.id);
         if waiting.is_some() || !self.has_room() {
-            return waiting;
+            return waiting.map(|id| (id, false));
         }
         let slot = self.add_member(None);
-        self.queue.push(self.now, Event::Repair(super::world::Repair::Start(slot)));
-        Some(self.members[slot].id)
+        Some((self.members[slot].id, true))
     }
 
     /// Clients of a member hear what has come of their requests.

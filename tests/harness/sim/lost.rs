@@ -74,7 +74,7 @@ impl World {
         self.queue.push(self.now + ASK_EVERY, Event::Knock(slot));
         let asked = self.chance.fault.pick_index(&self.members);
         let Some(node) = self.node(asked) else { return Ok(()) };
-        let answer = node.bind(info_of(id, storage));
+        let answer = node.bind(info_of(id, Some(storage)));
         if let Some(lost) = &mut self.members[slot].lost {
             lost.answer = Some(answer);
         }

@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::disk::{Disk, draw_options};
+use super::joins::Joining;
 use super::lost::{Lost, storage_of};
 use super::machine::{Machine, Snapshot};
 use super::network::Kind;
@@ -121,6 +122,8 @@ pub struct Member {
     pub storage: StorageId,
     /// That disk is gone, and what has come of it. What it held stays in `disk` and `machine`, for who counts on it.
     pub lost: Option<Lost>,
+    /// The processes that ask to be this member, if it was not bound to its disk from the beginning.
+    pub joining: Option<Joining>,
     /// It will not start again.
     pub dead: bool,
     /// It has learned that it is not a member any more.
@@ -168,6 +171,7 @@ impl Member {
             forgot: None,
             storage: storage_of(id),
             lost: None,
+            joining: None,
             dead: false,
             removed: false,
             sent_away: 0,
@@ -185,6 +189,13 @@ impl Member {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.node.is_some()
+    }
+
+    /// The disk that it is known to be bound to; none while processes ask for that.
+    #[must_use]
+    pub fn known_storage(&self) -> Option<StorageId> {
+        let open = self.joining.as_ref().is_some_and(Joining::is_open);
+        (!open).then_some(self.storage)
     }
 
     /// It switches to a snapshot and does nothing else.

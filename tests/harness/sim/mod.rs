@@ -8,7 +8,7 @@
 //!                  ├─ disk ── medium         what the log must hold; wal::Wal on a simulated disk
 //!                  ├─ machine                mvcc::Store, in memory or in redb on a simulated disk
 //!                  ├─ clients trouble        who asks; what goes wrong
-//!                  ├─ lies lost              disks that say what is not; disks that are gone
+//!                  ├─ lies lost joins        disks that say what is not; disks that are gone; new ones
 //!                  ├─ settle                 the end: a healed majority must live
 //!                  └─ checks/                what must hold
 //! ```
@@ -42,6 +42,7 @@ pub mod write;
 
 mod clients;
 mod installs;
+mod joins;
 mod lies;
 mod links;
 mod lost;

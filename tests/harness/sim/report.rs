@@ -110,7 +110,7 @@ fn can_meet(fault: Fault, state: &str) -> bool {
 }
 
 /// Places that nothing reaches unless some part of a run works as it should.
-const PLACES: [&str; 29] = [
+const PLACES: [&str; 31] = [
     "a write or a sync failed, the process ended",
     "the store's disk failed, the process ended",
     "bit flip: noticed",
@@ -135,6 +135,8 @@ const PLACES: [&str; 29] = [
     "a lying disk was found out",
     "back after a lying disk",
     "a lost disk was turned away",
+    "a newcomer was bound to its disk",
+    "a second disk was turned away",
     "snapshot not needed",
     "a switch was finished by the next start",
     "a removed member ended",

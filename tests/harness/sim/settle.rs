@@ -31,6 +31,7 @@ impl World {
         self.quiet = true;
         self.advance(self.now + CONVERGED_WITHIN.max(self.backlog()))?;
         self.check_converged()?;
+        self.check_joined()?;
         self.check_answered()?;
         ensure("L2", self.leaders_in_calm <= LEADERS_MAX + self.transfers_in_calm, || {
             format!("{} leaders in {} s of peace", self.leaders_in_calm, (self.now - began) / SECOND)

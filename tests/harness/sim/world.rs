@@ -61,6 +61,8 @@ pub enum Event {
     Lie,
     /// A process with an empty disk asks to be the member at a slot.
     Knock(usize),
+    /// One of the processes that want to be the member at a slot asks for that.
+    Ask(usize, usize),
     /// A client asks for something.
     Request,
 }
@@ -224,6 +226,7 @@ impl World {
                 Event::Repair(repair) => self.repair(repair)?,
                 Event::Lie => self.lie_on()?,
                 Event::Knock(slot) => self.knock(slot)?,
+                Event::Ask(slot, process) => self.ask_to_join(slot, process)?,
                 Event::Request => self.request()?,
             }
         }
@@ -255,7 +258,7 @@ impl World {
     pub(super) fn start(&mut self, slot: usize) -> Verdict {
         let chance = &mut self.chance.member;
         let member = &mut self.members[slot];
-        if member.is_running() || member.dead || member.lost.is_some() {
+        if member.is_running() || member.dead || member.lost.is_some() || member.known_storage().is_none() {
             return Ok(());
         }
         member.clock = Clock::new(chance, self.swarm.drift);
@@ -279,7 +282,7 @@ impl World {
         self.trace.note(self.now, id.0, || format!("{id} starts, log up to {last}, applied {applied}"));
         member.node = Some(Driven::start(Start {
             identity: Identity { cluster: CLUSTER, member: id, storage, name, boot: self.starts },
-            info: info_of(id, storage),
+            info: info_of(id, Some(storage)),
             config,
             boot,
             now: member.clock.now(self.now),
@@ -519,14 +522,14 @@ impl World {
 }
 
 /// How a member describes itself.
-pub(super) fn info_of(id: MemberId, storage: StorageId) -> NodeInfo {
+pub(super) fn info_of(id: MemberId, storage: Option<StorageId>) -> NodeInfo {
     let peer_urls = vec![format!("http://{id}:2380")];
-    NodeInfo { name: id.to_string(), peer_urls, storage: Some(storage) }
+    NodeInfo { name: id.to_string(), peer_urls, storage }
 }
 
-/// The same, as a configuration carries it.
-pub(super) fn node_info(id: MemberId) -> Bytes {
-    info_of(id, storage_of(id)).encode()
+/// The same for its first disk, as a configuration carries it.
+fn node_info(id: MemberId) -> Bytes {
+    info_of(id, Some(storage_of(id))).encode()
 }
 
 /// A rule of the world itself did not hold.
