@@ -141,7 +141,7 @@ impl Formatted {
         let mut info = NodeInfo {
             name: settings.name.clone(),
             peer_urls: settings.advertise.peer.iter().map(ToString::to_string).collect(),
-            storage: None,
+            ..NodeInfo::default()
         };
         let mut file = match place.read()? {
             Some(file) => file,
@@ -373,9 +373,12 @@ async fn join(
             clusters.map(|(name, known)| (find(info, &known), name, known)).partition(|(found, ..)| found.is_ok());
         let meant = if meant.is_empty() { others } else { meant };
         for (found, name, known) in meant {
-            if let Some(member) = found? {
-                return Ok(Admission { member, founder: false, known });
-            }
+            // What a peer shows of its cluster may be taken back; what it answers is committed.
+            let replaced = match found {
+                Ok(()) => false,
+                Err(BootstrapError::DiskReplaced) => true,
+                Err(other) => return Err(other),
+            };
             let at = members.iter().find(|member| member.name == name);
             let addresses = at.map(|member| member.peer_urls.as_slice()).unwrap_or_default();
             match ask::bind(addresses, info, tls).await {
@@ -384,6 +387,7 @@ async fn join(
                     return Ok(Admission { member, founder: false, known });
                 }
                 BindReply::Later { why } => warn!(peer = name, why, "cannot join yet"),
+                BindReply::Never { .. } if replaced => return Err(BootstrapError::DiskReplaced),
                 BindReply::Never { why } => return Err(BootstrapError::BindRefused(why)),
             }
         }
@@ -395,13 +399,11 @@ async fn join(
     unreachable!("the rounds are counted up to 4 billion, which is 27 years")
 }
 
-/// This member's id, if the cluster has bound it to this disk already.
-fn find(info: &NodeInfo, known: &KnownCluster) -> Result<Option<Id>, BootstrapError> {
-    let mut places = known.members.iter().filter(|(_, there)| there.is_at(&info.peer_urls));
-    match places.next() {
+/// Whether the cluster, as a peer shows it, has a place for this member.
+fn find(info: &NodeInfo, known: &KnownCluster) -> Result<(), BootstrapError> {
+    match known.members.values().find(|there| there.is_at(&info.peer_urls)) {
         None => Err(BootstrapError::NotAdded { cluster: known.id, urls: info.peer_urls.clone() }),
-        Some((_, there)) if there.storage.is_none() => Ok(None),
-        Some((id, there)) if there.storage == info.storage => Ok(Some(*id)),
+        Some(there) if there.storage.is_none() || there.storage == info.storage => Ok(()),
         Some(_) => Err(BootstrapError::DiskReplaced),
     }
 }
