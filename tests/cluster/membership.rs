@@ -80,6 +80,28 @@ fn a_learner_joins_catches_up_is_promoted_and_replaces_a_removed_member() -> Res
     Ok(())
 }
 
+/// As people grow a cluster: of one member, by `etcdctl member add` without more words. The first growth takes away the
+/// only quorum there is, so it must not take place before there is another one.
+#[test]
+fn a_cluster_of_one_member_grows_to_three_and_can_be_written_to_all_along() -> Result<()> {
+    let mut cluster = Cluster::start(Flavor::Quorate, 1, &[])?;
+    let first = cluster.members[0].client.clone();
+    for (name, count) in [("m2", 2), ("m3", 3)] {
+        let joining = cluster.joining(name, &[])?;
+        let url = format!("--peer-urls=http://{}", cluster.members[joining].peer);
+        ctl_at(&first, &["member", "add", name, &url])?;
+        ctl_at(&first, &["put", name, "added"])?;
+        cluster.members[joining].spawn()?;
+        cluster.members[joining].wait_ready()?;
+        eventually("a vote for it", Duration::from_secs(20), || (voters_at(&first).ok()? == count).then_some(()))?;
+        ctl_at(&first, &["put", name, "votes"])?;
+    }
+    cluster.members[0].kill()?;
+    let rest = cluster.endpoints();
+    eventually("a write without the first member", Duration::from_secs(20), || ctl_at(&rest, &["put", "k", "v"]).ok())?;
+    Ok(())
+}
+
 #[test]
 fn a_removed_member_that_starts_again_is_told_and_disturbs_nobody() -> Result<()> {
     let mut cluster = Cluster::start(Flavor::Quorate, 3, &[])?;

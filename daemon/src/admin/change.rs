@@ -35,7 +35,7 @@ fn one(change: Asked, members: &MembersView) -> Result<Change, Refusal> {
                 let message = format!("member {} has these peer URLs", admin_api::Id(taken.id.0));
                 return Err(Refusal::not_understood(message));
             }
-            let info = NodeInfo { name, peer_urls, storage: None };
+            let info = NodeInfo { name, peer_urls, ..NodeInfo::default() };
             if !info.fits() {
                 return Err(Refusal::not_understood("the name and the peer URLs are longer than a description may be"));
             }

@@ -127,6 +127,7 @@ mod tests {
             name: format!("m{n}"),
             peer_urls: vec![format!("http://127.0.0.1:{n}")],
             storage: Some(storage(n)),
+            ..NodeInfo::default()
         };
         Founder { member: Id(n.into()), storage: storage(n), info, token: "token".into() }
     }

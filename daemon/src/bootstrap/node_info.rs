@@ -24,6 +24,9 @@ pub struct NodeInfo {
     /// The disk that is bound to the id; none for a member that was added and has not started yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<StorageId>,
+    /// It was added to vote, and is a learner until it can: the leader promotes it then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub becomes_voter: bool,
 }
 
 /// The bytes in a configuration are not a node's description.
@@ -89,6 +92,7 @@ mod tests {
             name: "m1".into(),
             peer_urls: vec!["http://127.0.0.1:2380".into()],
             storage: Some(StorageId::from_bytes([7; 16])),
+            becomes_voter: true,
         };
         assert_eq!(NodeInfo::decode(&info.encode()).expect("just encoded"), info);
     }

@@ -152,7 +152,12 @@ fn drawn(former: Former, settings: &Settings, request: Option<String>) -> Result
 impl Recovering {
     /// How the new member describes itself.
     pub(crate) fn info(&self, name: &str) -> NodeInfo {
-        NodeInfo { name: name.to_owned(), peer_urls: self.peer_urls.clone(), storage: Some(self.storage) }
+        NodeInfo {
+            name: name.to_owned(),
+            peer_urls: self.peer_urls.clone(),
+            storage: Some(self.storage),
+            ..NodeInfo::default()
+        }
     }
 
     /// From here on every start goes on with it.

@@ -30,9 +30,11 @@ impl Api {
             self.refuse_unless_healthy(None).await?;
         }
         let id = new_id(&view);
-        let info = NodeInfo { peer_urls, ..NodeInfo::default() };
+        // A second voter would have to acknowledge its own addition before it has a disk. See `node::promote`.
+        let becomes_voter = !add.is_learner && view.members.iter().filter(|member| !member.learner).count() == 1;
+        let info = NodeInfo { peer_urls, becomes_voter, ..NodeInfo::default() };
         refuse_long(&info)?;
-        let change = match add.is_learner {
+        let change = match add.is_learner || becomes_voter {
             true => Change::AddLearner(id, info.encode()),
             false => Change::AddVoter(id, info.encode()),
         };

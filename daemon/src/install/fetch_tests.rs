@@ -91,7 +91,7 @@ impl Leader {
         let solo = Solo::start();
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
         let url = format!("http://127.0.0.1:{free}");
-        let info = NodeInfo { name: "leader".into(), peer_urls: vec![url.clone()], storage: None };
+        let info = NodeInfo { name: "leader".into(), peer_urls: vec![url.clone()], ..NodeInfo::default() };
         let server = Server::new(solo.handle(), Limits { bytes_per_second });
         let snapshots = Arc::new(OnceLock::from(server.clone()));
         let listener = Arc::new(Listener {

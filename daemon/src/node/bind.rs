@@ -30,6 +30,7 @@ pub(super) fn bind(configured: &Configured, info: &NodeInfo) -> Binding {
             Binding::Said(MemberId::NONE, BindReply::Later { why })
         }
         Some((id, (there, _))) if there.storage.is_none() => {
+            let info = NodeInfo { becomes_voter: there.becomes_voter, ..info.clone() };
             let changes = vec![Change::Update(*id, info.encode())];
             let expected = (!is_planted(Bug::BindUnexpected)).then_some(configured.at);
             Binding::Asked(*id, Call::ChangeMembership { expected, changes })
@@ -62,7 +63,7 @@ mod tests {
     }
 
     fn info(storage: Option<StorageId>) -> NodeInfo {
-        NodeInfo { name: "m4".into(), peer_urls: vec![URL.into()], storage }
+        NodeInfo { name: "m4".into(), peer_urls: vec![URL.into()], storage, ..NodeInfo::default() }
     }
 
     /// What a process with the first disk hears where the member is bound to this one.

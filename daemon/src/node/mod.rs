@@ -27,6 +27,7 @@ mod inspect;
 mod log;
 mod open_log;
 mod perform;
+mod promote;
 mod quota;
 mod reads;
 mod request;

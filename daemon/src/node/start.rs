@@ -10,7 +10,7 @@ use super::open_log::{log_directory, log_options, open_log, random};
 use super::retention::Retention;
 use super::shared::Shared;
 use super::turn::{self, Node};
-use super::{Handle, Inbox, StartError, Stop, compactor, quota};
+use super::{Handle, Inbox, StartError, Stop, compactor, promote, quota};
 use crate::bootstrap::{Admitted, BootstrapError, Formatted, Identity, LogStart, heed_restored};
 use crate::config::Settings;
 use crate::disk::{Disk, RealDisk};
@@ -182,6 +182,7 @@ fn start_helpers(handle: &Handle, settings: Settings, staging: &Arc<stage::Repor
     let (quota_bytes, backups) = (settings.limits.quota_bytes, settings.backups.clone());
     let mut helpers = vec![
         tokio::spawn(compactor::run(handle.clone(), settings.auto_compaction)),
+        tokio::spawn(promote::watch(handle.clone())),
         tokio::spawn(publish(handle.clone(), settings)),
     ];
     helpers.extend(quota_bytes.map(|bytes| tokio::spawn(quota::watch(handle.clone(), bytes))));

@@ -46,8 +46,12 @@ impl Port {
     async fn open(member: u64) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{free}");
-        let info =
-            NodeInfo { name: format!("m{member}"), peer_urls: vec![url.clone()], storage: Some(storage(member)) };
+        let info = NodeInfo {
+            name: format!("m{member}"),
+            peer_urls: vec![url.clone()],
+            storage: Some(storage(member)),
+            ..NodeInfo::default()
+        };
         let introduction = Introduction {
             version: PROTOCOL_VERSION,
             member: None,

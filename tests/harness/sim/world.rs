@@ -524,7 +524,7 @@ impl World {
 /// How a member describes itself.
 pub(super) fn info_of(id: MemberId, storage: Option<StorageId>) -> NodeInfo {
     let peer_urls = vec![format!("http://{id}:2380")];
-    NodeInfo { name: id.to_string(), peer_urls, storage }
+    NodeInfo { name: id.to_string(), peer_urls, storage, ..NodeInfo::default() }
 }
 
 /// The same for its first disk, as a configuration carries it.
