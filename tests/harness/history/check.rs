@@ -1,8 +1,10 @@
 //! The checks, each over the whole history, in O(n log n).
 
+use super::order::check_order;
 use super::stall::longest_stall;
+use super::written::Written;
 use super::{Answer, Change, Operation, Request};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Fewer acknowledged writes than this prove nothing.
@@ -50,6 +52,14 @@ pub enum Violation {
         /// Second.
         second: i64,
     },
+    /// One revision was given to two writes.
+    #[error("revision {revision} was acknowledged to another write before: {operation:?}")]
+    Shared {
+        /// The revision.
+        revision: i64,
+        /// The second write.
+        operation: Operation,
+    },
     /// An acknowledged write is not where its answer says.
     #[error("an acknowledged write is lost: {0:?}")]
     Lost(Operation),
@@ -85,6 +95,21 @@ pub enum Violation {
         /// The revision.
         revision: i64,
     },
+    /// A member shows less than it had shown the same client.
+    #[error("back in time: {operation:?} after the same member had answered with revision {shown}")]
+    Back {
+        /// The operation.
+        operation: Operation,
+        /// What the member had answered with.
+        shown: i64,
+    },
+}
+
+impl Violation {
+    /// Nobody asked for this change.
+    pub(super) fn invented(change: &Change) -> Self {
+        Self::Invented { revision: change.revision, what: format!("{change:?}") }
+    }
 }
 
 /// Holds a history against the committed log, which is read after the run, from the first revision on.
@@ -93,6 +118,7 @@ pub enum Violation {
 /// The first [`Violation`] found.
 pub fn judge(history: &[Operation], log: &[Change]) -> Result<Report, Violation> {
     let written = Written::of(log, history)?;
+    check_shared(history)?;
     let mut report = Report { longest_stall: longest_stall(history), ..Report::default() };
     for operation in history {
         check_answer(operation, log, &written, &mut report)?;
@@ -107,77 +133,17 @@ pub fn judge(history: &[Operation], log: &[Change]) -> Result<Report, Violation>
     Ok(report)
 }
 
-/// The log, found by key and by value.
-struct Written {
-    by_value: BTreeMap<String, i64>,
-    by_key: BTreeMap<String, Vec<(i64, Option<String>)>>,
-    last: i64,
-}
-
-impl Written {
-    fn of(log: &[Change], history: &[Operation]) -> Result<Self, Violation> {
-        let (Some(first), Some(last)) = (log.first(), log.last()) else {
-            return Err(Violation::Evidence("the log is empty".to_owned()));
-        };
-        if first.revision != 2 {
-            return Err(Violation::Hole(1, first.revision));
-        }
-        if let Some(pair) = log.windows(2).find(|pair| pair[1].revision != pair[0].revision + 1) {
-            return Err(Violation::Hole(pair[0].revision, pair[1].revision));
-        }
-        let mut written = Self { by_value: BTreeMap::new(), by_key: BTreeMap::new(), last: last.revision };
-        for change in log {
-            written.add(change)?;
-        }
-        written.only_what_was_asked(log, history)?;
-        Ok(written)
-    }
-
-    fn add(&mut self, change: &Change) -> Result<(), Violation> {
-        if let Some(value) = &change.value
-            && let Some(first) = self.by_value.insert(value.clone(), change.revision)
+/// A revision is the work of one request.
+fn check_shared(history: &[Operation]) -> Result<(), Violation> {
+    let mut acknowledged = BTreeSet::new();
+    for operation in history {
+        if let Answer::Written { revision } = operation.answer
+            && !acknowledged.insert(revision)
         {
-            return Err(Violation::Twice { what: value.clone(), first, second: change.revision });
-        }
-        self.by_key.entry(change.key.clone()).or_default().push((change.revision, change.value.clone()));
-        Ok(())
-    }
-
-    fn only_what_was_asked(&self, log: &[Change], history: &[Operation]) -> Result<(), Violation> {
-        let mut puts = BTreeSet::new();
-        let mut deletes: BTreeMap<&str, usize> = BTreeMap::new();
-        for operation in history {
-            match &operation.request {
-                Request::Put { key, value } | Request::CompareAndPut { key, value, .. } => {
-                    puts.insert((key.as_str(), value.as_str()));
-                }
-                Request::Delete { key } => *deletes.entry(key).or_default() += 1,
-                Request::Get { .. } => {}
-            }
-        }
-        let invented = |change: &&Change| match &change.value {
-            Some(value) => !puts.contains(&(change.key.as_str(), value.as_str())),
-            None => match deletes.get_mut(change.key.as_str()) {
-                Some(left @ 1..) => {
-                    *left -= 1;
-                    false
-                }
-                _ => true,
-            },
-        };
-        match log.iter().find(invented) {
-            Some(change) => Err(Violation::Invented { revision: change.revision, what: format!("{change:?}") }),
-            None => Ok(()),
+            return Err(Violation::Shared { revision, operation: operation.clone() });
         }
     }
-
-    /// What the key held as of `revision`: the value and the revision that wrote it.
-    fn at(&self, key: &str, revision: i64) -> Option<(String, i64)> {
-        let changes = self.by_key.get(key)?;
-        let seen = changes.partition_point(|(at, _)| *at <= revision);
-        let (at, value) = changes.get(seen.checked_sub(1)?)?;
-        value.clone().map(|value| (value, *at))
-    }
+    Ok(())
 }
 
 fn check_answer(
@@ -205,20 +171,23 @@ fn check_answer(
             let expected = written.at(key, *revision);
             if *revision <= written.last && *found == expected { Ok(()) } else { wrong(format!("{expected:?}")) }
         }
-        (request, Answer::Unknown) => {
-            if let Request::Put { value, .. } | Request::CompareAndPut { value, .. } = request {
-                report.unknown += 1;
-                report.unknown_applied += usize::from(written.by_value.contains_key(value));
-            }
-            Ok(())
-        }
-        (Request::Put { value, .. } | Request::CompareAndPut { value, .. }, Answer::Refused) => {
-            match written.by_value.get(value) {
-                Some(revision) => Err(Violation::Refused { operation: operation.clone(), revision: *revision }),
+        (Request::Put { value, .. } | Request::CompareAndPut { value, .. }, Answer::Unknown) => {
+            let revision = written.revision_of(value);
+            report.unknown += 1;
+            report.unknown_applied += usize::from(revision.is_some());
+            match revision.filter(|revision| !is_comparison_met(&operation.request, *revision, written)) {
+                Some(revision) => wrong(format!("it took effect at {revision}, where its comparison does not hold")),
                 None => Ok(()),
             }
         }
-        (Request::Delete { .. } | Request::Get { .. }, Answer::Refused) => Ok(()),
+        (Request::Put { value, .. } | Request::CompareAndPut { value, .. }, Answer::Refused) => {
+            match written.revision_of(value) {
+                Some(revision) => Err(Violation::Refused { operation: operation.clone(), revision }),
+                None => Ok(()),
+            }
+        }
+        // Deletions that took effect have been matched with the deletes that may have made them.
+        (Request::Delete { .. } | Request::Get { .. }, Answer::Unknown | Answer::Refused) => Ok(()),
         (Request::Put { .. } | Request::Get { .. }, Answer::Unchanged { .. })
         | (Request::Put { .. } | Request::Delete { .. } | Request::CompareAndPut { .. }, Answer::Read { .. }) => {
             wrong("an answer of another kind".to_owned())
@@ -239,95 +208,17 @@ fn check_written(
     let stands = match request {
         Request::Put { key, value } => change.key == *key && change.value.as_ref() == Some(value),
         Request::Delete { key } => change.key == *key && change.value.is_none(),
-        Request::CompareAndPut { key, value, expected } => {
-            let before = written.at(key, revision - 1).map_or(0, |(_, at)| at);
-            change.key == *key && change.value.as_ref() == Some(value) && before == *expected
+        Request::CompareAndPut { key, value, .. } => {
+            let is_met = is_comparison_met(request, revision, written);
+            change.key == *key && change.value.as_ref() == Some(value) && is_met
         }
         Request::Get { .. } => false,
     };
     if stands { Ok(()) } else { Err(lost()) }
 }
 
-/// A moment in the sweep. At equal times an operation begins before another returns, so that only what certainly
-/// came first counts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Moment {
-    Invoked,
-    Returned,
-}
-
-/// Sweeps over time and keeps the greatest revision returned so far and the greatest one that can exist.
-fn check_order(history: &[Operation], log: &[Change], written: &Written) -> Result<(), Violation> {
-    let mut moments: Vec<(Duration, Moment, usize)> = Vec::with_capacity(history.len() * 2);
-    for (n, operation) in history.iter().enumerate() {
-        moments.push((operation.invoked, Moment::Invoked, n));
-        moments.push((operation.returned, Moment::Returned, n));
-    }
-    moments.sort_unstable();
-    let begun = begun_at(history, log, written);
-    let (mut returned_max, mut floors) = (1, vec![1; history.len()]);
-    for (at, moment, n) in moments {
-        let operation = &history[n];
-        match moment {
-            Moment::Invoked => floors[n] = returned_max,
-            Moment::Returned => {
-                check_place(operation, floors[n])?;
-                check_not_future(operation, at, &begun)?;
-                if !matches!(operation.request, Request::Get { serializable: true, .. }) {
-                    returned_max = returned_max.max(revision_of(operation).unwrap_or(1));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn revision_of(operation: &Operation) -> Option<i64> {
-    match operation.answer {
-        Answer::Written { revision } | Answer::Unchanged { revision } | Answer::Read { revision, .. } => Some(revision),
-        Answer::Unknown | Answer::Refused => None,
-    }
-}
-
-fn check_place(operation: &Operation, floor: i64) -> Result<(), Violation> {
-    let stale = match (&operation.request, &operation.answer) {
-        (Request::Get { serializable: true, .. }, _) | (_, Answer::Unknown | Answer::Refused) => false,
-        (_, Answer::Written { revision }) => *revision <= floor,
-        (_, Answer::Unchanged { revision } | Answer::Read { revision, .. }) => *revision < floor,
-    };
-    if stale { Err(Violation::Stale { operation: operation.clone(), floor }) } else { Ok(()) }
-}
-
-/// For each revision, when its write began; the greatest over all revisions up to it, so that one look-up tells
-/// whether a state can have existed. A deletion is taken to have begun with the first one asked for its key.
-fn begun_at(history: &[Operation], log: &[Change], written: &Written) -> Vec<Duration> {
-    let mut begun = vec![Duration::ZERO; log.len()];
-    for operation in history {
-        let revision = match &operation.request {
-            Request::Put { value, .. } | Request::CompareAndPut { value, .. } => written.by_value.get(value).copied(),
-            Request::Delete { .. } => {
-                revision_of(operation).filter(|_| matches!(operation.answer, Answer::Written { .. }))
-            }
-            Request::Get { .. } => None,
-        };
-        if let Some(slot) = revision.and_then(|revision| begun.get_mut(usize::try_from(revision - 2).ok()?)) {
-            *slot = operation.invoked;
-        }
-    }
-    let mut greatest = Duration::ZERO;
-    for slot in &mut begun {
-        greatest = greatest.max(*slot);
-        *slot = greatest;
-    }
-    begun
-}
-
-fn check_not_future(operation: &Operation, returned: Duration, begun: &[Duration]) -> Result<(), Violation> {
-    let Some(revision) = revision_of(operation).filter(|revision| *revision >= 2) else { return Ok(()) };
-    let place = usize::try_from(revision - 2).expect("revisions from 2 on");
-    match begun.get(place) {
-        Some(begun) if *begun > returned => Err(Violation::Future { operation: operation.clone(), revision }),
-        Some(_) => Ok(()),
-        None => Err(Violation::Lost(operation.clone())),
-    }
+/// Whether a write may have taken effect at `revision`, by what stood there before.
+fn is_comparison_met(request: &Request, revision: i64, written: &Written) -> bool {
+    let Request::CompareAndPut { key, expected, .. } = request else { return true };
+    written.at(key, revision - 1).map_or(0, |(_, at)| at) == *expected
 }

@@ -148,6 +148,138 @@ fn a_deletion_that_found_nothing_where_something_was_is_found() {
     assert!(matches!(judge(&history, &log), Err(Violation::Wrong { .. })));
 }
 
+/// A delete of `k`, asked for at `at`.
+fn delete(at: u64, answer: Answer) -> Operation {
+    Operation {
+        client: 2,
+        invoked: ms(at),
+        returned: ms(at + 1),
+        request: Request::Delete { key: "k".to_owned() },
+        answer,
+    }
+}
+
+fn deletion(revision: i64) -> Change {
+    Change { revision, key: "k".to_owned(), value: None }
+}
+
+/// The good history, and behind it, at revisions 22 to 24, a deletion, another put, and the same deletion again.
+fn deleted_twice() -> (Vec<Operation>, Vec<Change>) {
+    let (mut history, mut log) = good();
+    history.push(put(30, Answer::Written { revision: 23 }));
+    log.extend([deletion(22), change(23, "v30"), deletion(24)]);
+    (history, log)
+}
+
+#[test]
+fn a_deletion_that_took_effect_twice_is_found() {
+    let (mut history, log) = deleted_twice();
+    history.push(delete(200, Answer::Written { revision: 22 }));
+    // One that found nothing made no deletion.
+    history.push(delete(202, Answer::Unchanged { revision: 22 }));
+    assert!(matches!(judge(&history, &log), Err(Violation::Invented { revision: 24, .. })));
+}
+
+#[test]
+fn a_refused_deletion_that_took_effect_is_found() {
+    let (mut history, mut log) = good();
+    log.push(deletion(22));
+    history.push(delete(200, Answer::Refused));
+    assert!(matches!(judge(&history, &log), Err(Violation::Invented { revision: 22, .. })));
+    history[20].answer = Answer::Unknown;
+    judge(&history, &log).expect("that one may have taken effect");
+}
+
+#[test]
+fn two_deletions_acknowledged_with_one_revision_are_found() {
+    let (mut history, mut log) = good();
+    log.push(deletion(22));
+    history.extend([200, 200].map(|at| delete(at, Answer::Written { revision: 22 })));
+    assert!(matches!(judge(&history, &log), Err(Violation::Shared { revision: 22, .. })));
+}
+
+#[test]
+fn a_deletion_that_shows_before_it_was_asked_for_is_found() {
+    let (mut history, mut log) = good();
+    log.push(deletion(22));
+    history.push(read(300, 22, None));
+    history.push(delete(302, Answer::Unknown));
+    assert!(matches!(judge(&history, &log), Err(Violation::Future { revision: 22, .. })));
+    history[21].invoked = ms(299);
+    judge(&history, &log).expect("it may take effect before its client gives up on it");
+}
+
+#[test]
+fn unknown_deletions_may_take_effect_late_and_in_any_order() {
+    let (mut history, log) = deleted_twice();
+    history.push(delete(310, Answer::Unknown));
+    history.push(delete(200, Answer::Unknown));
+    history.push(read(400, 24, None));
+    judge(&history, &log).expect("one before the put and one after it");
+    history.push(read(306, 24, None));
+    assert!(matches!(judge(&history, &log), Err(Violation::Future { revision: 24, .. })));
+}
+
+#[test]
+fn a_deletion_of_what_is_not_there_is_found() {
+    let (mut history, mut log) = good();
+    log.extend([deletion(22), deletion(23)]);
+    history.extend([22_i64, 23].map(|revision| delete(revision.cast_unsigned() * 10, Answer::Written { revision })));
+    assert!(matches!(judge(&history, &log), Err(Violation::Invented { revision: 23, .. })));
+}
+
+#[test]
+fn a_comparison_that_took_effect_though_it_failed_is_found_when_nobody_knows_its_outcome() {
+    let (mut history, log) = good();
+    let compare = |expected| Request::CompareAndPut { key: "k".to_owned(), expected, value: "v5".to_owned() };
+    history[5] = Operation { request: compare(3), answer: Answer::Unknown, ..history[5].clone() };
+    assert!(matches!(judge(&history, &log), Err(Violation::Wrong { .. })));
+    history[5].request = compare(6);
+    judge(&history, &log).expect("good");
+}
+
+#[test]
+fn a_value_that_two_ask_for_judges_nothing() {
+    let (mut history, log) = good();
+    history.push(put(19, Answer::Unknown));
+    assert!(matches!(judge(&history, &log), Err(Violation::Evidence(_))));
+}
+
+/// A serializable read of client 1.
+fn serializable(at: u64, revision: i64, found: &str) -> Operation {
+    let request = Request::Get { key: "k".to_owned(), serializable: true };
+    Operation { request, ..read(at, revision, Some((found, revision))) }
+}
+
+#[test]
+fn a_member_that_shows_a_client_less_than_before_is_found() {
+    let (mut history, log) = good();
+    history.extend([serializable(47, 5, "v3"), serializable(57, 4, "v2")]);
+    assert!(matches!(judge(&history, &log), Err(Violation::Back { shown: 5, .. })));
+    history[21].client = 3;
+    judge(&history, &log).expect("another client asks another member");
+}
+
+#[test]
+fn a_member_that_may_have_ended_begins_from_what_it_has() {
+    let (mut history, log) = good();
+    let unanswered = Operation { answer: Answer::Unknown, ..serializable(50, 5, "v3") };
+    history.extend([serializable(47, 5, "v3"), unanswered, serializable(57, 4, "v2")]);
+    judge(&history, &log).expect("what is not on its disk yet comes from the others");
+}
+
+#[test]
+fn a_read_that_does_not_show_what_a_serializable_one_has_shown_is_found() {
+    let (mut history, mut log) = good();
+    // Nobody has heard of the last write, but it has been seen.
+    log.push(change(22, "v20"));
+    history.push(Operation { returned: ms(900), ..put(20, Answer::Unknown) });
+    history.push(serializable(300, 22, "v20"));
+    judge(&history, &log).expect("it has begun");
+    history.push(read(302, 21, Some(("v19", 21))));
+    assert!(matches!(judge(&history, &log), Err(Violation::Stale { floor: 22, .. })));
+}
+
 #[test]
 fn an_empty_log_judges_nothing() {
     assert!(matches!(judge(&good().0, &[]), Err(Violation::Evidence(_))));

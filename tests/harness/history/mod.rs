@@ -4,15 +4,24 @@
 //! given and no search is needed: [`judge`] replays the committed log, revision by revision, and holds every answer
 //! and every moment against it.
 //!
-//! * Every value written is unique, so a write is recognised in the log by its value.
+//! * Every value written is unique, so a write is recognised in the log by its value; a deletion is matched with one
+//!   delete request that may have made it.
 //! * A write whose outcome is unknown appears at most once; one that failed for good does not appear.
-//! * An operation that began after another had returned stands behind it.
+//! * An operation that began after another had returned stands behind it. Serializable reads may show the past, but never
+//!   less than their member has shown the same client since a request of it last failed.
 //! * Too little evidence is a failure: an empty log or a history without acknowledged writes judges nothing.
 
 mod check;
 #[cfg(test)]
 mod check_tests;
+mod deletions;
+#[cfg(test)]
+mod mutation_tests;
+mod order;
+#[cfg(test)]
+mod search;
 mod stall;
+mod written;
 
 pub use check::{Report, Violation, judge};
 pub use stall::stall_after;
@@ -22,7 +31,7 @@ use std::time::Duration;
 /// One operation of one client. Times are since the start of the run, on one clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Which client; its operations do not overlap.
+    /// Which client; its operations do not overlap, and one member is asked for all of them.
     pub client: usize,
     /// When it was sent.
     pub invoked: Duration,

@@ -1,0 +1,123 @@
+//! Whether a history is that of a linearizable store, found by trying every order: slow, and without the thought that
+//! [`super::judge`] rests on, which is held against it.
+
+use super::{Answer, Change, Operation, Request};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What each key holds, and since which revision.
+type State<'a> = BTreeMap<&'a str, (&'a str, i64)>;
+
+/// Whether the operations can have happened one after another, so that each is answered as it was and the log comes out.
+pub(super) fn is_possible(history: &[Operation], log: &[Change]) -> bool {
+    assert!(history.len() <= 64, "one bit for each");
+    let Some(states) = states(log) else { return false };
+    let search = Search { history, log, states };
+    values_are_unique(history) && no_member_goes_back(history) && search.goes_on(0, 0, &mut BTreeSet::new())
+}
+
+/// The states before and after each change; none when no store makes such a log.
+fn states(log: &[Change]) -> Option<Vec<State<'_>>> {
+    let mut states = vec![State::new()];
+    for (change, revision) in log.iter().zip(2..) {
+        let mut state = states.last().expect("one is there").clone();
+        match &change.value {
+            Some(value) => _ = state.insert(&change.key, (value, revision)),
+            None => _ = state.remove(change.key.as_str())?,
+        }
+        if change.revision != revision {
+            return None;
+        }
+        states.push(state);
+    }
+    Some(states)
+}
+
+fn values_are_unique(history: &[Operation]) -> bool {
+    let mut values = BTreeSet::new();
+    history.iter().all(|operation| match &operation.request {
+        Request::Put { value, .. } | Request::CompareAndPut { value, .. } => values.insert(value),
+        Request::Delete { .. } | Request::Get { .. } => true,
+    })
+}
+
+/// Every pair of one client's operations, with no failure between them.
+fn no_member_goes_back(history: &[Operation]) -> bool {
+    let mut order: Vec<&Operation> = history.iter().collect();
+    order.sort_by_key(|operation| operation.returned);
+    (0..order.len()).all(|later| {
+        let of_client = order[..later].iter().rev().filter(|earlier| earlier.client == order[later].client);
+        let mut since_failure = of_client.take_while(|earlier| earlier.answer != Answer::Unknown);
+        let is_read = matches!(order[later].request, Request::Get { serializable: true, .. });
+        !is_read || since_failure.all(|earlier| revision(order[later]).is_none_or(|at| Some(at) >= revision(earlier)))
+    })
+}
+
+fn revision(operation: &Operation) -> Option<i64> {
+    match operation.answer {
+        Answer::Written { revision } | Answer::Unchanged { revision } | Answer::Read { revision, .. } => Some(revision),
+        Answer::Unknown | Answer::Refused => None,
+    }
+}
+
+struct Search<'a> {
+    history: &'a [Operation],
+    log: &'a [Change],
+    states: Vec<State<'a>>,
+}
+
+impl Search<'_> {
+    /// Whether the rest can happen once the operations in `done` have made the first `made` changes.
+    fn goes_on(&self, done: u64, made: usize, tried: &mut BTreeSet<(u64, usize)>) -> bool {
+        if !tried.insert((done, made)) {
+            return false;
+        }
+        let rest = || (0..self.history.len()).filter(move |n| done & (1 << n) == 0);
+        let answered = |n: &usize| revision(&self.history[*n]).is_some();
+        if made == self.log.len() && !rest().any(|n| answered(&n)) {
+            return true;
+        }
+        // What had returned before another one began comes first.
+        let first_end = rest().filter(answered).map(|n| self.history[n].returned).min();
+        let may_be_next = |n: &usize| first_end.is_none_or(|end| self.history[*n].invoked <= end);
+        rest().filter(may_be_next).any(|n| {
+            let after = self.after(&self.history[n], made);
+            after.is_some_and(|made| self.goes_on(done | 1 << n, made, tried))
+        })
+    }
+
+    /// How many changes there are once this operation has happened; none when it cannot happen now and be answered so.
+    fn after(&self, operation: &Operation, made: usize) -> Option<usize> {
+        let now = i64::try_from(made).expect("a short log") + 1;
+        let change = self.change_of(&operation.request, made);
+        let makes_the_next = change.is_some() && change.as_ref() == self.log.get(made);
+        match (&operation.request, &operation.answer) {
+            (_, Answer::Written { revision }) => (makes_the_next && *revision == now + 1).then_some(made + 1),
+            (_, Answer::Unknown) => makes_the_next.then_some(made + 1),
+            (Request::Delete { .. } | Request::CompareAndPut { .. }, Answer::Unchanged { revision }) => {
+                (change.is_none() && *revision == now).then_some(made)
+            }
+            (Request::Get { key, serializable }, Answer::Read { revision, found }) => {
+                let in_time = *revision == now || *serializable && *revision < now;
+                let state = self.states.get(usize::try_from(revision - 1).ok()?)?;
+                let held = state.get(key.as_str()).map(|(value, at)| ((*value).to_owned(), *at));
+                (in_time && held == *found).then_some(made)
+            }
+            _ => None,
+        }
+    }
+
+    /// What a request changes after so many changes, if anything.
+    fn change_of(&self, request: &Request, made: usize) -> Option<Change> {
+        let state = &self.states[made];
+        let (key, value) = match request {
+            Request::Put { key, value } => (key, Some(value.clone())),
+            Request::Delete { key } => state.contains_key(key.as_str()).then_some((key, None))?,
+            Request::CompareAndPut { key, expected, value } => {
+                let at = state.get(key.as_str()).map_or(0, |(_, at)| *at);
+                (at == *expected).then(|| (key, Some(value.clone())))?
+            }
+            Request::Get { .. } => return None,
+        };
+        Some(Change { revision: i64::try_from(made).expect("a short log") + 2, key: key.clone(), value })
+    }
+}
