@@ -4,7 +4,10 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use std::process::ExitCode;
 use std::time::Duration;
-use tests::fuzz::{Target, targets};
+use tests::fuzz::{Counting, Target, targets};
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
 
 /// Decoders under mutated bytes.
 #[derive(Debug, Parser)]
@@ -21,7 +24,7 @@ struct Arguments {
     /// For each target, at most.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
-    /// Write what a decoder panics on into the corpus.
+    /// Write what a decoder panics on, or makes too much of, into the corpus.
     #[arg(long)]
     keep: bool,
 }
@@ -40,7 +43,11 @@ fn main() -> Result<ExitCode> {
         match target.run(arguments.from, arguments.cases, Duration::from_secs(arguments.seconds)) {
             Ok(fed) => {
                 cases += fed.cases;
-                println!("{:<15} {} cases, {} accepted", target.name, fed.cases, fed.accepted);
+                let (slowest, most) = (fed.slowest, fed.bytes_most >> 10);
+                println!(
+                    "{:<15} {} cases, {} accepted; at the most {slowest:.1?}, {most} KiB",
+                    target.name, fed.cases, fed.accepted
+                );
             }
             Err(finding) => {
                 found = true;

@@ -3,23 +3,40 @@
 //! * A case is a sample, encoded by ourselves or found in `tests/fuzz/corpus`, after a few mutations: bits, bytes,
 //!   integers at their limits, pieces doubled, lost, moved or taken from another sample. Half of them have their
 //!   checksums made good afterwards, so that what lies behind is reached.
-//! * A decoder may refuse, and may accept what it can encode again. It must not panic. The number of a case is all it
-//!   takes to run it again.
+//! * A decoder may refuse, and may accept what it can encode again. It must not panic, and must take neither long nor much
+//!   memory: every input is short. The number of a case is all it takes to run it again.
 //! * The name of a file in the corpus begins with what the decoder has to say of it: `accepted` or `refused`.
 
+mod memory;
 mod mutate;
 mod targets;
+mod watch;
+
+pub use memory::Counting;
 
 use crate::sim::rng::Rng;
 use crate::tree;
 use mutate::mutate;
+use quorate::transport::frame::FRAME_BYTES_MAX;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::panic::catch_unwind;
 use std::path::PathBuf;
+use std::process;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
+use watch::Watch;
+
+/// What one case may take. The slowest take milliseconds; a busy machine may keep a thread waiting for longer.
+const CASE_WITHIN: Duration = Duration::from_secs(2);
+/// One that has not come back after this does not: between one and two of these.
+const STUCK_AFTER: Duration = Duration::from_secs(20);
+/// What one case may hold, of an input of 64 KiB at the most: room for the largest frame of a peer is made when its length
+/// is known.
+const CASE_BYTES_MAX: usize = FRAME_BYTES_MAX + FRAME_BYTES_MAX / 2;
 
 /// A decoder, and what it is fed from.
 #[derive(Clone, Copy)]
@@ -52,15 +69,73 @@ pub struct Fed {
     pub cases: u64,
     /// Of them, accepted.
     pub accepted: u64,
+    /// What the slowest took.
+    pub slowest: Duration,
+    /// What the largest held, in a program that counts it.
+    pub bytes_most: usize,
 }
 
-/// A case that made a decoder panic.
+/// A case that a decoder must not make so much of.
 #[derive(Debug)]
 pub struct Finding {
     /// Its number.
     pub case: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
+    /// What the decoder does.
+    pub fault: Fault,
+}
+
+/// What a decoder must not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Panic.
+    Panics,
+    /// Not come back.
+    Stuck,
+    /// Take so long.
+    Slow(Duration),
+    /// Hold so many bytes.
+    Large(usize),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panics => write!(f, "panics"),
+            Self::Stuck => write!(f, "does not come back within {STUCK_AFTER:?}"),
+            Self::Slow(took) => write!(f, "takes {took:.1?}"),
+            Self::Large(bytes) => write!(f, "holds {} MiB", bytes >> 20),
+        }
+    }
+}
+
+/// What decoding some bytes came to.
+struct Decoded {
+    /// None when it panicked.
+    verdict: Option<Verdict>,
+    took: Duration,
+    bytes_most: usize,
+}
+
+impl Decoded {
+    fn fault(&self) -> Option<Fault> {
+        match self {
+            Self { verdict: None, .. } => Some(Fault::Panics),
+            Self { took, .. } if *took > CASE_WITHIN => Some(Fault::Slow(*took)),
+            Self { bytes_most, .. } if *bytes_most > CASE_BYTES_MAX => Some(Fault::Large(*bytes_most)),
+            Self { .. } => None,
+        }
+    }
+}
+
+impl Fed {
+    fn add(&mut self, decoded: &Decoded) {
+        self.cases += 1;
+        self.accepted += u64::from(decoded.verdict == Some(Verdict::Accepted));
+        self.slowest = self.slowest.max(decoded.took);
+        self.bytes_most = self.bytes_most.max(decoded.bytes_most);
+    }
 }
 
 /// As much of the bytes as a person looks at.
@@ -69,7 +144,8 @@ const SHOWN_BYTES: usize = 512;
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = &self.bytes[..self.bytes.len().min(SHOWN_BYTES)];
-        write!(f, "panics on case {}, {} bytes: {}", self.case, self.bytes.len(), shown.escape_ascii())
+        let (fault, case, length) = (self.fault, self.case, self.bytes.len());
+        write!(f, "{fault} on case {case}, {length} bytes: {}", shown.escape_ascii())
     }
 }
 
@@ -141,28 +217,41 @@ impl Target {
         bytes
     }
 
-    /// Decodes some bytes. `None` when it panics.
-    #[must_use]
-    pub fn feed(&self, bytes: &[u8]) -> Option<Verdict> {
-        catch_unwind(|| (self.decode)(bytes)).ok()
+    fn decoded(&self, bytes: &[u8]) -> Decoded {
+        let began = Instant::now();
+        let (verdict, bytes_most) = memory::most_held(|| catch_unwind(|| (self.decode)(bytes)).ok());
+        Decoded { verdict, took: began.elapsed(), bytes_most }
     }
 
-    /// Feeds it cases from `from` on, so many and for so long at most.
+    /// Feeds it cases from `from` on, so many and for so long at most. One that does not come back ends the process.
     ///
     /// # Errors
-    /// The first case it panics on.
+    /// The first case that it panics on, or makes too much of.
     pub fn run(&self, from: u64, cases: u64, time: Duration) -> Result<Fed, Finding> {
-        let (seeds, began, mut fed) = (self.seeds(), Instant::now(), Fed::default());
-        for case in from..from.saturating_add(cases) {
-            if began.elapsed() >= time {
-                break;
+        let (seeds, watch) = (&self.seeds(), &Watch::default());
+        thread::scope(|scope| {
+            let (_running, ended) = mpsc::channel();
+            scope.spawn(move || watch.wait(&ended, STUCK_AFTER, |case| self.give_up(seeds, case)));
+            let (began, mut fed) = (Instant::now(), Fed::default());
+            for case in (from..from.saturating_add(cases)).take_while(|_| began.elapsed() < time) {
+                watch.begin(case);
+                let bytes = self.case(seeds, case);
+                let decoded = self.decoded(&bytes);
+                if let Some(fault) = decoded.fault() {
+                    return Err(Finding { case, bytes, fault });
+                }
+                fed.add(&decoded);
             }
-            let bytes = self.case(&seeds, case);
-            let Some(verdict) = self.feed(&bytes) else { return Err(Finding { case, bytes }) };
-            fed.cases += 1;
-            fed.accepted += u64::from(verdict == Verdict::Accepted);
-        }
-        Ok(fed)
+            Ok(fed)
+        })
+    }
+
+    /// Says which case it is, and ends the process: nothing else ends a thread that does not want to.
+    fn give_up(&self, seeds: &[Vec<u8>], case: u64) {
+        let finding = Finding { case, bytes: self.case(seeds, case), fault: Fault::Stuck };
+        // Not by way of what a test has captured, which nobody sees once it has aborted.
+        writeln!(io::stderr(), "{} {finding}", self.name).ok();
+        process::abort();
     }
 }
 
@@ -170,13 +259,16 @@ impl Target {
 mod tests {
     use super::*;
 
+    #[global_allocator]
+    static COUNTING: Counting = Counting;
+
     /// Cases of each target in one run of the tests.
     const CASES: u64 = 1500;
     /// Longer than they take.
     const NO_LIMIT: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn no_decoder_panics_whatever_it_is_given() {
+    fn no_decoder_panics_or_takes_long_or_much_whatever_it_is_given() {
         for target in targets() {
             let cases = if target.is_slow { CASES / 3 } else { CASES };
             let fed = target.run(0, cases, NO_LIMIT).unwrap_or_else(|finding| {
@@ -184,7 +276,34 @@ mod tests {
             });
             assert_eq!(fed.cases, cases);
             assert!(fed.accepted > 0 && fed.accepted < fed.cases, "{}: {fed:?}", target.name);
+            assert!(fed.bytes_most > 0, "{} holds nothing: is anything counted?", target.name);
         }
+    }
+
+    /// One that a byte tells what to do.
+    const UNRULY: Target = Target::new(
+        "unruly",
+        || vec![vec![0; 8]],
+        |bytes| {
+            match bytes.first() {
+                Some(1) => panic!("as it was told"),
+                Some(2) => drop(std::hint::black_box(Vec::<u8>::with_capacity(CASE_BYTES_MAX + 1))),
+                _ => {}
+            }
+            Verdict::Accepted
+        },
+    );
+
+    #[test]
+    fn what_a_decoder_must_not_do_is_told() {
+        let fault = |byte| UNRULY.decoded(&[byte]).fault();
+        assert_eq!((fault(0), fault(1)), (None, Some(Fault::Panics)));
+        assert!(matches!(fault(2), Some(Fault::Large(bytes)) if bytes > CASE_BYTES_MAX));
+        let late = Decoded { took: CASE_WITHIN + Duration::from_nanos(1), ..UNRULY.decoded(&[0]) };
+        assert_eq!(late.fault(), Some(Fault::Slow(late.took)));
+        let finding = UNRULY.run(0, 10_000, NO_LIMIT).expect_err("one of so many begins so");
+        assert!(matches!(finding.bytes.first(), Some(1 | 2)), "{finding}");
+        assert_eq!(finding.bytes, UNRULY.case(&UNRULY.seeds(), finding.case), "its number is all it takes");
     }
 
     #[test]
@@ -192,13 +311,13 @@ mod tests {
         let mut wrong = Vec::new();
         for target in targets() {
             for sample in (target.samples)() {
-                let said = target.feed(&sample);
+                let said = target.decoded(&sample).verdict;
                 if said != Some(Verdict::Accepted) {
                     wrong.push(format!("{} says {said:?} of its sample {}", target.name, sample.escape_ascii()));
                 }
             }
             for (name, bytes) in target.found() {
-                let said = target.feed(&bytes);
+                let said = target.decoded(&bytes).verdict;
                 if expected(&name).is_none_or(|expected| said != Some(expected)) {
                     wrong.push(format!("{}/{name}: {said:?}", target.name));
                 }

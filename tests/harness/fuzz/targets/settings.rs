@@ -1,4 +1,4 @@
-//! What people write: flags, files, certificates.
+//! What people write: flags, variables, files, certificates.
 
 use super::{file_with, verdict};
 use crate::fuzz::{Target, Verdict};
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub(super) const TARGETS: &[Target] = &[
     Target::new("config-file", config_samples, decode_config).slow(),
     Target::new("flags", flag_samples, decode_flags),
+    Target::new("environment", environment_samples, decode_environment),
     Target::new("pem-file", pem_samples, decode_pem).slow(),
     Target::new("certificate", certificate_samples, decode_certificate),
 ];
@@ -46,6 +47,25 @@ fn decode_flags(bytes: &[u8]) -> Verdict {
     let arguments: Vec<String> =
         text.split_whitespace().filter(|word| !word.contains("file")).map(str::to_owned).collect();
     verdict(&config::load(Mode::Quorate, &arguments, std::iter::empty(), &|_| false))
+}
+
+/// A variable on each line.
+fn environment_samples() -> Vec<Vec<u8>> {
+    let samples = [
+        "ETCD_NAME=m1\nETCD_DATA_DIR=/tmp/m1\nETCD_HEARTBEAT_INTERVAL=100\nETCD_ELECTION_TIMEOUT=1000\nPATH=/bin",
+        "ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:2379\nETCD_ADVERTISE_CLIENT_URLS=http://127.0.0.1:2379\nETCD_NAME=",
+        "ETCD_INITIAL_CLUSTER=default=http://localhost:2380\nETCD_INITIAL_CLUSTER_STATE=new\nETCD_UNKNOWN=1",
+        "ETCD_QUOTA_BACKEND_BYTES=8589934592\nETCD_AUTO_COMPACTION_RETENTION=1h\nETCD_PRE_VOTE=true",
+    ];
+    samples.map(|sample| sample.as_bytes().to_vec()).to_vec()
+}
+
+fn decode_environment(bytes: &[u8]) -> Verdict {
+    let text = String::from_utf8_lossy(bytes);
+    // A file may be named, and would be read.
+    let variables = text.lines().filter_map(|line| line.split_once('=')).filter(|(name, _)| !name.contains("FILE"));
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    verdict(&config::load(Mode::Quorate, &[], variables, &|_| false))
 }
 
 // Certificates. One file is the authority, the chain, the key and the list of what is revoked.
