@@ -5,12 +5,16 @@
 //!   compaction, changes of the membership. How many there are is counted before, in two cycles that nothing strikes.
 //! * A cycle starts the member under strace, lets one client work until the member is gone or has done a fixed amount,
 //!   and ends it. The next cycle starts from what that left.
-//! * Every cycle that gets ready is judged: each acknowledged write is there as it was, none that was never asked for.
+//! * Every cycle that gets ready is judged: what is there is what was acknowledged, and the one write whose outcome nobody
+//!   knew, or not that one. What a start has shown is what every later one has to show.
+
+mod known;
 
 use crate::client::Client;
 use crate::cluster::{Cluster, Flavor, Member};
 use crate::sim::rng::Rng;
 use anyhow::{Context, Result, bail, ensure};
+use known::{Known, Lost, State, Write};
 use quorate::etcd::proto::etcdserverpb as pb;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// Requests of one cycle.
 const REQUESTS: u64 = 30;
+/// Few enough that most writes meet a value, and most deletions too.
+const KEYS: u64 = 17;
 /// A member that failed ends within this.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a start may take under strace, on a busy machine.
@@ -99,17 +105,6 @@ impl fmt::Display for Report {
     }
 }
 
-/// What the client knows.
-#[derive(Debug, Default)]
-struct Known {
-    /// Writes that were acknowledged: key to value.
-    held: BTreeMap<String, String>,
-    /// Writes whose outcome nobody knows.
-    unknown: BTreeMap<String, String>,
-    next: u64,
-    revision: i64,
-}
-
 /// Whether strace is there and may trace: some machines forbid it.
 #[must_use]
 pub fn can_trace() -> bool {
@@ -138,13 +133,13 @@ fn count_calls() -> Result<Calls> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let member = &mut cluster.members[0];
     let trace = member.data().with_file_name("trace");
-    let mut known = Known::default();
+    let mut known = Known::nothing();
     let mut cycle = || -> Result<Counts> {
         member.under(counting(&trace.display().to_string()));
         member.spawn()?;
         member.wait_ready()?;
         runtime.block_on(judge(&member.client, &mut known))?;
-        runtime.block_on(work(&member.client, &mut known));
+        runtime.block_on(work(&member.client, &mut known))?;
         member.kill()?;
         let counts = count(&fs::read_to_string(&trace)?);
         ensure!(counts.contains_key("fdatasync"), "strace saw no fdatasync: {counts:?}");
@@ -190,7 +185,7 @@ pub fn campaign(seed: u64, cycles: u64, time: Duration) -> Result<Report> {
 fn directory(points: &[Point], report: &mut Report) -> Result<()> {
     let mut cluster = Cluster::planned(Flavor::Quorate, 1, &[])?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut known = Known::default();
+    let mut known = Known::nothing();
     for point in points {
         let member = &mut cluster.members[0];
         cycle(member, *point, &runtime, &mut known, report).with_context(|| format!("at {point:?}"))?;
@@ -201,6 +196,7 @@ fn directory(points: &[Point], report: &mut Report) -> Result<()> {
     member.wait_ready()?;
     runtime.block_on(judge(&member.client, &mut known))?;
     report.judged += 1;
+    report.acknowledged += known.acknowledged;
     member.terminate()?;
     Ok(())
 }
@@ -221,11 +217,13 @@ fn cycle(
     let ready = wait_ready_or_gone(member)?;
     if ready {
         // It may be gone at any moment of this, which is no error; what it says while it is there counts.
-        runtime.block_on(judge(&member.client, known)).or_else(|error| unless_gone(member, error))?;
-        report.judged += 1;
-        let before = known.held.len();
-        runtime.block_on(work(&member.client, known));
-        report.acknowledged += (known.held.len() - before) as u64;
+        match runtime.block_on(judge(&member.client, known)) {
+            Ok(()) => {
+                report.judged += 1;
+                runtime.block_on(work(&member.client, known))?;
+            }
+            Err(error) => unless_gone(member, error)?,
+        }
     }
     let struck =
         fs::read_to_string(&trace).unwrap_or_default().contains("(INJECTED)") || is_gone(member, ENDS_WITHIN / 50)?;
@@ -298,12 +296,7 @@ fn unless_gone(member: &mut Member, error: anyhow::Error) -> Result<()> {
     if !lost && is_gone(member, ENDS_WITHIN)? { Ok(()) } else { Err(error) }
 }
 
-/// Something that was acknowledged is not as it was.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Lost(String);
-
-/// Everything that was acknowledged is there, and nothing that was never asked for.
+/// Reads everything, and holds it against what is known.
 async fn judge(address: &str, known: &mut Known) -> Result<()> {
     let mut client = Client::lazy(address)?;
     let deadline = Instant::now() + READ_WITHIN;
@@ -316,56 +309,45 @@ async fn judge(address: &str, known: &mut Known) -> Result<()> {
         }
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut found: BTreeMap<String, String> =
-        everything.kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect();
-    for (key, value) in &known.held {
-        if found.remove(key).as_ref() != Some(value) {
-            bail!(Lost(format!("{key} = {value} was acknowledged and is not there")));
+    let held = everything.kvs.iter().map(|kv| (text(&kv.key), (text(&kv.value), kv.mod_revision))).collect();
+    let revision = everything.header.context("an answer has a header")?.revision;
+    Ok(known.read(State { held, revision })?)
+}
+
+/// A client's work: writes and deletions, now and then a compaction or a learner that comes and goes. Ends when the member
+/// does.
+async fn work(address: &str, known: &mut Known) -> Result<()> {
+    let mut client = Client::lazy(address)?;
+    for request in 0..REQUESTS {
+        match request % 10 {
+            // What these come to does not matter: a revision may be compacted already, the member may be gone.
+            7 => drop(compact(&mut client, known.revision()).await),
+            8 => drop(learner(&mut client).await),
+            kind => {
+                let write = next_write(kind == 3 || kind == 6, known);
+                let Ok(revision) = ask(&mut client, &write).await else {
+                    known.doubt(write);
+                    return Ok(());
+                };
+                known.acknowledge(&write, revision)?;
+            }
         }
-    }
-    for (key, value) in found {
-        if known.unknown.remove(&key).as_ref() != Some(&value) {
-            bail!(Lost(format!("{key} = {value} was never asked for")));
-        }
-        known.held.insert(key, value);
-    }
-    let revision = everything.header.map_or(0, |header| header.revision);
-    if revision < known.revision {
-        bail!(Lost(format!("revision {} was acknowledged, now it is {revision}", known.revision)));
     }
     Ok(())
 }
 
-/// A client's work: writes, now and then a compaction or a learner that comes and goes. Ends when the member does.
-async fn work(address: &str, known: &mut Known) {
-    let Ok(mut client) = Client::lazy(address) else { return };
-    for request in 0..REQUESTS {
-        known.next += 1;
-        match request % 10 {
-            // What these come to does not matter: a revision may be compacted already, the member may be gone.
-            7 => drop(compact(&mut client, known.revision).await),
-            8 => drop(learner(&mut client).await),
-            _ => {
-                if put(&mut client, known).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
+/// The next key in turn, and a value that no other write has.
+fn next_write(deletes: bool, known: &Known) -> Write {
+    let nth = known.asked;
+    let value = (!deletes).then(|| format!("value-{nth} ").repeat(20));
+    Write { key: format!("key-{}", nth % KEYS), value }
 }
 
-async fn put(client: &mut Client, known: &mut Known) -> Result<(), tonic::Status> {
-    let (key, value) = (format!("key-{}", known.next), format!("value-{}", known.next).repeat(20));
-    match client.put(&key, &value).await {
-        Ok(revision) => {
-            known.revision = revision;
-            known.held.insert(key, value);
-            Ok(())
-        }
-        Err(status) => {
-            known.unknown.insert(key, value);
-            Err(status)
-        }
+/// The revision after it.
+async fn ask(client: &mut Client, write: &Write) -> Result<i64, tonic::Status> {
+    match &write.value {
+        Some(value) => client.put(&write.key, value).await,
+        None => client.delete(&write.key).await.map(|(revision, _)| revision),
     }
 }
 
