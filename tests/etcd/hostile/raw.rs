@@ -1,4 +1,5 @@
-//! HTTP/2 as no library would speak it: frames written by hand, and nothing read unless somebody asks.
+//! HTTP/2 as no library would speak it: frames written by hand, and nothing read unless somebody asks, or sends more than
+//! the server has let it.
 //!
 //! A frame is its length (3 bytes), kind, flags, stream (4 bytes), and what follows, all big-endian (RFC 9113, 4.1). Headers
 //! are sent as literals that enter no table (RFC 7541, 6.2.2), so that every stream's bytes are the same.
@@ -6,13 +7,19 @@
 use anyhow::Result;
 use prost::Message;
 use quorate::etcd::proto::etcdserverpb as pb;
-use std::io::{ErrorKind, Read, Write};
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A server that takes nothing any more for so long is not written to further.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
+/// One that has not let its client send more for so long does not do it any more.
+const CREDIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// What may be sent before the server says more.
+const INITIAL_CREDIT_BYTES: usize = (1 << 16) - 1;
+const FRAME_HEADER_BYTES: usize = 9;
 /// The largest window there is.
 pub(super) const WINDOW_MAX: u32 = (1 << 31) - 1;
 const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -24,10 +31,13 @@ pub(super) enum Kind {
     Headers = 1,
     Reset = 3,
     Settings = 4,
+    GoAway = 7,
     WindowUpdate = 8,
     Continuation = 9,
 }
 
+/// Of settings: they are taken note of.
+const ACK: u8 = 1;
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 
@@ -35,6 +45,12 @@ pub(super) const END_HEADERS: u8 = 4;
 pub(super) struct Raw {
     stream: TcpStream,
     next: u32,
+    /// What the server takes of bodies, on all streams together.
+    credit_bytes: usize,
+    /// The server has said what it takes on one stream.
+    settled: bool,
+    /// Streams that the server has answered, or taken back.
+    answered: BTreeSet<u32>,
 }
 
 impl Raw {
@@ -42,7 +58,8 @@ impl Raw {
     pub(super) fn connect(address: &str, window: u32) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-        let mut raw = Self { stream, next: 1 };
+        let (credit_bytes, answered) = (INITIAL_CREDIT_BYTES, BTreeSet::new());
+        let mut raw = Self { stream, next: 1, credit_bytes, settled: false, answered };
         raw.stream.write_all(PREFACE)?;
         let setting = [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &window.to_be_bytes()[..]].concat();
         raw.frame(Kind::Settings, 0, 0, &setting)?;
@@ -51,14 +68,14 @@ impl Raw {
     }
 
     /// Writes a frame.
-    pub(super) fn frame(&mut self, kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> std::io::Result<()> {
+    pub(super) fn frame(&mut self, kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
         let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
         let head = [&length[1..], &[kind as u8, flags][..], &stream.to_be_bytes()[..]].concat();
         self.stream.write_all(&[&head[..], payload].concat())
     }
 
     /// Opens a call, without any of its message; its stream.
-    pub(super) fn call(&mut self, path: &str) -> std::io::Result<u32> {
+    pub(super) fn call(&mut self, path: &str) -> io::Result<u32> {
         let stream = self.next;
         self.next += 2;
         self.frame(Kind::Headers, END_HEADERS, stream, &headers(path))?;
@@ -66,9 +83,57 @@ impl Raw {
     }
 
     /// Asks for all keys, and says no more.
-    pub(super) fn ask_for_everything(&mut self) -> std::io::Result<()> {
+    pub(super) fn ask_for_everything(&mut self) -> io::Result<()> {
         let stream = self.call("/etcdserverpb.KV/Range")?;
         self.frame(Kind::Data, END_STREAM, stream, &message(&everything()))
+    }
+
+    /// Sends a part of a call's body as soon as the server takes so much; whether it is still asked for.
+    pub(super) fn data(&mut self, stream: u32, part: &[u8]) -> io::Result<bool> {
+        while self.is_told_something()? || !self.settled || self.credit_bytes < part.len() {
+            self.hear()?;
+        }
+        if self.answered.contains(&stream) {
+            return Ok(false);
+        }
+        self.credit_bytes -= part.len();
+        self.frame(Kind::Data, 0, stream, part)?;
+        Ok(true)
+    }
+
+    /// Whether there is a frame of the server's to read.
+    fn is_told_something(&self) -> io::Result<bool> {
+        self.stream.set_nonblocking(true)?;
+        let there = self.stream.peek(&mut [0; FRAME_HEADER_BYTES]);
+        self.stream.set_nonblocking(false)?;
+        match there {
+            Ok(bytes) => Ok(bytes == FRAME_HEADER_BYTES),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads one frame of the server's.
+    fn hear(&mut self) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(CREDIT_TIMEOUT))?;
+        let mut head = [0; FRAME_HEADER_BYTES];
+        self.stream.read_exact(&mut head)?;
+        let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, l0, l1, l2]) as usize];
+        self.stream.read_exact(&mut payload)?;
+        let stream = u32::from_be_bytes([s0, s1, s2, s3]);
+        if kind == Kind::Settings as u8 && flags & ACK == 0 {
+            self.settled = true;
+            self.frame(Kind::Settings, ACK, 0, &[])?;
+        } else if kind == Kind::WindowUpdate as u8 && stream == 0 {
+            let more = payload.first_chunk().ok_or(ErrorKind::InvalidData)?;
+            self.credit_bytes += u32::from_be_bytes(*more) as usize;
+        } else if kind == Kind::Headers as u8 || kind == Kind::Reset as u8 {
+            self.answered.insert(stream);
+        } else if kind == Kind::GoAway as u8 {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 
     /// Reads until the server closes the connection, for so long at most; whether it did.
