@@ -51,10 +51,11 @@ const OPEN: Felt = Felt { what: "open files", figure: |figures| figures.open_fil
 const CALLS: Felt = Felt { what: "calls begun and not ended", figure: |figures| figures.calls_open, by: 10_000 };
 const REFUSED: Felt = Felt { what: "calls told to come back", figure: |figures| figures.refused, by: 100 };
 
-const ATTACKS: [Attack; 8] = [
+const ATTACKS: [Attack; 9] = [
     Attack { name: "silent connections", run: attacks::silent, fills_a_budget: false, felt: Some(OPEN) },
     Attack { name: "slow readers", run: attacks::slow_readers, fills_a_budget: true, felt: Some(REFUSED) },
     Attack { name: "closed windows", run: attacks::closed_windows, fills_a_budget: true, felt: Some(REFUSED) },
+    Attack { name: "narrow windows", run: attacks::narrow_windows, fills_a_budget: true, felt: Some(REFUSED) },
     Attack { name: "streams", run: attacks::streams, fills_a_budget: false, felt: Some(CALLS) },
     Attack { name: "resets", run: attacks::resets, fills_a_budget: false, felt: None },
     Attack { name: "huge headers", run: attacks::huge_headers, fills_a_budget: false, felt: None },

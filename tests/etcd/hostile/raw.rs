@@ -84,8 +84,17 @@ impl Raw {
 
     /// Asks for all keys, and says no more.
     pub(super) fn ask_for_everything(&mut self) -> io::Result<()> {
+        self.ask(&everything())
+    }
+
+    /// Asks for this key, and says no more.
+    pub(super) fn ask_for(&mut self, key: &'static str) -> io::Result<()> {
+        self.ask(&pb::RangeRequest { key: key.into(), ..Default::default() })
+    }
+
+    fn ask(&mut self, range: &pb::RangeRequest) -> io::Result<()> {
         let stream = self.call("/etcdserverpb.KV/Range")?;
-        self.frame(Kind::Data, END_STREAM, stream, &message(&everything()))
+        self.frame(Kind::Data, END_STREAM, stream, &message(range))
     }
 
     /// Sends a part of a call's body as soon as the server takes so much; whether it is still asked for.

@@ -159,11 +159,11 @@ fn a_log_follows_a_snapshot_only_when_nothing_else_is_under_way() {
 /// A snapshot that some member's state was switched to: the record of that, and where the log is to follow.
 fn a_switch() -> (Intent, Following) {
     let membership = Membership::bootstrap([(MemberId(1), bytes::Bytes::new())]);
-    let (mut source, mut machine) =
-        (Machine::format(MemberId(2), None, false), Machine::format(MemberId(1), None, false));
+    let mut source = Machine::format(MemberId(2), Some(Arc::new(membership.clone())), false);
+    let mut machine = Machine::format(MemberId(1), None, false);
     source.start().expect("an empty store");
     machine.start().expect("an empty store");
-    let entries: Vec<Entry> = (1..=90).map(|at| Entry::new(LogId::new(1, at), EntryKind::Command, 0, b"")).collect();
+    let entries: Vec<Entry> = (1..=90).map(|at| Entry::new(LogId::new(1, at), EntryKind::Noop, 0, b"")).collect();
     entries.iter().for_each(|entry| source.state.apply(entry));
     source.apply(&entries).expect("sound");
     let point = |last: Index| SnapshotPoint { last: LogId::new(1, last.0), membership_at: Index::ZERO, membership };

@@ -43,6 +43,18 @@ pub(super) fn closed_windows(address: &str) -> Result<Held> {
     greedy(address, 0)
 }
 
+/// Connections that ask for one large value again and again, and take a byte of each answer: the HTTP library takes over
+/// the rest at the first byte, and is done with the call.
+pub(super) fn narrow_windows(address: &str) -> Result<Held> {
+    let (mut sent, mut held) = (0, Vec::new());
+    for _ in 0..10 {
+        let mut raw = Raw::connect(address, 1)?;
+        sent += often(1000, || raw.ask_for("large-0"));
+        held.push(raw);
+    }
+    Ok(Held::new(sent, held))
+}
+
 fn greedy(address: &str, window: u32) -> Result<Held> {
     let (mut sent, mut held) = (0, Vec::new());
     for _ in 0..20 {
