@@ -131,11 +131,14 @@ pub(super) fn known_cluster(id: ClusterId, raft: &Raft) -> KnownCluster {
 }
 
 /// Who may be a member, by every configuration that may be the committed one: one of those that the configuration in force
-/// leaves out may lead next, and must reach this member to take it back.
+/// leaves out may lead next, and must reach this member to take it back. So must the disk that is the member in the end: a
+/// disk is told that it is one only once that is committed, so until this member knows, any that says so may be.
 fn possible_members(raft: &Raft) -> BTreeMap<MemberId, NodeInfo> {
+    let certain = raft.committed_membership();
+    let bound = |id: MemberId| certain.nodes.get(&id).and_then(|_| info_of(certain, id).storage);
     let mut all = BTreeMap::new();
     for membership in raft.possible_memberships() {
-        all.extend(membership.members().map(|id| (id, info_of(membership, id))));
+        all.extend(membership.members().map(|id| (id, NodeInfo { storage: bound(id), ..info_of(membership, id) })));
     }
     all
 }
@@ -179,6 +182,7 @@ fn info_of(membership: &Membership, id: MemberId) -> NodeInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bootstrap::StorageId;
     use raft::{Boot, Config, Entry, EntryKind, HardState, Index, LogId, Now, Term};
 
     const CLUSTER: ClusterId = ClusterId(7);
@@ -225,6 +229,20 @@ mod tests {
         assert!(possible_members(&uncommitted).contains_key(&MemberId(3)), "it is linked to");
         assert!(!known_cluster(CLUSTER, &committed).members.contains_key(&Id(3)));
         assert!(!possible_members(&committed).contains_key(&MemberId(3)));
+    }
+
+    #[test]
+    fn nobody_is_told_that_its_disk_was_replaced_by_what_a_log_holds_uncommitted() {
+        let [mine, another] = [2, 3].map(|byte| StorageId::from_bytes([byte; 16]));
+        let takes = |commit, disk| {
+            let raft = started_with(commit, |bound| {
+                let info = NodeInfo { storage: Some(mine), ..NodeInfo::default() };
+                bound.nodes.insert(MemberId(2), info.encode());
+            });
+            known_cluster(CLUSTER, &raft).members[&Id(2)].takes(disk)
+        };
+        assert!(takes(0, mine) && takes(0, another), "the next leader may have bound it to the other one");
+        assert!(takes(1, mine) && !takes(1, another));
     }
 
     #[test]
