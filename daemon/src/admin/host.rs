@@ -2,7 +2,8 @@
 //!
 //! A name that somebody else owns can be made to lead here while a page of theirs is open ("DNS rebinding"): to the
 //! browser all of this member is then theirs to read. Such a request names their host. Whoever really means a member on
-//! the machine itself calls it by an address, or `localhost`. Requests from elsewhere have come by a name of the
+//! the machine itself calls it by an address, or by a name without a dot, as `localhost` is and the machine's own mostly
+//! is: nobody owns one of these. Requests from elsewhere have come by a name of the
 //! cluster's network, which is for its operators to guard.
 
 use http::Request;
@@ -27,7 +28,8 @@ fn named<B>(request: &Request<B>) -> Option<String> {
 
 fn is_of_this_machine(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+    let is_owned_by_nobody = !host.is_empty() && !host.contains(['.', ':']);
+    is_owned_by_nobody || address.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -43,10 +45,10 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
-    fn a_request_from_this_machine_names_it_by_address_or_as_localhost() {
+    fn a_request_from_this_machine_names_it_by_address_or_by_a_name_that_nobody_owns() {
         let mapped = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
         for from in [HERE, IpAddr::V6(Ipv6Addr::LOCALHOST), mapped] {
-            for host in ["localhost:2381", "LocalHost", "127.0.0.1:2381", "10.1.2.3", "[::1]:2381"] {
+            for host in ["localhost:2381", "LocalHost", "my-machine:2381", "127.0.0.1:2381", "10.1.2.3", "[::1]:2381"] {
                 assert!(means_this_member(&of(Some(host)), from), "{host} from {from}");
             }
             for host in
