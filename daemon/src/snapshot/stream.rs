@@ -11,8 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Each takes a thread and a few chunks of memory, and keeps what the store has deleted since from being used again.
 const STREAMS_MAX: usize = 2;
 
-/// Clients of etcd take messages of 4 MiB and less; small parts also keep a slow reader's memory small.
-const PART_BYTES_MAX: usize = 256 << 10;
+/// Clients of etcd take messages of 4 MiB and less. Small parts keep a slow reader's memory small, and let it be slow: it has
+/// some seconds to take one.
+const PART_BYTES_MAX: usize = 64 << 10;
 
 /// Sends snapshots of one member, a few at a time.
 pub struct Streams {
