@@ -9,7 +9,7 @@ use super::proto::etcdserverpb as pb;
 use super::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use super::proto::mvccpb;
 use super::status::Refusal;
-use mvcc::{Body, Done, KeyRange, Reply, Revision, Sort};
+use mvcc::{Body, Done, KeyRange, Reply, Revision, Room, Sort, Store};
 use std::sync::Arc;
 
 /// A range of at most so many keys is read where the request is: handing it to another thread costs more.
@@ -17,6 +17,9 @@ const INLINE_KEYS_MAX: i64 = 32;
 
 /// Rows swept in one commit while a client waits for it: some ten milliseconds of the disk.
 const SWEEP_ROWS: usize = 10_000;
+
+/// What the store answers to a read.
+type Read<T> = Result<T, mvcc::ReadError>;
 
 /// What a generated service answers.
 pub(super) type Answer<T> = Result<tonic::Response<T>, tonic::Status>;
@@ -32,34 +35,44 @@ impl Api {
         if !serializable {
             self.node.linearize().await?;
         }
-        let read = if is_short(&request) { self.read_now(&request) } else { None };
-        let (result, share) = match read {
+        let now =
+            if is_short(&request) { self.metered_now(|store, room| store.range_now(&request, room)) } else { None };
+        let (result, share) = match now {
             Some(read) => read?,
-            None => self.read_elsewhere(request).await?,
+            None => self.metered_elsewhere(move |store, room| store.range_within(&request, room)).await?,
         };
         let mut response = pb::RangeResponse::from(result);
         response.header = self.header_at(revision_of(response.header));
         Ok((response, share))
     }
 
-    /// `None` if that would hold up others on this thread.
-    fn read_now(&self, request: &mvcc::RangeRequest) -> Option<Result<(mvcc::RangeResult, Share), Refusal>> {
+    /// Reads within the memory for responses.
+    pub(super) fn metered<T>(
+        &self,
+        read: impl FnOnce(&Store, &mut Room<'_>) -> Read<T>,
+    ) -> Result<(T, Share), Refusal> {
         let mut metered = Metered::new(&self.responses);
-        let read = self.node.store().range_now(request, &mut |found| metered.has_room(found))?;
+        let read = read(self.node.store(), &mut |found| metered.has_room(found));
+        metered.finish(read)
+    }
+
+    /// The same where it is, if it takes no waiting for others: `None` if it does.
+    pub(super) fn metered_now<T>(
+        &self,
+        read: impl FnOnce(&Store, &mut Room<'_>) -> Option<Read<T>>,
+    ) -> Option<Result<(T, Share), Refusal>> {
+        let mut metered = Metered::new(&self.responses);
+        let read = read(self.node.store(), &mut |found| metered.has_room(found))?;
         Some(metered.finish(read))
     }
 
-    async fn read_elsewhere(
+    /// The same where it delays nobody.
+    pub(super) async fn metered_elsewhere<T: Send + 'static>(
         self: &Arc<Self>,
-        request: mvcc::RangeRequest,
-    ) -> Result<(mvcc::RangeResult, Share), Refusal> {
+        read: impl FnOnce(&Store, &mut Room<'_>) -> Read<T> + Send + 'static,
+    ) -> Result<(T, Share), Refusal> {
         let api = Arc::clone(self);
-        let read = move || {
-            let mut metered = Metered::new(&api.responses);
-            let read = api.node.store().range_within(&request, &mut |found| metered.has_room(found));
-            metered.finish(read)
-        };
-        self.reads.run(read).await?
+        self.reads.run(move || api.metered(read)).await?
     }
 
     pub(super) async fn put(self: &Arc<Self>, put: pb::PutRequest) -> Result<pb::PutResponse, Refusal> {

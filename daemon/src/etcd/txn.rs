@@ -1,7 +1,7 @@
 //! Transactions: what makes one fit to be carried out, and what it answers.
 
 use super::Api;
-use super::budget::{Metered, Share};
+use super::budget::Share;
 use super::kv::{CheckedRange, is_present, key_range, mismatched};
 use super::limits::TXN_DEPTH_MAX;
 use super::overlap::{Writes, check_writes};
@@ -42,29 +42,12 @@ impl Api {
         if !serializable {
             self.node.linearize().await?;
         }
-        let read = if is_short(&txn) { self.read_txn_now(&txn) } else { None };
-        let (reply, share) = match read {
+        let now = if is_short(&txn) { self.metered_now(|store, room| store.read_txn_now(&txn, room)) } else { None };
+        let (reply, share) = match now {
             Some(read) => read?,
-            None => self.read_txn_elsewhere(txn).await?,
+            None => self.metered_elsewhere(move |store, room| store.read_txn(&txn, room)).await?,
         };
         Ok((pb::TxnResponse { header: self.header_at(reply.revision), ..reply.into() }, share))
-    }
-
-    /// `None` if that would hold up others on this thread.
-    fn read_txn_now(&self, txn: &mvcc::Txn) -> Option<Result<(mvcc::TxnReply, Share), Refusal>> {
-        let mut metered = Metered::new(&self.responses);
-        let read = self.node.store().read_txn_now(txn, &mut |found| metered.has_room(found))?;
-        Some(metered.finish(read))
-    }
-
-    async fn read_txn_elsewhere(self: &Arc<Self>, txn: mvcc::Txn) -> Result<(mvcc::TxnReply, Share), Refusal> {
-        let api = Arc::clone(self);
-        let read = move || {
-            let mut metered = Metered::new(&api.responses);
-            let read = api.node.store().read_txn(&txn, &mut |found| metered.has_room(found));
-            metered.finish(read)
-        };
-        self.reads.run(read).await?
     }
 }
 
