@@ -4,17 +4,27 @@
 //! * Nothing is durable before a sync: bytes and length of a file by [`File::sync`], names by [`Disk::sync_dir`].
 //! * After a sync has failed nothing is known about what was written since the last good one. Nobody retries.
 //! * [`real::RealDisk`] is the operating system's; [`sim::SimDisk`] is a disk in memory that can crash, lie and fill up.
+//! * [`patient::PatientDisk`] is one of them whose writes wait for room.
 
 pub mod claim;
+pub mod patient;
 pub mod real;
 pub mod sim;
 
 pub use claim::{ClaimError, DirectoryClaim};
+pub use patient::{Patience, PatientDisk};
 pub use real::RealDisk;
 pub use sim::{Fate, SimDisk};
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+
+/// Whether something failed for lack of room only: on the disk, or of what its owner may take of it.
+#[must_use]
+pub fn is_full<T>(result: &io::Result<T>) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    result.as_ref().is_err_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
+}
 
 /// A flat directory.
 pub trait Disk: Send + Sync {

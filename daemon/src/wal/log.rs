@@ -17,7 +17,7 @@ use super::options::Options;
 use super::pool::Pool;
 use super::segment::{Segment, segment_name};
 use super::state::LogState;
-use crate::disk::{Disk, File};
+use crate::disk::{Disk, File, is_full};
 use bytes::Bytes;
 use raft::planted::{Bug, is_planted};
 use raft::{Entry, Index, LogId};
@@ -79,7 +79,7 @@ impl Log {
     /// fast as the later ones.
     pub(super) fn begin(&mut self) -> Result<(), WalError> {
         let prepared = self.pool.prepare_one();
-        self.or_fail("preparing", prepared)?;
+        self.or_full("preparing", prepared)?;
         self.put(&[], &[])?;
         self.sync()
     }
@@ -166,11 +166,11 @@ impl Log {
         }
         if self.state.commit > self.commit_written {
             self.batch.control(&Control::CommitHint(self.state.commit));
-            self.commit_written = self.state.commit;
         }
         controls.iter().for_each(|control| self.batch.control(control));
         appends.iter().flatten().for_each(|entry| self.batch.entry(entry));
         let written = self.write_batch(batch_bytes(encoded, records) <= SMALL_WRITE_BYTES)?;
+        self.commit_written = self.commit_written.max(self.state.commit);
         controls.iter().for_each(|control| self.note(control));
         self.note_entries(appends, written);
         Ok(written)
@@ -184,7 +184,7 @@ impl Log {
         if is_full(&written) && small && self.give_up_ballast()? {
             written = file.write_at(self.end, &self.batch.parts());
         }
-        self.or_fail("writing", written)?;
+        self.or_full("writing", written)?;
         let bytes = sealed.end - self.end;
         (self.end, self.chain) = (sealed.end, sealed.chain);
         Ok(bytes)
@@ -225,7 +225,7 @@ impl Log {
         if is_full(&begun) && small && self.give_up_ballast()? {
             begun = self.try_begin_segment();
         }
-        let (segment, chain) = self.or_fail("beginning a segment after", begun)?;
+        let (segment, chain) = self.or_full("beginning a segment after", begun)?;
         self.segments.push_back(Arc::new(segment));
         (self.end, self.chain) = (HEADER_BYTES as u64, chain);
         Ok(())
@@ -245,14 +245,15 @@ impl Log {
             length: file.size()?,
         };
         let (bytes, chain) = header.encode();
-        if let Err(error) = write_header(&*file, &bytes) {
+        let named = write_header(&*file, &bytes).and_then(|()| self.disk.rename(&name, &segment_name(sequence)));
+        if let Err(error) = named {
             // What is left of it is removed at the next start, if not now.
             self.disk.remove(&name).ok();
             return Err(error);
         }
-        self.disk.rename(&name, &segment_name(sequence))?;
         if !is_planted(Bug::NameNotSynced) {
-            self.disk.sync_dir()?;
+            // The name is there already: this is no lack of room that another attempt finds as it was.
+            self.disk.sync_dir().map_err(io::Error::other)?;
         }
         Ok((Segment { sequence, salt, file }, chain))
     }
@@ -284,21 +285,17 @@ impl Log {
     /// that the first one lost.
     fn or_fail<T>(&mut self, doing: &'static str, result: io::Result<T>) -> Result<T, WalError> {
         self.failed |= result.is_err();
-        result.map_err(|source| match source.kind() {
-            io::ErrorKind::StorageFull => WalError::DiskFull,
-            _ => {
-                io_error(doing, self.segments.back().map_or_else(|| segment_name(1), |segment| segment.name()), source)
-            }
+        result.map_err(|source| {
+            let file = self.segments.back().map_or_else(|| segment_name(1), |segment| segment.name());
+            WalError::Io { doing, file, source }
         })
     }
-}
 
-fn io_error(doing: &'static str, file: String, source: io::Error) -> WalError {
-    WalError::Io { doing, file, source }
-}
-
-fn is_full<T>(result: &io::Result<T>) -> bool {
-    result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull)
+    /// The same for what is not synced yet. Lack of room leaves the log as it was: nothing counts that lies behind its
+    /// end, and the next attempt writes there again.
+    fn or_full<T>(&mut self, doing: &'static str, result: io::Result<T>) -> Result<T, WalError> {
+        if is_full(&result) { Err(WalError::DiskFull) } else { self.or_fail(doing, result) }
+    }
 }
 
 fn write_header(file: &dyn File, bytes: &[u8]) -> io::Result<()> {

@@ -13,7 +13,7 @@
 use super::options::Options;
 use super::request::Room;
 use super::segment::Segment;
-use crate::disk::{Disk, File};
+use crate::disk::{Disk, File, is_full};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -112,11 +112,8 @@ impl Pool {
     /// Brings the files to what is wanted of them, as far as the disk has room.
     pub(super) fn look_after(&self) -> io::Result<Room> {
         self.lock().changed = false;
-        match self.recycle().and_then(|()| self.refill()) {
-            Ok(()) => Ok(Room::Enough),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(Room::Low),
-            Err(error) => Err(error),
-        }
+        let looked_after = self.recycle().and_then(|()| self.refill());
+        if is_full(&looked_after) { Ok(Room::Low) } else { looked_after.map(|()| Room::Enough) }
     }
 
     /// From now on files are looked after by a thread that does nothing else.

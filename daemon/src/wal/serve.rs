@@ -12,6 +12,7 @@ use super::request::{Completion, Group, Listener, Room, WalRequest};
 use super::segment::segment_of;
 use super::writer::{Queued, WalWriter, Work};
 use crate::disk::Disk;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -98,17 +99,19 @@ impl Wal {
         WalWriter::start(self, listener)
     }
 
-    /// Does as the thread does with a queue of these requests, here and now: for a simulation.
+    /// Does as the thread does with a queue of these requests, here and now: for a simulation. Waits for nothing.
     ///
     /// # Errors
-    /// [`WalError`] when the log cannot go on; nothing after what was reported will be durable then.
+    /// [`WalError`] when the log cannot go on, or finds no room; nothing after what was reported will be durable then.
     pub fn perform(
         &mut self,
         requests: impl IntoIterator<Item = WalRequest>,
         listener: &mut dyn Listener,
     ) -> Result<(), WalError> {
         let since = Instant::now();
-        self.serve(requests.into_iter().map(|request| Queued { what: Work::Request(request), since }), listener)
+        let queued = |request| Queued { what: Work::Request(request), since };
+        let mut work = requests.into_iter().map(queued).collect();
+        self.serve(Queue { work: &mut work, listener, wait: &mut |_| false })
     }
 
     /// Does as the thread that looks after spares and dropped segments: for a simulation.
@@ -127,46 +130,49 @@ impl Wal {
         self.log.close()
     }
 
-    /// Serves what was queued, in order, with as few writes and syncs as that takes.
-    pub(super) fn serve(
-        &mut self,
-        work: impl IntoIterator<Item = Queued>,
-        listener: &mut dyn Listener,
-    ) -> Result<(), WalError> {
+    /// Serves what was queued, in order, with as few writes and syncs as that takes. Where the disk has no room it
+    /// waits, as long as `wait` says, and serves what has been queued meanwhile as well.
+    pub(super) fn serve(&mut self, mut queue: Queue<'_>) -> Result<(), WalError> {
+        while !queue.work.is_empty() {
+            self.serve_queued(&mut queue)?;
+        }
+        Ok(())
+    }
+
+    fn serve_queued(&mut self, queue: &mut Queue<'_>) -> Result<(), WalError> {
         let mut group = Waiting::default();
-        for Queued { what, since } in work {
+        while let Some(Queued { what, since }) = queue.work.pop_front() {
             match what {
                 Work::Request(WalRequest::Persist(persist)) => {
                     if let Err(persist) = group.gathered.take(persist) {
-                        self.commit(&mut group, listener)?;
+                        self.commit(&mut group, queue)?;
                         group.gathered.take(persist).expect("an empty group takes any request");
                     }
                     group.since.get_or_insert(since);
                 }
                 Work::Request(WalRequest::Compact { through }) => {
-                    self.commit(&mut group, listener)?;
-                    if let Some(start) = self.log.compact(through)? {
-                        listener.completed(Completion::Compacted { start });
-                    }
+                    self.commit(&mut group, queue)?;
+                    let start = self.with_room(queue, |log| log.compact(through))?;
+                    start.into_iter().for_each(|start| queue.listener.completed(Completion::Compacted { start }));
                 }
                 Work::Request(WalRequest::Reset { start, membership }) => {
-                    self.commit(&mut group, listener)?;
-                    self.log.reset(start, membership)?;
-                    listener.completed(Completion::Reset { start });
+                    self.commit(&mut group, queue)?;
+                    self.with_room(queue, |log| log.reset(start, membership.clone()))?;
+                    queue.listener.completed(Completion::Reset { start });
                 }
-                Work::Room(room) => listener.completed(Completion::Room(room)),
+                Work::Room(room) => queue.listener.completed(Completion::Room(room)),
             }
         }
-        self.commit(&mut group, listener)
+        self.commit(&mut group, queue)
     }
 
     /// Makes a group durable and reports it; an empty one is nothing.
-    fn commit(&mut self, waiting: &mut Waiting, listener: &mut dyn Listener) -> Result<(), WalError> {
+    fn commit(&mut self, waiting: &mut Waiting, queue: &mut Queue<'_>) -> Result<(), WalError> {
         let Waiting { gathered, since } = std::mem::take(waiting);
         let Some(since) = since else { return Ok(()) };
         let taken = Instant::now();
         // Nothing to write is durable already: everything before it has been synced.
-        let bytes = if gathered.is_empty() { 0 } else { self.log.write(&gathered)? };
+        let bytes = if gathered.is_empty() { 0 } else { self.with_room(queue, |log| log.write(&gathered))? };
         let written = Instant::now();
         if bytes > 0 {
             self.log.sync()?;
@@ -179,9 +185,62 @@ impl Wal {
             write: written - taken,
             sync: written.elapsed(),
         };
-        listener.completed(Completion::Persisted { io: gathered.io, group });
+        queue.listener.completed(Completion::Persisted { io: gathered.io, group });
         Ok(())
     }
+
+    /// Tries until there is room.
+    fn with_room<T>(
+        &mut self,
+        queue: &mut Queue<'_>,
+        attempt: impl Fn(&mut Log) -> Result<T, WalError>,
+    ) -> Result<T, WalError> {
+        loop {
+            match attempt(&mut self.log) {
+                Err(WalError::DiskFull) if (queue.wait)(queue.work) => self.do_what_cannot_wait(queue)?,
+                tried => return tried,
+            }
+        }
+    }
+
+    /// Does what gives room, or tells of it, before what waits for room: behind it, the leader would never hear that
+    /// the disk is full, and the segments that nobody needs would stay. Not across a reset, which they may follow from.
+    fn do_what_cannot_wait(&mut self, queue: &mut Queue<'_>) -> Result<(), WalError> {
+        let is_reset = |queued: &Queued| matches!(queued.what, Work::Request(WalRequest::Reset { .. }));
+        let before_reset = queue.work.iter().position(is_reset).unwrap_or(queue.work.len());
+        let behind = queue.work.split_off(before_reset);
+        let mut cut = None;
+        queue.work.retain(|queued| match &queued.what {
+            Work::Room(room) => {
+                queue.listener.completed(Completion::Room(*room));
+                false
+            }
+            Work::Request(WalRequest::Compact { through }) => {
+                cut = cut.max(Some(*through));
+                false
+            }
+            Work::Request(_) => true,
+        });
+        queue.work.extend(behind);
+        let Some(through) = cut else { return Ok(()) };
+        match self.log.compact(through) {
+            Ok(start) => start.into_iter().for_each(|start| queue.listener.completed(Completion::Compacted { start })),
+            Err(WalError::DiskFull) => {
+                let again = Work::Request(WalRequest::Compact { through });
+                queue.work.push_front(Queued { what: again, since: Instant::now() });
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// What is queued, and whom to tell what becomes of it.
+pub(super) struct Queue<'q> {
+    pub(super) work: &'q mut VecDeque<Queued>,
+    pub(super) listener: &'q mut dyn Listener,
+    /// Waits a moment for room, and adds what has been queued meanwhile. Says whether to try again.
+    pub(super) wait: &'q mut dyn FnMut(&mut VecDeque<Queued>) -> bool,
 }
 
 /// A group that is being gathered, and since when its first request was queued.

@@ -1,19 +1,24 @@
 //! The writer's thread and its queue. It takes everything that is queued, makes groups of it, and gives each group one
 //! write and one sync; what arrives meanwhile is the next group. So groups grow with the load and wait for nothing.
+//!
+//! A disk without room does not end it. What found none waits, and everything behind it but what gives room; it is
+//! tried again until there is some, or the log is closed.
 
-use super::Wal;
 use super::pool::Pool;
 use super::request::{Listener, Room, SubmitError, WalRequest};
+use super::{Wal, WalError, serve};
 use raft::Entry;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The most that may wait for the disk: several seconds' worth for a slow one. The engine's own limits on what is
 /// uncommitted or unacknowledged lie below, so to meet this one is a sign that they do not hold.
 const QUEUE_BYTES_MAX: u64 = 128 << 20;
+/// How soon what found no room is tried again. A member is to go on within seconds once there is some.
+const ROOM_RETRY: Duration = Duration::from_millis(500);
 /// What a request counts for besides its entries, so that small ones are bounded too.
 const REQUEST_BYTES: u64 = 256;
 
@@ -130,6 +135,7 @@ impl Queue {
 
     /// Everything queued, as soon as there is something; none when the queue is closed and empty.
     fn take(&self, into: &mut VecDeque<Queued>) -> bool {
+        assert!(into.is_empty(), "what was taken has been served: the rest would come after what follows it");
         let mut inner = self.lock();
         while inner.work.is_empty() {
             if inner.closed {
@@ -141,6 +147,15 @@ impl Queue {
         std::mem::swap(&mut inner.work, into);
         inner.bytes = 0;
         true
+    }
+
+    /// Sleeps for a moment, and adds what has been queued to `work`. It goes on counting as queued: what waits for room
+    /// is bounded like what waits for the disk. False when the queue is closed.
+    fn wait_for_room(&self, work: &mut VecDeque<Queued>) -> bool {
+        let waited = self.arrived.wait_timeout_while(self.lock(), ROOM_RETRY, |inner| !inner.closed);
+        let mut inner = waited.expect("nothing panics while it holds the queue").0;
+        work.append(&mut inner.work);
+        !inner.closed
     }
 
     fn close(&self) {
@@ -155,13 +170,18 @@ impl Queue {
 
 fn write(mut wal: Wal, queue: &Queue, mut listener: Box<dyn Listener>) {
     let mut work = VecDeque::new();
+    let mut wait = |work: &mut VecDeque<Queued>| queue.wait_for_room(work);
     let mut done = Ok(());
     while done.is_ok() && queue.take(&mut work) {
-        done = wal.serve(work.drain(..), &mut *listener);
+        done = wal.serve(serve::Queue { work: &mut work, listener: &mut *listener, wait: &mut wait });
     }
-    if let Err(error) = done.and_then(|()| wal.log.close()) {
-        queue.close();
-        listener.failed(&error);
+    match done.and_then(|()| wal.log.close()) {
+        Ok(()) => {}
+        Err(WalError::DiskFull) => tracing::warn!("the log is closed, and its disk had no room for all of it"),
+        Err(error) => {
+            queue.close();
+            listener.failed(&error);
+        }
     }
 }
 
@@ -179,6 +199,10 @@ fn look_after(pool: &Pool, queue: &Queue) {
             }
         };
         if room != known {
+            match room {
+                Room::Low => tracing::warn!("the log's disk has no room for another segment"),
+                Room::Enough => tracing::info!("the log's disk has room again"),
+            }
             queue.push(Work::Room(room));
         }
         known = room;

@@ -1,7 +1,7 @@
 //! The writer on its thread.
 
 use super::bench::*;
-use crate::disk::{Disk, File, SimDisk};
+use crate::disk::{Disk, Fate, File, SimDisk};
 use crate::wal::*;
 use raft::{Index, IoId, Persist};
 use std::io::{self, IoSlice};
@@ -192,4 +192,89 @@ fn a_full_queue_gives_the_request_back() {
 /// Each of these writes the same entry over the one before.
 fn append_of(entries: Vec<raft::Entry>, nth: u64) -> Persist {
     Persist { truncate_from: (nth > 0).then_some(Index(1)), ..append(entries) }
+}
+
+/// More than may use the ballast, and more than a spare holds.
+const LARGE: usize = 80_000;
+
+/// A log with `entries` of them, and a disk without room for anything but what is at hand.
+fn full(entries: u64) -> (SimDisk, WalWriter, WalReader, Receiver<Result<Completion, String>>) {
+    let disk = SimDisk::new();
+    let (writer, reader, heard) = started(Arc::new(disk.clone()));
+    for io in 1..=entries {
+        writer.submit(persist(io)).unwrap();
+        assert_eq!(persisted(&heard).0, IoId(io));
+    }
+    let waiting = std::time::Instant::now();
+    while spares(&disk) < options().spare_segments || disk.contents("ballast").is_none() {
+        assert!(waiting.elapsed() < PATIENCE, "the pool makes spares");
+        std::thread::yield_now();
+    }
+    disk.set_budget(Some(disk.used_bytes()));
+    (disk, writer, reader, heard)
+}
+
+fn spares(disk: &SimDisk) -> usize {
+    let names = disk.list().unwrap();
+    names.iter().filter(|name| name.starts_with("spare-") && !name.ends_with(".new")).count()
+}
+
+fn persist_large(io: u64) -> WalRequest {
+    WalRequest::Persist(Persist { io: IoId(io), ..append(vec![entry(io, 1, LARGE)]) })
+}
+
+/// The next report that is this one.
+fn hears<T>(heard: &Receiver<Result<Completion, String>>, wanted: impl Fn(&Completion) -> Option<T>) -> T {
+    loop {
+        let completion = heard.recv_timeout(PATIENCE).expect("a report comes").expect("nothing fails");
+        if let Some(found) = wanted(&completion) {
+            return found;
+        }
+    }
+}
+
+fn low(completion: &Completion) -> Option<()> {
+    matches!(completion, Completion::Room(Room::Low)).then_some(())
+}
+
+#[test]
+fn what_finds_no_room_waits_for_it_and_the_lack_is_told_meanwhile() {
+    let (disk, writer, reader, heard) = full(1);
+    writer.submit(persist_large(2)).unwrap();
+    hears(&heard, low);
+    // Enough for several groups behind the one that waits.
+    (3..=300).for_each(|io| writer.submit(if io % 3 == 0 { persist_large(io) } else { persist(io) }).unwrap());
+    assert!(reader.read(Index(1), Index(1), u64::MAX).is_ok(), "reading goes on");
+    assert!(matches!(reader.read(Index(2), Index(2), u64::MAX), Err(ReadError::Absent(_))));
+    disk.set_budget(None);
+    while persisted(&heard).0 < IoId(300) {}
+    writer.close();
+    let found = open(&disk.crash(Fate::Lost)).unwrap();
+    assert!(found.report.closed && found.remembered.last.index == Index(300));
+    let entries = found.wal.reader().read(Index(2), Index(4), u64::MAX).unwrap();
+    assert_eq!(entries, [entry(2, 1, LARGE), entry(3, 1, LARGE), entry(4, 1, 100)]);
+}
+
+#[test]
+fn compaction_does_not_wait_behind_what_waits_for_the_room_it_gives() {
+    let (_disk, writer, _, heard) = full(400);
+    writer.submit(persist_large(401)).unwrap();
+    hears(&heard, low);
+    writer.submit(WalRequest::Compact { through: Index(400) }).unwrap();
+    let start = hears(&heard, |completion| match completion {
+        Completion::Compacted { start } => Some(*start),
+        _ => None,
+    });
+    assert!(start.index > Index(200), "{start}");
+    assert_eq!(persisted(&heard).0, IoId(401));
+}
+
+#[test]
+fn a_log_that_waits_for_room_can_be_closed() {
+    let (disk, writer, _, heard) = full(1);
+    writer.submit(persist_large(2)).unwrap();
+    hears(&heard, low);
+    writer.close();
+    assert!(heard.into_iter().all(|told| told.is_ok()), "that is no failure");
+    assert_eq!(open(&disk).unwrap().remembered.last.index, Index(1));
 }
