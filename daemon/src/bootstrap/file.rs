@@ -1,6 +1,7 @@
 //! The identity file: what a formatted disk remembers about whose it is.
 //!
 //! * Written whole under another name, synced, renamed, and the directory synced: it is either the old or the new.
+//! * Each start writes it. A spare file keeps the room for that, so that a member starts on a disk that is full.
 //! * JSON, because a person must be able to read it when a disk is in the wrong place.
 //! * `crc32c` is the checksum of the content without it, as one line: a digit that has rotted is still a digit.
 
@@ -12,11 +13,16 @@ use crate::transport::hello::KnownCluster;
 use admin_api::Id;
 use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 /// Its name in the data directory.
 pub const IDENTITY_FILE: &str = "identity.json";
 /// Its name before it is whole.
 const UNFINISHED_FILE: &str = "identity.json.new";
+/// A file that becomes the next one.
+const SPARE_FILE: &str = "identity.json.spare";
+/// More than any identity takes: the longest names the members of a cluster.
+const SPARE_BYTES: usize = 16 << 10;
 /// The version of its content that this program writes and reads.
 const FORMAT_VERSION: u32 = 2;
 
@@ -112,11 +118,7 @@ impl IdentityFile {
     /// # Errors
     /// What the disk says, or what is wrong with the file.
     pub fn read(disk: &dyn Disk) -> io::Result<Option<Self>> {
-        let file = match disk.open(IDENTITY_FILE) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(file) = found(disk.open(IDENTITY_FILE))? else { return Ok(None) };
         let bytes = contents(&*file)?;
         // What is not of this version is not damaged.
         let Versioned { version } = serde_json::from_slice(&bytes).map_err(rotten)?;
@@ -147,23 +149,56 @@ impl IdentityFile {
     pub fn write(&self, disk: &dyn Disk) -> io::Result<()> {
         let sealed = Self { crc32c: Some(self.checksum()?), ..self.clone() };
         let bytes = serde_json::to_vec_pretty(&sealed).map_err(io::Error::other)?;
-        let file = match disk.create(UNFINISHED_FILE) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                disk.remove(UNFINISHED_FILE)?;
-                disk.create(UNFINISHED_FILE)?
-            }
-            file => file?,
-        };
+        let file = unfinished(disk)?;
         file.write_at(0, &[IoSlice::new(&bytes)])?;
+        file.set_size(bytes.len() as u64)?;
         file.sync()?;
         disk.rename(UNFINISHED_FILE, IDENTITY_FILE)?;
-        disk.sync_dir()
+        disk.sync_dir()?;
+        if let Err(error) = keep_spare(disk) {
+            tracing::warn!(%error, "no room is kept for the next start: on a full disk it will fail");
+        }
+        Ok(())
     }
 
     /// Of the content without it.
     fn checksum(&self) -> io::Result<String> {
         let line = serde_json::to_vec(self).map_err(io::Error::other)?;
         Ok(format!("{:08x}", crc32c::crc32c(&line)))
+    }
+}
+
+/// The file to write to: what was the spare, or a new one. One that was left unfinished goes: a crash may have kept its
+/// name beside that of the identity it became.
+fn unfinished(disk: &dyn Disk) -> io::Result<Arc<dyn File>> {
+    found(disk.remove(UNFINISHED_FILE))?;
+    if found(disk.rename(SPARE_FILE, UNFINISHED_FILE))?.is_none() {
+        return disk.create(UNFINISHED_FILE);
+    }
+    disk.sync_dir()?; // the spare's name must not come back to what becomes the identity
+    disk.open(UNFINISHED_FILE)
+}
+
+/// Makes a spare of room that is taken already, if there is none. The old identity has just given some back.
+fn keep_spare(disk: &dyn Disk) -> io::Result<()> {
+    let Some(spare) = created(disk.create(SPARE_FILE))? else { return Ok(()) };
+    let filled = spare.write_at(0, &[IoSlice::new(&[0; SPARE_BYTES])]).and_then(|()| spare.sync());
+    filled.inspect_err(|_| drop(disk.remove(SPARE_FILE)))
+}
+
+/// None when there is no such file.
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// None when there is such a file.
+fn created<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        result => result.map(Some),
     }
 }
 
@@ -207,7 +242,7 @@ mod tests {
         };
         let (mut found_old, mut found_new) = (0, 0);
         for seed in 0..20 {
-            for effects in 0..=8 {
+            for effects in 0..=12 {
                 let disk = written();
                 disk.lose_power_after(disk.counts().effects + effects);
                 let ended = new.write(&disk);
@@ -220,6 +255,24 @@ mod tests {
             }
         }
         assert!(found_old > 0 && found_new > 0, "both were seen: {found_old} and {found_new}");
+    }
+
+    #[test]
+    fn a_full_disk_takes_one_start_after_another() {
+        let disk = SimDisk::new();
+        let phase = Phase::Running { cluster: ClusterId(7), member: Id(8) };
+        let mut file = IdentityFile::format(StorageId::from_bytes([3; 16]), &NodeInfo::default(), phase);
+        file.write(&disk).unwrap();
+        disk.set_budget(Some(disk.used_bytes() + 16)); // for the digits
+        for boot in 1..50 {
+            file.boot = boot;
+            file.write(&disk).unwrap_or_else(|error| panic!("start {boot}: {error}"));
+            assert_eq!(IdentityFile::read(&disk).unwrap().as_ref(), Some(&file));
+        }
+        disk.set_budget(Some(0));
+        disk.remove(SPARE_FILE).unwrap();
+        assert!(crate::disk::is_full(&file.write(&disk)), "without a spare there is no room");
+        assert_eq!(IdentityFile::read(&disk).unwrap().as_ref(), Some(&file), "and nothing is lost");
     }
 
     #[test]
