@@ -4,8 +4,10 @@
 use super::checks::configs::is_quorum;
 use super::checks::{Verdict, ensure, lag};
 use super::image::LogImage;
+use super::joins::Joining;
 use super::machine::KEYS;
 use super::medium::End;
+use super::member::Member;
 use super::queue::{Micros, SECOND};
 use super::world::{Event, Repair, World};
 use raft::{Index, Membership};
@@ -21,6 +23,11 @@ const CONVERGED_WITHIN: Micros = 40 * SECOND;
 /// Leaders there may be after healing: a first one, and one further change; besides hand-overs that are asked for.
 const LEADERS_MAX: u64 = 2;
 
+/// The life that a member is in, if it is in one.
+fn running_life(member: &Member) -> Option<u32> {
+    member.is_running().then_some(member.life)
+}
+
 impl World {
     /// Heals a majority and checks that it lives.
     pub(super) fn settle(&mut self) -> Verdict {
@@ -29,7 +36,9 @@ impl World {
         self.commit_again(began)?;
         self.advance(began + ASKED_FOR)?;
         self.quiet = true;
+        let lives: Vec<Option<u32>> = self.members.iter().map(running_life).collect();
         self.advance(self.now + CONVERGED_WITHIN.max(self.backlog()))?;
+        self.advance(self.now + self.late_backlog(&lives))?;
         self.check_converged()?;
         self.check_joined()?;
         self.check_answered()?;
@@ -125,6 +134,19 @@ impl World {
         let lasts =
             || self.members.iter().filter(|m| m.is_running()).map(|member| member.disk.live.last().last.index.0);
         self.takes(lasts().max().unwrap_or(0) - lasts().min().unwrap_or(0))
+    }
+
+    /// The same for those that have come up since they all had these lives: with a change that was committed last of
+    /// all that was missing, as newcomers or because it needs them.
+    fn late_backlog(&self, lives: &[Option<u32>]) -> Micros {
+        let last = |member: &Member| member.disk.live.last().last.index.0;
+        let is_late = |(slot, member): &(usize, &Member)| {
+            let awaited = member.joining.as_ref().is_some_and(Joining::is_open) && !member.dead;
+            awaited || (member.is_running() && lives.get(*slot) != Some(&running_life(member)))
+        };
+        let behind = self.members.iter().enumerate().filter(is_late).map(|(_, member)| last(member)).min();
+        let longest = self.members.iter().filter(|member| member.is_running()).map(last).max();
+        self.takes(longest.zip(behind).map_or(0, |(longest, behind)| longest.saturating_sub(behind)))
     }
 
     /// What so many entries may take, one by one.
