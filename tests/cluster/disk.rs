@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tests::client::Client;
-use tests::cluster::{Cluster, Flavor, Member, etcdctl, eventually};
+use tests::cluster::{Cluster, Flavor, Member, etcdctl, eventually, get};
 use tokio::runtime::Runtime;
 
 /// A file system of its own in memory, unmounted when dropped.
@@ -126,31 +126,117 @@ fn a_leader_whose_log_has_no_room_hands_over_and_leads_again_when_there_is_room(
     Ok(())
 }
 
+/// A small disk for the data of the first member, and the name of a file to fill it with.
+fn on_small_disk(cluster: &Cluster, mebibytes: u32) -> Result<(SmallDisk, PathBuf)> {
+    let place = cluster.members[0].data();
+    Ok((SmallDisk::mount(&place, mebibytes)?, place.join("filler")))
+}
+
+/// What a member itself has under a key.
+fn own(member: &Member, key: &str) -> Option<Vec<u8>> {
+    let output = etcdctl(&member.client, &["get", "--consistency=s", "--print-value-only", key]).ok()?;
+    output.status.success().then(|| output.stdout.trim_ascii().to_vec()).filter(|value| !value.is_empty())
+}
+
+/// Whether a member says that what is to be written to one of its directories waits for room.
+fn is_full(member: &Member, directory: &str) -> Option<bool> {
+    let page = get(&member.metrics, "/metrics").ok()?;
+    let name = format!("quorate_disk_full{{directory=\"{directory}\"}} ");
+    page.lines().find_map(|line| line.strip_prefix(&name)).map(|value| value == "1")
+}
+
+/// Ends a member as a node does that fails, and starts it again.
+fn kill_and_start(member: &mut Member) -> Result<()> {
+    member.kill()?;
+    member.spawn()?;
+    member.wait_ready()
+}
+
 #[test]
-fn a_member_with_a_full_disk_holds_nobody_up_and_recovers_when_there_is_room() -> Result<()> {
+fn a_member_with_a_full_disk_holds_nobody_up_and_goes_on_when_there_is_room() -> Result<()> {
     if !may_mount() {
         return Ok(());
     }
-    let mut cluster = Cluster::planned(Flavor::Quorate, 3, &[])?;
-    let place = cluster.members[0].data().parent().context("data lie in a folder")?.to_path_buf();
-    let disk = SmallDisk::mount(&place, 400)?;
+    let mut cluster = Cluster::planned(Flavor::Quorate, 3, &["--log-segment-bytes=8388608"])?;
+    let (disk, filler) = on_small_disk(&cluster, 200)?;
     cluster.start_all()?;
-    let ballast = place.join("ballast");
-    fill(&ballast)?;
     let (mut others, value) = (Writer::to(&cluster.members[1..])?, "x".repeat(100_000));
-    for n in 0..300 {
+    others.put("before", "x")?;
+    eventually("the value at the member", Duration::from_secs(30), || own(&cluster.members[0], "before"))?;
+    fill(&filler)?;
+    // More than the segments at hand take: what comes after waits in the log, and the state behind it.
+    for n in 0..500 {
         others.put(&format!("k{n}"), &value)?;
     }
-    fs::remove_file(&ballast)?;
-    if cluster.members[0].ended()?.is_some() {
-        cluster.members[0].wait_end(Duration::from_secs(1))?;
-        cluster.members[0].spawn()?;
-    }
-    let full = cluster.members[0].client.clone();
-    eventually("the same value through the member that was full", Duration::from_secs(30), || {
-        let output = etcdctl(&full, &["get", "--print-value-only", "k299"]).ok()?;
-        (output.stdout.trim_ascii() == value.as_bytes()).then_some(())
+    eventually("a full log", Duration::from_secs(30), || is_full(&cluster.members[0], "log")?.then_some(()))?;
+    ensure!(cluster.members[0].ended()?.is_none(), "it goes on");
+    ensure!(own(&cluster.members[0], "before").is_some(), "it shows what it has");
+
+    cluster.members[0].kill()?;
+    cluster.members[0].spawn()?;
+    eventually("what it has, after a start without room", Duration::from_secs(60), || {
+        own(&cluster.members[0], "before")
     })?;
+    ensure!(cluster.members[0].ended()?.is_none(), "it goes on");
+    fs::remove_file(&filler)?;
+    let full = cluster.members[0].client.clone();
+    eventually("the same value through the member that was full", Duration::from_secs(60), || {
+        let output = etcdctl(&full, &["get", "--print-value-only", "k499"]).ok()?;
+        (output.stdout.trim_ascii() == value.as_bytes()).then_some(())
+    })
+    .with_context(|| cluster.members[0].log())?;
+    ensure!(cluster.members[0].ended()?.is_none(), "it was not started again");
+    drop(cluster);
+    drop(disk);
+    Ok(())
+}
+
+#[test]
+fn a_state_that_finds_no_room_refuses_writes_and_is_read_until_there_is_some() -> Result<()> {
+    if !may_mount() {
+        return Ok(());
+    }
+    let mut cluster = Cluster::planned(Flavor::Quorate, 1, &[])?;
+    let (disk, filler) = on_small_disk(&cluster, 64)?;
+    let log = cluster.folder().join("wal");
+    cluster.members[0].with_flag(format!("--wal-dir={}", log.display()));
+    cluster.start_all()?;
+    fill(&filler)?;
+    let (runtime, value) = (tokio::runtime::Builder::new_current_thread().enable_all().build()?, "x".repeat(20_000));
+    let mut client = runtime.block_on(async { Client::lazy(&cluster.members[0].client) })?;
+    let mut written = 0;
+    let refused = loop {
+        match runtime.block_on(client.put(&format!("k{written}"), &value)) {
+            Ok(_) => written += 1,
+            Err(refused) => break format!("{refused:#}"),
+        }
+        ensure!(written < 3000, "60 MB were taken that cannot be kept");
+    };
+    ensure!(refused.contains("database space exceeded"), "{refused}");
+    let last = format!("k{}", written - 1);
+    let shows = |member: &Member| {
+        let output = etcdctl(&member.client, &["get", "--print-value-only", &last]).ok()?;
+        (output.stdout.trim_ascii() == value.as_bytes()).then_some(())
+    };
+    shows(&cluster.members[0]).context("what was written is read")?;
+    ensure!(is_full(&cluster.members[0], "data") == Some(true) && is_full(&cluster.members[0], "log") == Some(false));
+
+    let saved =
+        etcdctl(&cluster.members[0].client, &["snapshot", "save", &cluster.folder().join("s").to_string_lossy()])?;
+    ensure!(String::from_utf8_lossy(&saved.stderr).contains("no room to flush"), "{saved:?}");
+
+    let (_, status) = cluster.members[0].terminate()?;
+    ensure!(status.success(), "it stops as asked, without what the log replays: {status}");
+    cluster.members[0].spawn()?;
+    cluster.members[0].wait_ready()?;
+    eventually("what was written, after a start without room", Duration::from_secs(30), || shows(&cluster.members[0]))?;
+    eventually("a full disk", Duration::from_secs(30), || is_full(&cluster.members[0], "data")?.then_some(()))?;
+    fs::remove_file(&filler)?;
+    eventually("a write", Duration::from_secs(30), || runtime.block_on(client.put("after", "x")).ok().map(drop))?;
+    eventually("room", Duration::from_secs(30), || (!is_full(&cluster.members[0], "data")?).then_some(()))?;
+    ensure!(cluster.members[0].ended()?.is_none(), "it was not started again");
+    kill_and_start(&mut cluster.members[0])?;
+    eventually("what was written, after all", Duration::from_secs(30), || shows(&cluster.members[0]))?;
     drop(cluster);
     drop(disk);
     Ok(())

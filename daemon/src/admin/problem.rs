@@ -87,6 +87,7 @@ impl From<TakeError> for Refusal {
     fn from(error: TakeError) -> Self {
         let code = match error {
             TakeError::Busy => StatusCode::TOO_MANY_REQUESTS,
+            TakeError::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
             TakeError::Stopped | TakeError::Unsettled => StatusCode::SERVICE_UNAVAILABLE,
             TakeError::Storage(_) | TakeError::Thread(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

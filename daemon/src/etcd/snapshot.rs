@@ -36,7 +36,7 @@ async fn next(mut sending: Sending) -> Result<Option<((bytes::Bytes, u64), Sendi
 fn refusal(error: &TakeError) -> Status {
     match error {
         TakeError::Stopped => Refusal::Stopped.into(),
-        TakeError::Busy => Status::resource_exhausted(error.to_string()),
+        TakeError::Busy | TakeError::NoRoom => Status::resource_exhausted(error.to_string()),
         TakeError::Unsettled | TakeError::Thread(_) => Status::unavailable(error.to_string()),
         TakeError::Storage(_) => Status::internal(error.to_string()),
     }

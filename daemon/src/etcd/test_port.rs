@@ -56,9 +56,9 @@ pub(super) async fn served(limits: Limits) -> Served {
         panic!("the flags are good");
     };
     let store = Arc::new(Store::open(Arc::new(MemoryBackend::new())).expect("memory does not fail"));
-    let member = node::start(Parts { settings: checked.settings, store, disk: Arc::new(SimDisk::new()), intent: None })
-        .await
-        .expect("it starts");
+    let disk = Arc::new(SimDisk::new());
+    let parts = Parts { settings: checked.settings, store, disk, patience: Arc::default(), intent: None };
+    let member = node::start(parts).await.expect("it starts");
     let node = member.handle().clone();
     eventually(|| node.status().is_leader() && !node.store().members().is_empty()).await;
     serve(node, limits, Some((member, directory))).await

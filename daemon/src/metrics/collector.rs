@@ -100,6 +100,13 @@ impl MemberCollector {
         for (name, help, value) in gauges {
             page.gauge(name, help, as_f64(value));
         }
+        let full = [("data", seen.full.data), ("log", seen.full.log)];
+        page.gauges(
+            "quorate_disk_full",
+            "Whether what is to be written to the directory's disk waits for room.",
+            &["directory"],
+            full.map(|(directory, full)| (vec![directory.to_owned()], as_f64(full.into()))).to_vec(),
+        );
         snapshots::write(page, &seen.snapshots);
         if seen.raft.role == RoleName::Leader {
             snapshots::write_followers(page, &seen.snapshots, &self.node.members());

@@ -8,8 +8,9 @@
 
 use super::completion::{Completion, Outcome};
 use super::doors::StoreDoor;
+use super::full::Tree;
 use super::{Applied, Inbox};
-use crate::disk::Disk;
+use crate::disk::{Disk, Patience};
 use crate::install::Switch;
 use crate::metrics::Stages;
 use crate::store::{Keeper, KeeperEvents, Pace};
@@ -29,6 +30,7 @@ const COMPLETION_ENTRIES: usize = 256;
 /// The way to the thread. Ends it when dropped, after what is queued has been applied, and the store's keeper with it.
 pub(super) struct Applying {
     queue: Arc<Queue>,
+    patience: Arc<Patience>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,6 +54,8 @@ impl Applying {
         let queue = Arc::new(Queue::default());
         let theirs = queue.clone();
         let flushes = Flushes { inbox: inbox.clone(), stages: stages.clone() };
+        let (patience, told) = (state.patience.clone(), inbox.clone());
+        patience.tell(Box::new(move |full| told.complete(Completion::DiskFull(Tree::Data, full))));
         let keeper = Keeper::start(state.store.clone(), Pace::default(), flushes)?;
         let applier = Applier { me, state, keeper, inbox, stages };
         let apply = move || {
@@ -61,7 +65,7 @@ impl Applying {
             }
         };
         let thread = thread::Builder::new().name("apply".to_owned()).spawn(apply)?;
-        Ok(Self { queue, thread: Some(thread) })
+        Ok(Self { queue, patience, thread: Some(thread) })
     }
 }
 
@@ -87,6 +91,7 @@ impl StoreDoor for Applying {
 
 impl Drop for Applying {
     fn drop(&mut self) {
+        self.patience.end();
         self.queue.lock().closed = true;
         self.queue.arrived.notify_one();
         if let Some(thread) = self.thread.take() {
@@ -120,6 +125,8 @@ impl Queue {
 pub(super) struct State {
     pub(super) store: Arc<Store>,
     pub(super) disk: Arc<dyn Disk>,
+    /// How what is written to the directory waits for room.
+    pub(super) patience: Arc<Patience>,
 }
 
 struct Applier {
@@ -150,7 +157,7 @@ impl Applier {
     }
 
     fn switch(&self, switch: Switch) -> Result<(), Fault> {
-        let State { store, disk } = &self.state;
+        let State { store, disk, .. } = &self.state;
         switch.run(&**disk, store).map_err(Fault::storage)?;
         self.inbox.complete(Completion::Switched);
         Ok(())

@@ -81,7 +81,7 @@ fn settings(data_dir: &Path, name: &str, peer: &str, initial: &str, state: &str)
 
 fn parts(settings: Settings) -> Parts {
     let store = Arc::new(Store::open(Arc::new(MemoryBackend::default())).unwrap());
-    Parts { settings, store, disk: Arc::new(SimDisk::new()), intent: None }
+    Parts { settings, store, disk: Arc::new(SimDisk::new()), patience: Arc::default(), intent: None }
 }
 
 fn free_ports(count: usize) -> Vec<u16> {

@@ -1,5 +1,6 @@
 //! What this member's own threads report back to the loop.
 
+use super::full::Tree;
 use crate::install::Ready;
 use raft::{Entry, Index, IoId, LogId, LogReadFailure, MemberId, StreamId, Term};
 
@@ -27,8 +28,8 @@ pub(crate) enum Completion {
     LogReset,
     /// The log now starts after this entry.
     Compacted(LogId),
-    /// The disk of the log has no room (true), or has room again.
-    DiskFull(bool),
+    /// A disk has no room, or has room again.
+    DiskFull(Tree, bool),
     /// A part of this member has failed for good. It stops, and says this.
     Failed(String),
     /// This member is to stop, in good order, so that its next start makes a new cluster of it.

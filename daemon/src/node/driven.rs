@@ -10,6 +10,7 @@
 use super::completion::{Completion, Outcome};
 use super::doors::{Doors, FetchDoor, LogDoor, StoreDoor, Witness};
 use super::follow::{Company, known_cluster};
+use super::full::Tree;
 use super::inbox::Batch;
 use super::log::completion_of;
 use super::retention::Retention;
@@ -355,7 +356,7 @@ impl Driven {
 
     /// The disk of the log has announced that it is full, or has room again.
     pub fn disk_full(&self, full: bool) {
-        self.inbox.complete(Completion::DiskFull(full));
+        self.inbox.complete(Completion::DiskFull(Tree::Log, full));
     }
 
     /// A snapshot is ready to be switched to. [`Driven::installed`] tells what became of it.

@@ -1,6 +1,7 @@
 //! Everything about a member at one moment, for metrics and the admin endpoint: computed when asked, kept nowhere.
 
 use super::Node;
+use super::full::FullDisks;
 use super::request::Question;
 use crate::install::SnapshotsView;
 
@@ -23,6 +24,8 @@ pub struct Inspection {
     pub wal_queued_bytes: u64,
     /// Bytes of the log's entries on the disk.
     pub log_bytes: u64,
+    /// Which directories have no room.
+    pub full: FullDisks,
     /// How often the log was cut.
     pub log_cuts: u64,
     /// Entries the log keeps only because followers are behind.
@@ -56,6 +59,7 @@ impl Node {
             refused_messages: self.refused_messages,
             wal_queued_bytes: self.log.queued_bytes(),
             log_bytes: self.log.bytes(),
+            full: self.full,
             log_cuts: self.log_cuts,
             log_held_entries: self.retention.held,
             log_held_for_staged_entries: self.retention.held_for_staged,

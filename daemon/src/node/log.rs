@@ -3,6 +3,7 @@
 use super::Inbox;
 use super::completion::Completion;
 use super::doors::LogDoor;
+use super::full::Tree;
 use crate::metrics::Stages;
 use crate::wal::{self, ReadError, SubmitError, WalError, WalReader, WalRequest, WalWriter};
 use raft::{Entry, Index, LogRead, LogReadFailure};
@@ -53,7 +54,7 @@ pub(super) fn completion_of(completion: &wal::Completion) -> Completion {
         wal::Completion::Persisted { io, .. } => Completion::Persisted(*io),
         wal::Completion::Compacted { start } => Completion::Compacted(*start),
         wal::Completion::Reset { .. } => Completion::LogReset,
-        wal::Completion::Room(room) => Completion::DiskFull(*room == wal::Room::Low),
+        wal::Completion::Room(room) => Completion::DiskFull(Tree::Log, *room == wal::Room::Low),
     }
 }
 

@@ -5,7 +5,7 @@ use super::completion::Completion;
 use super::inbox::Batch;
 use super::request::{CallRequest, Question};
 use super::shared::{Configured, Shared};
-use super::{Applied, ChangeFailure, Handle, Inbox, Inspection, ProposeFailure, TransferFailure};
+use super::{Applied, ChangeFailure, FullDisks, Handle, Inbox, Inspection, ProposeFailure, TransferFailure};
 use crate::bootstrap::{ClusterId, Identity, NodeInfo, StorageId};
 use mvcc::{Apply, Body, Command, MemoryBackend, PublishedMember, Store};
 use raft::{Brief, Change, Index, LogId, MemberId, Membership, RoleName, SnapshotPoint, Term, TransferError};
@@ -171,6 +171,7 @@ impl Solo {
             refused_messages: 0,
             wal_queued_bytes: 0,
             log_bytes: 0,
+            full: FullDisks::default(),
             log_cuts: 0,
             log_held_entries: 0,
             log_held_for_staged_entries: 0,

@@ -13,7 +13,7 @@ use super::turn::{self, Node};
 use super::{Handle, Inbox, StartError, Stop, compactor, promote, quota};
 use crate::bootstrap::{Admitted, BootstrapError, Formatted, Identity, LogStart, heed_restored};
 use crate::config::Settings;
-use crate::disk::{Disk, RealDisk};
+use crate::disk::{Disk, Patience, RealDisk};
 use crate::install::{Fetcher, Floor, Ground, Intent, Limits, Progress, Server, finish_switch};
 use crate::metrics::{BackupCollector, MemberCollector, Stages};
 use crate::recovery::Desk;
@@ -45,8 +45,10 @@ pub struct Parts {
     pub settings: Settings,
     /// The state machine, as its disk gives it back.
     pub store: Arc<Store>,
-    /// The data directory.
+    /// The data directory: of files whose writes wait for room.
     pub disk: Arc<dyn Disk>,
+    /// How they wait.
+    pub patience: Arc<Patience>,
     /// An install that was begun before the last stop: see [`crate::install`].
     pub intent: Option<Intent>,
 }
@@ -72,7 +74,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`].
 pub async fn start(parts: Parts) -> Result<Running, StartError> {
-    let Parts { mut settings, store, disk, intent } = parts;
+    let Parts { mut settings, store, disk, patience, intent } = parts;
     heed_restored(&mut settings)?;
     let formatted = Formatted::open(&settings)?;
     let gate = Arc::new(formatted.gate());
@@ -117,7 +119,7 @@ pub async fn start(parts: Parts) -> Result<Running, StartError> {
     let server = snapshots.get_or_init(|| server(&settings, &shared)).clone();
     let progress = Arc::new(Progress::default());
     let fetcher = start_fetcher(&settings, &disk, &shared, local, &progress)?;
-    let applying = Applying::start(identity.member, State { store, disk }, inbox, stages.clone())?;
+    let applying = Applying::start(identity.member, State { store, disk, patience }, inbox, stages.clone())?;
     let clock = engine.clock;
     let node = Node::new(turn::Parts {
         raft: engine.raft,

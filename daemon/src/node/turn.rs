@@ -7,6 +7,7 @@ use super::completion::Completion;
 use super::doors::{Doors, FetchDoor, StoreDoor, Witness};
 use super::follow::{Company, Departure};
 use super::foreign::Foreign;
+use super::full::{FullDisks, Tree};
 use super::inbox::Batch;
 use super::log::DiskLog;
 use super::perform::PEER_TOKENS;
@@ -91,6 +92,7 @@ pub(super) struct Node {
     pub(super) retention: Retention,
     /// This member has a place for snapshots outside the cluster.
     pub(super) uses_object_store: bool,
+    pub(super) full: FullDisks,
     pub(super) log_cuts: u64,
     pub(super) leader_changes: u64,
     pub(super) refused_messages: u64,
@@ -154,6 +156,7 @@ impl Node {
             switching: None,
             retention: parts.retention,
             uses_object_store: parts.uses_object_store,
+            full: FullDisks::default(),
             log_cuts: 0,
             leader_changes: 0,
             refused_messages: 0,
@@ -275,11 +278,16 @@ impl Node {
                 tracing::info!(%through, "cut the log");
                 self.step(Input::Compacted { through });
             }
-            Completion::DiskFull(full) => self.step(Input::DiskFull(full)),
+            Completion::DiskFull(tree, full) => self.disk_full(tree, full),
             Completion::LogRead { peer, stream, result } => self.step(Input::LogRead { peer, stream, result }),
             Completion::Failed(why) => self.stop = Some(Stop::Failed(why)),
             Completion::Recover => drop(self.stop.get_or_insert(Stop::Recovering)),
         }
+    }
+
+    fn disk_full(&mut self, tree: Tree, full: bool) {
+        self.full.note(tree, full);
+        self.step(Input::DiskFull(self.full.any()));
     }
 
     /// The store has flushed, so more of the log may be of no use any more.

@@ -83,6 +83,9 @@ pub enum TakeError {
     /// The membership keeps changing.
     #[error("the membership changed {ATTEMPTS_MAX} times while a snapshot was begun")]
     Unsettled,
+    /// The data disk is full: what a snapshot is taken of has to be flushed first, and waits for room.
+    #[error("the data disk has no room to flush the state that a snapshot is taken of: ask another member")]
+    NoRoom,
     /// As many are being sent as may be.
     #[error("too many snapshots are being sent: try again when one has ended")]
     Busy,
@@ -150,6 +153,9 @@ impl Taking {
 
 /// An image, and where in the log it stands.
 pub(crate) async fn placed(node: &Handle) -> Result<(Image, SnapshotPoint), TakeError> {
+    if node.inspect().await.ok_or(TakeError::Stopped)?.full.data {
+        return Err(TakeError::NoRoom);
+    }
     for _ in 0..ATTEMPTS_MAX {
         let store = node.store().clone();
         let image = tokio::task::spawn_blocking(move || store.image()).await.map_err(|_| TakeError::Stopped)??;

@@ -17,7 +17,7 @@ mod ready;
 use super::{print, whole};
 use crate::bootstrap;
 use crate::config::{self, Checked, Mode, Settings, Wanted};
-use crate::disk::{Disk, RealDisk};
+use crate::disk::{Disk, Patience, PatientDisk, RealDisk};
 use crate::etcd::API_VERSION;
 use crate::install::{self, Intent};
 use crate::node::{self, Parts, StartError, Stop};
@@ -122,8 +122,8 @@ async fn member(checked: Checked) -> anyhow::Result<Stop> {
     let mut signals = Signals::new()?;
     let sockets = Sockets::bind(&settings)?;
     // Held to the end: a member that is still stopping must not meet its successor.
-    let (store, disk, intent) = open_store(&settings).await?;
-    let parts = Parts { settings: settings.clone(), store, disk: disk.clone(), intent };
+    let Opened { store, disk, patience, intent } = open_store(&settings).await?;
+    let parts = Parts { settings: settings.clone(), store, disk: Arc::new(disk.clone()), patience, intent };
     let starting = async { anyhow::Ok(node::start(parts).await?) };
     let mut running = tokio::select! {
         running = starting => running?,
@@ -162,24 +162,33 @@ fn introduce(settings: &Settings, notes: &[String]) {
 }
 
 /// The state machine, as this member's disk gives it back, and the disk: the data directory is ours while it is open.
-async fn open_store(settings: &Settings) -> anyhow::Result<(Arc<Store>, Arc<RealDisk>, Option<Intent>)> {
+struct Opened {
+    store: Arc<Store>,
+    disk: PatientDisk,
+    patience: Arc<Patience>,
+    intent: Option<Intent>,
+}
+
+async fn open_store(settings: &Settings) -> anyhow::Result<Opened> {
     let settings = settings.clone();
     let open = move || {
-        let disk = Arc::new(RealDisk::open(&settings.data_dir)?);
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&settings.data_dir)?);
         recover(&settings, &disk)?;
-        let intent = install::recover_state(&*disk)?;
-        let backend = RedbBackend::open(&*disk, store::Options::default())?;
-        Ok::<_, StartError>((Arc::new(Store::open(Arc::new(backend))?), disk, intent))
+        let patience = Arc::new(Patience::default());
+        let disk = PatientDisk::new(disk, patience.clone());
+        let intent = install::recover_state(&disk)?;
+        let backend = RedbBackend::open(&disk, store::Options::default())?;
+        let store = Arc::new(Store::open(Arc::new(backend))?);
+        Ok::<_, StartError>(Opened { store, disk, patience, intent })
     };
     Ok(tokio::task::spawn_blocking(open).await??)
 }
 
 /// Makes a new cluster of what is here, if that is due.
-fn recover(settings: &Settings, disk: &Arc<RealDisk>) -> Result<(), StartError> {
-    let data: Arc<dyn Disk> = disk.clone();
+fn recover(settings: &Settings, data: &Arc<dyn Disk>) -> Result<(), StartError> {
     let open = || RealDisk::open(&node::log_directory(settings)).map(|disk| Arc::new(disk) as Arc<dyn Disk>);
     let options = node::log_options(settings)?;
-    recovery::carry_out(settings, &data, &recovery::Log { open: &open, options })
+    recovery::carry_out(settings, data, &recovery::Log { open: &open, options })
 }
 
 /// What tells a process to end.
