@@ -2,19 +2,25 @@
 //! there after every one of them.
 //!
 //! * strace counts the calls and strikes at the N-th, in whatever the member does by then: first boot, recovery, writes,
-//!   compaction, changes of the membership. How many there are is counted before, in two cycles that nothing strikes.
+//!   flushes, sweeps, compaction, new segments and old ones cut off, changes of the membership. How many there are is
+//!   counted before, in two cycles that nothing strikes.
+//! * A disk that fails under the log or the store ends the member in time; one that has no room for a moment does not.
 //! * A cycle starts the member under strace, lets one client work until the member is gone or has done a fixed amount,
 //!   and ends it. The next cycle starts from what that left.
 //! * Every cycle that gets ready is judged: what is there is what was acknowledged, and the one write whose outcome nobody
 //!   knew, or not that one. What a start has shown is what every later one has to show.
 
 mod known;
+mod place;
+
+pub use place::Place;
 
 use crate::client::Client;
-use crate::cluster::{Cluster, Flavor, Member};
+use crate::cluster::{Cluster, Flavor, Member, get};
 use crate::sim::rng::Rng;
 use anyhow::{Context, Result, bail, ensure};
 use known::{Known, Lost, State, Write};
+use place::Duty;
 use quorate::etcd::proto::etcdserverpb as pb;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,8 +28,17 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Small segments, cut often: a short life fills several of them.
+pub(crate) const SHORT_LOG: [&str; 3] =
+    ["--log-segment-bytes=65536", "--snapshot-count=20", "--snapshot-catchup-entries=40"];
 /// Requests of one cycle.
 const REQUESTS: u64 = 30;
+/// How often a value says which one it is: a few cycles fill a segment.
+const VALUE_WORDS: usize = 200;
+/// One cycle in so many goes on until the store has been flushed by itself and the log cut behind it.
+const LINGERS_EVERY: u64 = 3;
+/// How long it waits for that. The store is flushed every two seconds.
+const LINGER: Duration = Duration::from_secs(4);
 /// Few enough that most writes meet a value, and most deletions too.
 const KEYS: u64 = 17;
 /// A member that failed ends within this.
@@ -90,6 +105,8 @@ pub struct Report {
     pub gave_up: u64,
     /// Points that were struck.
     pub points: BTreeSet<(&'static str, u64, Strike)>,
+    /// What was struck, and how often.
+    pub places: BTreeMap<(Place, Strike), u64>,
     /// Times the member was judged.
     pub judged: u64,
     /// Writes acknowledged.
@@ -101,6 +118,9 @@ impl fmt::Display for Report {
         let [boot, work, never] = self.struck;
         writeln!(f, "{} cycles: {boot} struck before ready, {work} at work, {never} not at all", self.cycles)?;
         writeln!(f, "{} different points, {} ended by the member itself", self.points.len(), self.gave_up)?;
+        for ((place, strike), count) in &self.places {
+            writeln!(f, "  {place}: {strike:?} {count}")?;
+        }
         write!(f, "{} writes acknowledged, judged {} times, lost: 0", self.acknowledged, self.judged)
     }
 }
@@ -129,7 +149,7 @@ fn draw(rng: &mut Rng, counts: &Counts) -> Option<Point> {
 
 /// Counts the calls of two cycles on one data directory.
 fn count_calls() -> Result<Calls> {
-    let mut cluster = Cluster::planned(Flavor::Quorate, 1, &[])?;
+    let mut cluster = Cluster::planned(Flavor::Quorate, 1, &SHORT_LOG)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let member = &mut cluster.members[0];
     let trace = member.data().with_file_name("trace");
@@ -140,6 +160,7 @@ fn count_calls() -> Result<Calls> {
         member.wait_ready()?;
         runtime.block_on(judge(&member.client, &mut known))?;
         runtime.block_on(work(&member.client, &mut known))?;
+        linger(member)?;
         member.kill()?;
         let counts = count(&fs::read_to_string(&trace)?);
         ensure!(counts.contains_key("fdatasync"), "strace saw no fdatasync: {counts:?}");
@@ -151,13 +172,7 @@ fn count_calls() -> Result<Calls> {
 /// How many of each call each thread made, by the lines of strace: a thread, the call, and what came of it.
 fn count(trace: &str) -> Counts {
     let mut threads: BTreeMap<(&str, &'static str), u64> = BTreeMap::new();
-    for line in trace.lines() {
-        let Some((thread, call)) = line.split_once(' ') else { continue };
-        let name = call.trim_start().split_once('(').and_then(|(name, _)| CALLS.into_iter().find(|of| *of == name));
-        if let Some(name) = name {
-            *threads.entry((thread, name)).or_default() += 1;
-        }
-    }
+    place::calls(trace).for_each(|(thread, name, _)| *threads.entry((thread, name)).or_default() += 1);
     threads.into_iter().fold(Counts::new(), |mut counts, ((_, call), count)| {
         counts.entry(call).or_default().push(count);
         counts
@@ -183,7 +198,7 @@ pub fn campaign(seed: u64, cycles: u64, time: Duration) -> Result<Report> {
 
 /// Runs these cycles on one data directory, one after the other, and a last start without any fault.
 fn directory(points: &[Point], report: &mut Report) -> Result<()> {
-    let mut cluster = Cluster::planned(Flavor::Quorate, 1, &[])?;
+    let mut cluster = Cluster::planned(Flavor::Quorate, 1, &SHORT_LOG)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut known = Known::nothing();
     for point in points {
@@ -221,23 +236,49 @@ fn cycle(
             Ok(()) => {
                 report.judged += 1;
                 runtime.block_on(work(&member.client, known))?;
+                if report.cycles.is_multiple_of(LINGERS_EVERY) {
+                    linger(member)?;
+                }
             }
             Err(error) => unless_gone(member, error)?,
         }
     }
-    let struck =
-        fs::read_to_string(&trace).unwrap_or_default().contains("(INJECTED)") || is_gone(member, ENDS_WITHIN / 50)?;
+    let traced = fs::read_to_string(&trace).unwrap_or_default();
+    let struck = traced.contains("(INJECTED)") || is_gone(member, ENDS_WITHIN / 50)?;
     report.struck[if !struck { 2 } else { usize::from(ready) }] += 1;
+    let places = if struck { place::struck(&traced, point) } else { Vec::new() };
     if struck {
         report.points.insert((point.call, point.nth, point.strike));
+        places.iter().for_each(|place| *report.places.entry((*place, point.strike)).or_default() += 1);
     }
-    if is_gone(member, if struck { ENDS_WITHIN } else { Duration::ZERO })? {
+    let duty = if struck { place::duty(point, &places) } else { Duty::Free };
+    // What has been struck while it started may have found nothing to go on with.
+    let patience = if !struck || (ready && duty == Duty::GoOn) { Duration::ZERO } else { ENDS_WITHIN };
+    if is_gone(member, patience)? {
         let status = member.wait_end(Duration::from_secs(1))?;
         report.gave_up += u64::from(point.strike != Strike::Kill && !status.success());
         // A place that the disk refuses to be made is no reason to end well.
         ensure!(!status.success(), "the member ended as if all were well, after {point:?}");
+        ensure!(
+            !ready || duty != Duty::GoOn,
+            "{places:?} had no room for a moment, and the member ended with {status}"
+        );
     } else {
+        ensure!(duty != Duty::End, "{places:?} failed, and the member goes on after {ENDS_WITHIN:?}");
         member.kill()?;
+    }
+    Ok(())
+}
+
+/// Leaves a member in peace until it has cut its log, which it does when it has flushed its store; or until it is gone.
+fn linger(member: &mut Member) -> Result<()> {
+    let deadline = Instant::now() + LINGER;
+    let has_cut = |member: &Member| {
+        let page = get(&member.metrics, "/metrics").unwrap_or_default();
+        page.lines().any(|line| line.strip_prefix("quorate_log_cuts_total ").is_some_and(|count| count != "0"))
+    };
+    while Instant::now() < deadline && member.ended()?.is_none() && !has_cut(member) {
+        std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
 }
@@ -253,14 +294,14 @@ pub fn strace(Point { call, nth, strike }: Point, output: &str) -> Vec<String> {
     let inject = format!("inject={call}:{effect}:when={nth}");
     let trace = format!("trace={call}");
     // As a grandchild: the member stays our child, and is what we kill.
-    let words = ["strace", "-D", "-f", "-qq", "-o", output, "-e", &trace, "-e", &inject];
+    let words = ["strace", "-D", "-f", "-y", "-qq", "-o", output, "-e", &trace, "-e", &inject];
     words.map(str::to_owned).to_vec()
 }
 
 /// What a member is started under when its calls are only counted.
 fn counting(output: &str) -> Vec<String> {
     let trace = format!("trace={}", CALLS.join(","));
-    ["strace", "--seccomp-bpf", "-D", "-f", "-qq", "-o", output, "-e", &trace].map(str::to_owned).to_vec()
+    ["strace", "--seccomp-bpf", "-D", "-f", "-y", "-qq", "-o", output, "-e", &trace].map(str::to_owned).to_vec()
 }
 
 /// Waits until the member is ready, or gone.
@@ -321,7 +362,7 @@ async fn work(address: &str, known: &mut Known) -> Result<()> {
     for request in 0..REQUESTS {
         match request % 10 {
             // What these come to does not matter: a revision may be compacted already, the member may be gone.
-            7 => drop(compact(&mut client, known.revision()).await),
+            7 => drop(compact(&mut client, known.revision(), true).await),
             8 => drop(learner(&mut client).await),
             kind => {
                 let write = next_write(kind == 3 || kind == 6, known);
@@ -339,7 +380,7 @@ async fn work(address: &str, known: &mut Known) -> Result<()> {
 /// The next key in turn, and a value that no other write has.
 fn next_write(deletes: bool, known: &Known) -> Write {
     let nth = known.asked;
-    let value = (!deletes).then(|| format!("value-{nth} ").repeat(20));
+    let value = (!deletes).then(|| format!("value-{nth} ").repeat(VALUE_WORDS));
     Write { key: format!("key-{}", nth % KEYS), value }
 }
 
@@ -351,8 +392,9 @@ async fn ask(client: &mut Client, write: &Write) -> Result<i64, tonic::Status> {
     }
 }
 
-pub(crate) async fn compact(client: &mut Client, revision: i64) -> Result<(), tonic::Status> {
-    client.kv.compact(pb::CompactionRequest { revision, physical: false }).await.map(|_| ())
+/// Compacts, and flushes and sweeps the store if that is asked for.
+pub(crate) async fn compact(client: &mut Client, revision: i64, physical: bool) -> Result<(), tonic::Status> {
+    client.kv.compact(pb::CompactionRequest { revision, physical }).await.map(|_| ())
 }
 
 pub(crate) async fn learner(client: &mut Client) -> Result<(), tonic::Status> {

@@ -8,7 +8,7 @@
 
 use crate::client::Client;
 use crate::cluster::{Cluster, Flavor, Member, copy_folder, eventually};
-use crate::crash::{compact, learner, wait_ready_or_gone};
+use crate::crash::{SHORT_LOG, compact, learner, wait_ready_or_gone};
 use crate::sim::rng::Rng;
 use anyhow::{Context, Result, bail, ensure};
 use quorate::bootstrap::{EXIT_DAMAGED, EXIT_WRONG_IDENTITY};
@@ -20,8 +20,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Small segments, cut often: a short life fills several of them.
-const FLAGS: [&str; 3] = ["--log-segment-bytes=65536", "--snapshot-count=20", "--snapshot-catchup-entries=40"];
 /// Writes of each of the two lives.
 const WRITES: u64 = 90;
 /// Of so many keys.
@@ -158,7 +156,7 @@ pub fn campaign(seed: u64, cycles: u64) -> Result<Report> {
 
 /// Lets a member live twice and end.
 fn live(killed: bool) -> Result<Life> {
-    let mut cluster = Cluster::planned(Flavor::Quorate, 1, &FLAGS)?;
+    let mut cluster = Cluster::planned(Flavor::Quorate, 1, &SHORT_LOG)?;
     let runtime = runtime()?;
     let member = &mut cluster.members[0];
     let address = member.client.clone();
@@ -205,7 +203,7 @@ async fn work(address: &str, from: u64) -> Result<()> {
         };
         match nth % 30 {
             10 => learner(&mut client).await?,
-            20 if revision > 3 * OLDER_BY => compact(&mut client, revision - 2 * OLDER_BY).await?,
+            20 if revision > 3 * OLDER_BY => compact(&mut client, revision - 2 * OLDER_BY, false).await?,
             _ => {}
         }
     }
