@@ -359,6 +359,11 @@ impl Driven {
         self.inbox.complete(Completion::DiskFull(Tree::Log, full));
     }
 
+    /// What is to be written to the data directory waits for room, or does not any more.
+    pub fn data_disk_full(&self, full: bool) {
+        self.inbox.complete(Completion::DiskFull(Tree::Data, full));
+    }
+
     /// A snapshot is ready to be switched to. [`Driven::installed`] tells what became of it.
     pub fn fetched(&mut self, switch: Switch) {
         let (done, installing) = oneshot::channel();

@@ -9,7 +9,7 @@ use super::medium::{Closed, End, Medium, is_log};
 use super::rng::Rng;
 use quorate::disk::SimDisk;
 use quorate::install::Intent;
-use quorate::wal::{Completion, Options, Room, WalReader, WalRequest};
+use quorate::wal::{Completion, Options, Room, WalError, WalReader, WalRequest};
 use raft::{Boot, Entry, HardState, Index, IoId, LogId, LogRead, LogReadFailure, MemberId, Membership, Term};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub struct Disk {
     compacted_last: Vec<Logged>,
     /// No room for entries: a write that carries some waits, and everything behind it.
     pub full: bool,
+    /// A write has found no room. It waits until it is tried again, and everything behind it but compactions.
+    pub starved: bool,
     /// How many times slower than usual.
     pub slowness: u64,
 }
@@ -72,8 +74,10 @@ pub type Following = (Base, (Index, Arc<Membership>));
 pub struct Flushed {
     /// What the log has reported.
     pub reported: Vec<Completion>,
-    /// The disk has failed, or is full: the process must end.
+    /// The disk has failed: the process must end.
     pub failed: bool,
+    /// Something has found no room, and waits.
+    pub starved: bool,
 }
 
 impl Disk {
@@ -101,6 +105,7 @@ impl Disk {
             cut_last: false,
             compacted_last: Vec::new(),
             full: false,
+            starved: false,
             slowness: 1,
         }
     }
@@ -188,11 +193,26 @@ impl Disk {
         if self.flushing > 0 {
             return false;
         }
-        let appends = |request: &WalRequest| matches!(request, WalRequest::Persist(write) if !write.append.is_empty());
-        let blocked = self.queued.iter().position(|request| self.full && appends(request));
+        if self.starved {
+            self.bring_compactions_forward();
+        }
+        let waits = |request: &WalRequest| match request {
+            WalRequest::Persist(write) => self.starved || self.full && !write.append.is_empty(),
+            WalRequest::Reset { .. } => self.starved,
+            WalRequest::Compact { .. } => false,
+        };
+        let blocked = self.queued.iter().position(waits);
         self.flushing = blocked.unwrap_or(self.queued.len());
         self.flush += u64::from(self.flushing > 0);
         self.flushing > 0
+    }
+
+    /// They give the room that others wait for. The log's thread takes them out of turn as well.
+    fn bring_compactions_forward(&mut self) {
+        let is_reset = |request: &WalRequest| matches!(request, WalRequest::Reset { .. });
+        let before_reset = self.queued.iter().position(is_reset).unwrap_or(self.queued.len());
+        let compacts = |request: &WalRequest| matches!(request, WalRequest::Compact { .. });
+        self.queued.make_contiguous()[..before_reset].sort_by_key(|request| !compacts(request));
     }
 
     /// Ends the running flush.
@@ -203,17 +223,22 @@ impl Disk {
             (self.settled, self.cut_last) = (self.durable.last().last, false);
             self.compacted_last.clear();
         }
+        let followed = heard.all.iter().any(|completion| matches!(completion, Completion::Reset { .. }));
         let is_done = |request: &WalRequest| match request {
             WalRequest::Persist(write) => Some(write.io) <= heard.persisted,
-            _ => done.is_ok(),
+            WalRequest::Reset { .. } => followed,
+            // One that stays behind the last of the others is done again, and finds nothing to do.
+            WalRequest::Compact { .. } => false,
         };
-        let reported = self.queued.iter().take(count).take_while(|request| is_done(request)).count();
+        let last_done = self.queued.iter().take(count).rposition(is_done);
+        let reported = if done.is_ok() { count } else { last_done.map_or(0, |last| last + 1) };
         for request in self.queued.drain(..reported).collect::<Vec<_>>() {
             self.cut_last |= self.became_durable(&request);
         }
         for completion in &heard.all {
             match completion {
                 Completion::Compacted { start } => {
+                    self.starved = false;
                     self.compacted_last = self.durable.compact(start.index);
                     self.live.compact(start.index);
                 }
@@ -224,7 +249,9 @@ impl Disk {
         while self.votes.len() > VOTES_KEPT {
             self.votes.pop_first();
         }
-        Flushed { reported: heard.all, failed: done.is_err() }
+        let starved = matches!(done, Err(WalError::DiskFull));
+        self.starved |= starved;
+        Flushed { reported: heard.all, failed: done.is_err() && !starved, starved }
     }
 
     /// A request has taken effect on the disk. Whether it took entries back.
@@ -306,7 +333,7 @@ impl Disk {
         if kept > 0 {
             (self.settled, self.cut_last) = (reported, cut);
         }
-        (self.flushing, self.last_io) = (0, None);
+        (self.flushing, self.last_io, self.starved) = (0, None, false);
         self.flush += 1;
         self.live = self.durable.clone();
         Ok(lost)

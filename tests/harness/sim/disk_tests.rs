@@ -13,7 +13,7 @@ fn submit(disk: &mut Disk, write: Persist) -> Result<(), String> {
 
 /// The last write that is durable now, and whether the disk failed.
 fn end_flush(disk: &mut Disk) -> (Option<IoId>, bool) {
-    let Flushed { reported, failed } = disk.end_flush();
+    let Flushed { reported, failed, .. } = disk.end_flush();
     let persisted = reported.iter().rev().find_map(|completion| match completion {
         Completion::Persisted { io, .. } => Some(*io),
         _ => None,
@@ -173,6 +173,39 @@ fn a_switch() -> (Intent, Following) {
     machine.end(End::Process, &mut Rng::new(1));
     let intent = machine.start().expect("the new state").expect("the log has not followed");
     (intent, (machine.state.applied, machine.state.membership.clone()))
+}
+
+#[test]
+fn what_finds_no_room_waits_and_a_compaction_goes_before_it() {
+    let mut disk = with_twenty_writes();
+    disk.medium.limit(Some(0));
+    let large = |io| {
+        let entry = Entry::new(LogId::new(1, io), EntryKind::Command, 0, &[7; 3000]);
+        Persist { io: IoId(io), append: vec![entry], ..Persist::default() }
+    };
+    let mut io = 20;
+    loop {
+        io += 1;
+        submit(&mut disk, large(io)).expect("in order");
+        assert!(disk.start_flush());
+        let Flushed { starved, failed, .. } = disk.end_flush();
+        assert!(!failed && io < 60, "a full disk is no failure, and it is full at some time");
+        if starved {
+            break;
+        }
+        disk.look_after();
+    }
+    submit(&mut disk, large(io + 1)).expect("in order");
+    assert!(!disk.start_flush(), "nothing goes before what waits");
+    let durable = disk.durable.last().last;
+    assert_eq!(durable.index, Index(io - 1));
+    disk.submit(WalRequest::Compact { through: durable.index }, None).expect("always");
+    assert!(disk.start_flush());
+    let Flushed { reported, .. } = disk.end_flush();
+    assert!(matches!(reported[..], [Completion::Compacted { .. }]), "{reported:?}");
+    disk.look_after();
+    assert!(disk.start_flush());
+    assert_eq!(end_flush(&mut disk).0, Some(IoId(io + 1)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::checks::{Verdict, Violation, ensure};
 use super::machine::Snapshot;
 use super::member::{Member, What};
+use super::perform::ROOM_RETRY;
 use super::queue::{MILLI, Micros};
 use super::swarm::Fault;
 use super::words::role_mark;
@@ -68,8 +69,14 @@ impl World {
         Ok(())
     }
 
-    /// All of a snapshot is here. The log may have come as far meanwhile.
+    /// All of a snapshot is here. The log may have come as far meanwhile. Without room for a state beside the one there
+    /// is, it waits.
     pub(super) fn ready(&mut self, slot: usize, snapshot: Snapshot) -> Verdict {
+        if self.members[slot].machine.full {
+            self.report.reach("a snapshot waited for room");
+            self.later(slot, ROOM_RETRY, What::Ready(Box::new(snapshot)));
+            return Ok(());
+        }
         let Member { machine, node, .. } = &mut self.members[slot];
         let switch = machine.prepare(snapshot)?;
         if let Some(node) = node {
@@ -108,7 +115,7 @@ impl World {
         ensure("S6", disk.queued() == 0, || format!("{id} begins to switch with {} writes under way", disk.queued()))?;
         machine.switch = Some(switch);
         if machine.queue.is_empty() {
-            self.switch_next(slot);
+            self.work_on(slot);
         }
         Ok(())
     }

@@ -90,6 +90,10 @@ pub struct Machine {
     next: Option<State>,
     /// A flush has failed: nobody asks the store for another one.
     failed: bool,
+    /// Its disk has no room: what is to be written there waits.
+    pub full: bool,
+    /// The loop has been told so.
+    pub told_full: bool,
 }
 
 /// What the medium of a state machine holds.
@@ -194,6 +198,8 @@ impl Machine {
             store: None,
             next: None,
             failed: false,
+            full: false,
+            told_full: false,
         }
     }
 
@@ -244,6 +250,12 @@ impl Machine {
         let applied = apply_entries(self.open_store(), self.me, entries);
         self.state.store = self.open_store().state_hash().1;
         applied.map_err(|fault| Violation { check: "S5", what: format!("{} cannot apply: {fault}", self.me) })
+    }
+
+    /// How many entries it has applied and not made durable.
+    #[must_use]
+    pub fn unflushed(&self) -> u64 {
+        self.state.applied.last.index.0 - self.checkpoint.applied.last.index.0
     }
 
     /// What the store says of a register, held against what was applied.
@@ -325,8 +337,8 @@ impl Machine {
         self.disk.heal();
     }
 
-    /// The whole of it, made durable first, to be sent; none if the process does not run, or the log does not know where
-    /// that is.
+    /// The whole of it, made durable first, to be sent; none if the process does not run, has no room for that, or the log
+    /// does not know where it is.
     ///
     /// # Errors
     /// S5 when it cannot be read.
@@ -335,7 +347,7 @@ impl Machine {
         point: impl FnOnce(Index) -> Option<SnapshotPoint>,
     ) -> Result<Option<Snapshot>, Violation> {
         self.heal();
-        let Some(store) = &self.store else { return Ok(None) };
+        let Some(store) = self.store.as_ref().filter(|_| !self.full) else { return Ok(None) };
         let broken = |fault: mvcc::Fault| Violation { check: "S5", what: format!("no snapshot: {fault}") };
         let image = store.image().map_err(broken)?;
         // It flushes.

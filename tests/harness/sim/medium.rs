@@ -227,6 +227,7 @@ impl Medium {
         how: End,
         rng: &mut Rng,
     ) -> Result<(Remembered, Vec<Entry>), String> {
+        let budget = self.disk.budget();
         self.disk.lose_power_after(self.disk.counts().effects + rng.below(EFFECTS_MAX));
         if let Some(mut wal) = self.wal.take() {
             // Nobody hears of it any more, done or not.
@@ -241,6 +242,7 @@ impl Medium {
             });
         }
         self.disk.heal();
+        self.disk.set_budget(budget);
         self.room = Room::Enough;
         let Recovered { remembered, wal, .. } = self.open_with(&self.disk, &self.options)?;
         self.found = Some(remembered.clone());

@@ -47,6 +47,8 @@ pub enum What {
     Full,
     /// The disk has room again.
     RoomAgain,
+    /// What has found no room on the disk is tried again.
+    Retry,
 }
 
 /// Says that somebody who waits for an answer of a member has it.
@@ -82,6 +84,8 @@ pub struct Member {
     pub machine: Machine,
     /// Tells slices of this state machine from those of one a snapshot has replaced.
     pub applying: u64,
+    /// Its state machine waits for room on its disk, with as much applied as may be without being flushed.
+    pub stalled: bool,
     /// How many times slower than usual its state machine is.
     pub apply_slowness: u64,
     /// How far it was last told that its store is durable.
@@ -151,6 +155,7 @@ impl Member {
             disk: Disk::format(id, first.clone(), draw_options(rng)),
             machine: Machine::format(id, first, on_disk),
             applying: 0,
+            stalled: false,
             apply_slowness: 1,
             flushed: Index::ZERO,
             role: RoleName::Follower,
@@ -209,6 +214,7 @@ impl Member {
         self.node = None;
         self.life += 1;
         self.applying += 1;
+        (self.stalled, self.machine.told_full) = (false, false);
         (self.role, self.leading, self.claimed) = (RoleName::Follower, None, Index::ZERO);
         (self.tick_at, self.turn_due, self.paused, self.fetching) = (None, false, false, false);
         (self.flushed, self.wanted) = (Index::ZERO, Index::ZERO);

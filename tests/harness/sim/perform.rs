@@ -9,6 +9,7 @@ use super::image::{Base, LogImage};
 use super::medium::End;
 use super::member::{Member, What};
 use super::network::{Fate, Kind};
+use super::queue::{MILLI, Micros};
 use super::swarm::Fault;
 use super::words::{describe_write, role_mark};
 use super::world::{Event as Happening, World, broken};
@@ -22,6 +23,10 @@ use raft::{
 };
 use std::sync::Arc;
 
+/// Entries applied and not flushed, at most: what the store's buffers take.
+const UNFLUSHED_MAX: u64 = 200;
+/// How soon what has found no room is tried again, as the daemon does.
+pub(super) const ROOM_RETRY: Micros = 500 * MILLI;
 /// Entries that became durable between two words of it to the loop: the daemon flushes every two seconds.
 const FLUSHED_EVERY: u64 = 16;
 
@@ -235,11 +240,17 @@ impl World {
         if disk.flush != flush {
             return Ok(());
         }
-        let Flushed { reported, failed } = disk.end_flush();
-        let room = if self.chance.disk.coin() { disk.look_after() } else { None };
+        let Flushed { reported, failed, starved } = disk.end_flush();
+        let room = if self.chance.disk.coin() || starved { disk.look_after() } else { None };
         if failed {
             self.report.reach("a write or a sync failed, the process ended");
             return self.fall(slot);
+        }
+        if starved {
+            let id = self.members[slot].id;
+            self.trace.note(self.now, id.0 << 24, || format!("{id} finds no room in its log, and waits"));
+            self.report.reach("a write waited for room");
+            self.later(slot, ROOM_RETRY, What::Retry);
         }
         self.flush(slot);
         for completion in reported {
@@ -352,7 +363,7 @@ impl World {
         }
         machine.queue.push_back(entries);
         if machine.queue.len() == 1 {
-            self.apply_next(slot);
+            self.work_on(slot);
         }
         Ok(())
     }
@@ -379,19 +390,64 @@ impl World {
         }
         let outcomes = member.machine.apply(&entries)?;
         self.ledger.stored(member.id, member.machine.state.applied.last.index, member.machine.state.store)?;
-        let (applied, kept) = (member.machine.state.applied.last, member.machine.checkpoint.applied.last);
-        let due = applied.index.0 - kept.index.0 >= self.swarm.checkpoint_every;
-        if due && !member.machine.flush() {
-            self.report.reach("the store's disk failed, the process ended");
+        let applied = member.machine.state.applied.last;
+        if !self.flush_if_due(slot) {
             return self.fall(slot);
         }
-        if let Some(node) = &member.node {
+        if let Some(node) = self.node(slot) {
             node.applied(applied.index, applied.term, outcomes);
         }
-        if !member.machine.queue.is_empty() {
+        self.work_on(slot);
+        self.turn_soon(slot)?;
+        self.tell_flushed(slot)
+    }
+
+    /// What the state machine does next, if it has anything to do and room for it.
+    pub(super) fn work_on(&mut self, slot: usize) {
+        let machine = &self.members[slot].machine;
+        let (applies, switches) = (!machine.queue.is_empty(), machine.switch.is_some());
+        let waits = machine.full && (!applies || machine.unflushed() >= UNFLUSHED_MAX);
+        if waits && (applies || switches) {
+            self.report.reach("applying waited for room");
+            self.members[slot].stalled = true;
+        } else if applies {
             self.apply_next(slot);
-        } else if member.machine.switch.is_some() {
+        } else if switches {
             self.switch_next(slot);
+        }
+    }
+
+    /// False when the store's disk has failed, and the process must end. One without room is told to the loop.
+    fn flush_if_due(&mut self, slot: usize) -> bool {
+        let machine = &mut self.members[slot].machine;
+        if machine.unflushed() < self.swarm.checkpoint_every {
+            return true;
+        }
+        if machine.full {
+            if !std::mem::replace(&mut machine.told_full, true) {
+                self.report.reach("a flush waited for room");
+                self.node(slot).into_iter().for_each(|node| node.data_disk_full(true));
+            }
+            return true;
+        }
+        let flushed = machine.flush();
+        if !flushed {
+            self.report.reach("the store's disk failed, the process ended");
+        }
+        flushed
+    }
+
+    /// The store's disk has room again.
+    pub(super) fn flush_store(&mut self, slot: usize) -> Verdict {
+        let member = &mut self.members[slot];
+        if std::mem::take(&mut member.machine.told_full) {
+            self.node(slot).into_iter().for_each(|node| node.data_disk_full(false));
+            if !self.flush_if_due(slot) {
+                return self.fall(slot);
+            }
+        }
+        if std::mem::take(&mut self.members[slot].stalled) {
+            self.work_on(slot);
         }
         self.turn_soon(slot)?;
         self.tell_flushed(slot)

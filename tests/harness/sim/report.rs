@@ -110,9 +110,13 @@ fn can_meet(fault: Fault, state: &str) -> bool {
 }
 
 /// Places that nothing reaches unless some part of a run works as it should.
-const PLACES: [&str; 31] = [
+const PLACES: [&str; 35] = [
     "a write or a sync failed, the process ended",
     "the store's disk failed, the process ended",
+    "a write waited for room",
+    "a flush waited for room",
+    "applying waited for room",
+    "a snapshot waited for room",
     "bit flip: noticed",
     "bit flip: harmless",
     "bit flip: last batch cut",

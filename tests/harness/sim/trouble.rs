@@ -250,11 +250,15 @@ impl World {
         }
     }
 
-    /// The disk of the log takes only a little more: a segment or two, or not even one.
+    /// The disk of the log takes only a little more: a segment or two, or not even one. That of the store takes nothing,
+    /// or both do.
     fn fill_disk(&mut self, slot: usize) {
         self.struck(Fault::OutOfSpace, slot);
-        let left = self.chance.fault.below(DISK_LEFT_MAX);
-        self.members[slot].disk.medium.limit(Some(left));
+        let (left, which) = (self.chance.fault.below(DISK_LEFT_MAX), self.chance.fault.below(3));
+        if which > 0 {
+            self.members[slot].disk.medium.limit(Some(left));
+        }
+        self.members[slot].machine.full |= which < 2;
         self.repair_after(SLOW_MEAN, Repair::Disk(slot));
     }
 
@@ -283,9 +287,10 @@ impl World {
 
     pub(super) fn repair_disk(&mut self, slot: usize) {
         let disk = &mut self.members[slot].disk;
-        (disk.slowness, disk.full) = (1, false);
+        (disk.slowness, disk.full, disk.starved) = (1, false, false);
         disk.medium.heal();
         self.members[slot].machine.heal();
+        self.members[slot].machine.full = false;
         self.happen(slot, What::RoomAgain);
     }
 

@@ -304,10 +304,9 @@ impl World {
     fn find_no_room(&mut self, slot: usize) -> Verdict {
         let how = if self.swarm.has(Fault::Crash) && self.chance.disk.coin() { End::Power } else { End::Process };
         let member = &mut self.members[slot];
-        let (id, budget) = (member.id, member.disk.medium.budget());
+        let id = member.id;
         member.disk.end(how, &mut self.chance.disk)?;
         member.machine.end(how, &mut self.chance.disk);
-        member.disk.medium.set_budget(budget);
         self.trace.note(self.now, id.0 << 12, || format!("{id} finds no room to start in, and ends ({how:?})"));
         self.report.reach("a start found no room");
         self.restart_soon(slot);
@@ -397,7 +396,13 @@ impl World {
             What::Full => self.told_of_room(slot, true),
             What::RoomAgain => {
                 self.flush(slot);
-                self.told_of_room(slot, false)
+                self.told_of_room(slot, false)?;
+                self.flush_store(slot)
+            }
+            What::Retry => {
+                self.members[slot].disk.starved = false;
+                self.flush(slot);
+                Ok(())
             }
         }
     }
