@@ -1,7 +1,10 @@
 //! Disks that fill up.
 
+use crate::install::{LARGE_SEGMENTS, LOAD_BYTES, SHORT_LOG, cut_past, fill as fill_with_load};
+use crate::install::{installed, number, same_everywhere};
 use crate::membership::members;
 use anyhow::{Context, Result, ensure};
+use quorate::install::NEXT_FILE;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -237,6 +240,40 @@ fn a_state_that_finds_no_room_refuses_writes_and_is_read_until_there_is_some() -
     ensure!(cluster.members[0].ended()?.is_none(), "it was not started again");
     kill_and_start(&mut cluster.members[0])?;
     eventually("what was written, after all", Duration::from_secs(30), || shows(&cluster.members[0]))?;
+    drop(cluster);
+    drop(disk);
+    Ok(())
+}
+
+#[test]
+fn a_snapshot_that_finds_no_room_gives_back_what_it_took_and_is_installed_when_there_is_some() -> Result<()> {
+    if !may_mount() {
+        return Ok(());
+    }
+    let flags = [&SHORT_LOG[1..], &[LARGE_SEGMENTS]].concat();
+    let mut cluster = Cluster::planned(Flavor::Quorate, 3, &flags)?;
+    let (disk, filler) = on_small_disk(&cluster, 240)?;
+    cluster.start_all()?;
+    lead(&cluster, 1)?;
+    cluster.members[0].kill()?;
+    let last = number(&cluster.members[1], "quorate_durable_index")?;
+    fill_with_load(&cluster.members[1])?;
+    cut_past(&cluster.members[cluster.leader()?], last)?;
+    fill(&filler)?;
+    // Room for what is fetched, and not for the state that is made of it.
+    fs::File::options().write(true).open(&filler)?.set_len(fs::metadata(&filler)?.len() - LOAD_BYTES * 4 / 3)?;
+
+    cluster.members[0].spawn()?;
+    let failures = |member: &Member| number(member, "quorate_snapshot_failures_total").ok();
+    eventually("attempts that fail", Duration::from_secs(60), || (failures(&cluster.members[0])? > 1).then_some(()))?;
+    eventually("room that is given back", Duration::from_secs(30), || {
+        (!cluster.members[0].data().join(NEXT_FILE).exists()).then_some(())
+    })?;
+    ensure!(cluster.members[0].ended()?.is_none(), "it goes on");
+    fs::remove_file(&filler)?;
+    installed(&cluster.members[0])?;
+    same_everywhere(&cluster.members.iter().collect::<Vec<_>>())?;
+    ensure!(cluster.members[0].ended()?.is_none(), "it was not started again");
     drop(cluster);
     drop(disk);
     Ok(())

@@ -4,13 +4,16 @@
 //! * Only what may be tried again waits: bytes written, lengths and names. Lack of room leaves no name behind, and of
 //!   bytes the next attempt writes all again.
 //! * A sync never waits. After one has failed nothing is known, whatever the reason.
+//! * A file that may be given up does not wait while it is made: it would hold the room that it waits for. It waits from
+//!   when it gets another name.
 //! * Whoever waits holds what he holds: nobody who must not be held up writes here.
 //! * [`Patience::end`] lets go of everybody who waits, and from then on nobody waits.
 
 use super::{Disk, File, is_full};
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 /// How soon a write that found no room is tried again.
@@ -109,22 +112,37 @@ impl fmt::Debug for Patience {
 pub struct PatientDisk {
     disk: Arc<dyn Disk>,
     patience: Arc<Patience>,
+    /// The name of the file that may be given up.
+    dispensable: &'static str,
+    /// It, while it is made.
+    made: Arc<Mutex<Weak<PatientFile>>>,
 }
 
 struct PatientFile {
     file: Arc<dyn File>,
     patience: Arc<Patience>,
+    waits: AtomicBool,
 }
 
 impl PatientDisk {
-    /// Writes to `disk` wait as `patience` has it.
+    /// Writes to `disk` wait as `patience` has it, but those to a new file of the name `dispensable`.
     #[must_use]
-    pub fn new(disk: Arc<dyn Disk>, patience: Arc<Patience>) -> Self {
-        Self { disk, patience }
+    pub fn new(disk: Arc<dyn Disk>, patience: Arc<Patience>, dispensable: &'static str) -> Self {
+        Self { disk, patience, dispensable, made: Arc::default() }
     }
 
-    fn patient(&self, file: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(PatientFile { file, patience: Arc::clone(&self.patience) })
+    fn patient(&self, file: Arc<dyn File>, waits: bool) -> Arc<PatientFile> {
+        Arc::new(PatientFile { file, patience: Arc::clone(&self.patience), waits: AtomicBool::new(waits) })
+    }
+
+    fn made(&self) -> MutexGuard<'_, Weak<PatientFile>> {
+        self.made.lock().expect("nothing panics while it holds this")
+    }
+}
+
+impl PatientFile {
+    fn with_room<T>(&self, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        if self.waits.load(Ordering::Relaxed) { self.patience.with_room(attempt) } else { attempt() }
     }
 }
 
@@ -134,15 +152,24 @@ impl Disk for PatientDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.patience.with_room(|| self.disk.create(name)).map(|file| self.patient(file))
+        if name != self.dispensable {
+            return Ok(self.patient(self.patience.with_room(|| self.disk.create(name))?, true));
+        }
+        let file = self.patient(self.disk.create(name)?, false);
+        *self.made() = Arc::downgrade(&file);
+        Ok(file)
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.disk.open(name).map(|file| self.patient(file))
+        Ok(self.patient(self.disk.open(name)?, true))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.patience.with_room(|| self.disk.rename(from, to))
+        self.patience.with_room(|| self.disk.rename(from, to))?;
+        if from == self.dispensable {
+            self.made().upgrade().into_iter().for_each(|file| file.waits.store(true, Ordering::Relaxed));
+        }
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -160,7 +187,7 @@ impl File for PatientFile {
     }
 
     fn set_size(&self, bytes: u64) -> io::Result<()> {
-        self.patience.with_room(|| self.file.set_size(bytes))
+        self.with_room(|| self.file.set_size(bytes))
     }
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
@@ -168,7 +195,7 @@ impl File for PatientFile {
     }
 
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        self.patience.with_room(|| self.file.write_at(at, parts))
+        self.with_room(|| self.file.write_at(at, parts))
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -194,7 +221,7 @@ mod tests {
 
     fn full() -> (SimDisk, PatientDisk, Arc<Patience>, Receiver<bool>) {
         let (disk, patience) = (SimDisk::new(), Arc::new(Patience::default()));
-        let patient = PatientDisk::new(Arc::new(disk.clone()), Arc::clone(&patience));
+        let patient = PatientDisk::new(Arc::new(disk.clone()), Arc::clone(&patience), "next");
         let (sender, told) = channel();
         patience.tell(Box::new(move |short| sender.send(short).expect("somebody listens")));
         assert_eq!(told.recv_timeout(LONG), Ok(false));
@@ -230,6 +257,20 @@ mod tests {
         disk.set_budget(None);
         assert_eq!(told.recv_timeout(LONG), Ok(false));
         writing.join().expect("no panic").expect("there is room");
+    }
+
+    #[test]
+    fn a_file_that_may_be_given_up_waits_only_once_it_has_another_name() {
+        let (disk, patient, _patience, told) = full();
+        let next = patient.create("next").expect("a name takes no room here");
+        assert!(is_full(&next.write_at(0, &[IoSlice::new(&[7; 1000])])), "what it took can be freed");
+        patient.rename("next", "now").expect("a name takes no room here");
+        let writing = thread::spawn(move || next.write_at(0, &[IoSlice::new(&[7; 1000])]).and_then(|()| next.sync()));
+        assert_eq!(told.recv_timeout(LONG), Ok(true));
+        disk.set_budget(None);
+        assert_eq!(told.recv_timeout(LONG), Ok(false));
+        writing.join().expect("no panic").expect("there is room");
+        assert_eq!(disk.contents("now"), Some(vec![7; 1000]));
     }
 
     #[test]

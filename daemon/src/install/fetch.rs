@@ -185,7 +185,7 @@ impl Task {
         self.ground.progress.update(|view| view.phase = Phase::Restoring);
         let disk = Arc::clone(&self.ground.disk);
         let made = {
-            let (spool, manifest) = (Arc::clone(&spool), manifest.clone());
+            let (disk, spool, manifest) = (Arc::clone(&disk), Arc::clone(&spool), manifest.clone());
             tokio::task::spawn_blocking(move || restore(&*disk, &spool, &manifest)).await
         };
         let switch = match made.map_err(io::Error::other)? {
@@ -195,7 +195,12 @@ impl Task {
                 blocking(move || spool.clear()).await?;
                 return Err(error);
             }
-            made => made?,
+            Err(error) => {
+                // What it took of a disk that is full, perhaps, others wait for.
+                blocking(move || drop_next(&*disk)).await?;
+                return Err(error);
+            }
+            Ok(switch) => switch,
         };
         self.ground.progress.update(|view| view.phase = Phase::Switching);
         let (done, hear) = oneshot::channel();

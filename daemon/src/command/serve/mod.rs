@@ -175,7 +175,7 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Opened> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&settings.data_dir)?);
         recover(&settings, &disk)?;
         let patience = Arc::new(Patience::default());
-        let disk = PatientDisk::new(disk, patience.clone());
+        let disk = PatientDisk::new(disk, patience.clone(), install::NEXT_FILE);
         let intent = install::recover_state(&disk)?;
         let backend = RedbBackend::open(&disk, store::Options::default())?;
         let store = Arc::new(Store::open(Arc::new(backend))?);
