@@ -174,6 +174,8 @@ fn a_member_with_a_full_disk_holds_nobody_up_and_goes_on_when_there_is_room() ->
     eventually("a full log", Duration::from_secs(30), || is_full(&cluster.members[0], "log")?.then_some(()))?;
     ensure!(cluster.members[0].ended()?.is_none(), "it goes on");
     ensure!(own(&cluster.members[0], "before").is_some(), "it shows what it has");
+    let ready = |member: &Member| get(&member.metrics, "/readyz").is_ok();
+    ensure!(!ready(&cluster.members[0]) && ready(&cluster.members[1]), "clients are led past it");
 
     cluster.members[0].kill()?;
     cluster.members[0].spawn()?;
@@ -188,6 +190,7 @@ fn a_member_with_a_full_disk_holds_nobody_up_and_goes_on_when_there_is_room() ->
         (output.stdout.trim_ascii() == value.as_bytes()).then_some(())
     })
     .with_context(|| cluster.members[0].log())?;
+    eventually("readiness", Duration::from_secs(30), || ready(&cluster.members[0]).then_some(()))?;
     ensure!(cluster.members[0].ended()?.is_none(), "it was not started again");
     drop(cluster);
     drop(disk);
