@@ -87,11 +87,13 @@ pub enum Bug {
     BindUnexpected,
     /// A process is told that its disk is a member's by a configuration that may be taken back.
     BoundUncommitted,
+    /// A write that found no room is tried again behind what the first attempt has left.
+    GapLeft,
 }
 
 impl Bug {
     /// Those that the simulation hunts.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::AckBeforeSync,
         Self::AppliedApart,
         Self::VoteBeforeSync,
@@ -129,6 +131,7 @@ impl Bug {
         Self::AgeOfNewest,
         Self::BindUnexpected,
         Self::BoundUncommitted,
+        Self::GapLeft,
     ];
 
     /// Its name on the command line.
@@ -174,6 +177,7 @@ impl Bug {
             Self::AgeOfNewest => "n16-age-of-newest",
             Self::BindUnexpected => "n17-bind-unexpected",
             Self::BoundUncommitted => "n18-bound-uncommitted",
+            Self::GapLeft => "n19-gap-left",
         }
     }
 }

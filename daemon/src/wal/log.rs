@@ -7,7 +7,7 @@
 //!   All batches of the segment before it are durable by then.
 //! * The mark that a segment is not needed is durable before the segment is handed on.
 
-use super::batch::{BatchWriter, Place, batch_bytes};
+use super::batch::{BatchWriter, Place, SECTOR_BYTES, batch_bytes};
 use super::control::Control;
 use super::error::{Identity, WalError};
 use super::group::Gathered;
@@ -183,6 +183,9 @@ impl Log {
         let mut written = file.write_at(self.end, &self.batch.parts());
         if is_full(&written) && small && self.give_up_ballast()? {
             written = file.write_at(self.end, &self.batch.parts());
+        }
+        if is_full(&written) && is_planted(Bug::GapLeft) {
+            self.end += SECTOR_BYTES;
         }
         self.or_full("writing", written)?;
         let bytes = sealed.end - self.end;
