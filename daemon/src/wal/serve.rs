@@ -111,7 +111,7 @@ impl Wal {
         let since = Instant::now();
         let queued = |request| Queued { what: Work::Request(request), since };
         let mut work = requests.into_iter().map(queued).collect();
-        self.serve(Queue { work: &mut work, listener, wait: &mut |_| false })
+        self.serve(Pending { work: &mut work, listener, wait: &mut |_| false })
     }
 
     /// Does as the thread that looks after spares and dropped segments: for a simulation.
@@ -132,14 +132,14 @@ impl Wal {
 
     /// Serves what was queued, in order, with as few writes and syncs as that takes. Where the disk has no room it
     /// waits, as long as `wait` says, and serves what has been queued meanwhile as well.
-    pub(super) fn serve(&mut self, mut queue: Queue<'_>) -> Result<(), WalError> {
+    pub(super) fn serve(&mut self, mut queue: Pending<'_>) -> Result<(), WalError> {
         while !queue.work.is_empty() {
             self.serve_queued(&mut queue)?;
         }
         Ok(())
     }
 
-    fn serve_queued(&mut self, queue: &mut Queue<'_>) -> Result<(), WalError> {
+    fn serve_queued(&mut self, queue: &mut Pending<'_>) -> Result<(), WalError> {
         let mut group = Waiting::default();
         while let Some(Queued { what, since }) = queue.work.pop_front() {
             match what {
@@ -167,7 +167,7 @@ impl Wal {
     }
 
     /// Makes a group durable and reports it; an empty one is nothing.
-    fn commit(&mut self, waiting: &mut Waiting, queue: &mut Queue<'_>) -> Result<(), WalError> {
+    fn commit(&mut self, waiting: &mut Waiting, queue: &mut Pending<'_>) -> Result<(), WalError> {
         let Waiting { gathered, since } = std::mem::take(waiting);
         let Some(since) = since else { return Ok(()) };
         let taken = Instant::now();
@@ -192,7 +192,7 @@ impl Wal {
     /// Tries until there is room.
     fn with_room<T>(
         &mut self,
-        queue: &mut Queue<'_>,
+        queue: &mut Pending<'_>,
         attempt: impl Fn(&mut Log) -> Result<T, WalError>,
     ) -> Result<T, WalError> {
         loop {
@@ -205,7 +205,7 @@ impl Wal {
 
     /// Does what gives room, or tells of it, before what waits for room: behind it, the leader would never hear that
     /// the disk is full, and the segments that nobody needs would stay. Not across a reset, which they may follow from.
-    fn do_what_cannot_wait(&mut self, queue: &mut Queue<'_>) -> Result<(), WalError> {
+    fn do_what_cannot_wait(&mut self, queue: &mut Pending<'_>) -> Result<(), WalError> {
         let is_reset = |queued: &Queued| matches!(queued.what, Work::Request(WalRequest::Reset { .. }));
         let before_reset = queue.work.iter().position(is_reset).unwrap_or(queue.work.len());
         let behind = queue.work.split_off(before_reset);
@@ -236,7 +236,7 @@ impl Wal {
 }
 
 /// What is queued, and whom to tell what becomes of it.
-pub(super) struct Queue<'q> {
+pub(super) struct Pending<'q> {
     pub(super) work: &'q mut VecDeque<Queued>,
     pub(super) listener: &'q mut dyn Listener,
     /// Waits a moment for room, and adds what has been queued meanwhile. Says whether to try again.

@@ -6,7 +6,8 @@
 
 use super::pool::Pool;
 use super::request::{Listener, Room, SubmitError, WalRequest};
-use super::{Wal, WalError, serve};
+use super::serve::Pending;
+use super::{Wal, WalError};
 use raft::Entry;
 use std::collections::VecDeque;
 use std::io;
@@ -173,7 +174,7 @@ fn write(mut wal: Wal, queue: &Queue, mut listener: Box<dyn Listener>) {
     let mut wait = |work: &mut VecDeque<Queued>| queue.wait_for_room(work);
     let mut done = Ok(());
     while done.is_ok() && queue.take(&mut work) {
-        done = wal.serve(serve::Queue { work: &mut work, listener: &mut *listener, wait: &mut wait });
+        done = wal.serve(Pending { work: &mut work, listener: &mut *listener, wait: &mut wait });
     }
     match done.and_then(|()| wal.log.close()) {
         Ok(()) => {}
