@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   campaign ──▶ world ──▶ node::driven      many seeds; one run; the daemon's loop, turn by turn
-//!                  ├─ perform installs       what comes out of its doors: its threads' work, and the checks
+//!                  ├─ perform applying installs   what comes out of its doors: its threads' work, the checks
 //!                  ├─ links ── network       who is connected; what becomes of messages
 //!                  ├─ disk ── medium         what the log must hold; wal::Wal on a simulated disk
 //!                  ├─ machine                mvcc::Store, in memory or in redb on a simulated disk
@@ -40,6 +40,7 @@ pub mod trace;
 pub mod world;
 pub mod write;
 
+mod applying;
 mod clients;
 mod installs;
 mod joins;
