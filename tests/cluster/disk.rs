@@ -13,7 +13,8 @@ use tests::client::Client;
 use tests::cluster::{Cluster, Flavor, Member, etcdctl, eventually, get};
 use tokio::runtime::Runtime;
 
-/// A file system of its own in memory, unmounted when dropped.
+/// A file system of its own in memory, unmounted when dropped: before the cluster on it, whose folder could not go
+/// otherwise.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -98,7 +99,7 @@ fn a_leader_whose_log_has_no_room_hands_over_and_leads_again_when_there_is_room(
     }
     let mut cluster = Cluster::planned(Flavor::Quorate, 3, &[])?;
     let place = cluster.folder().join("small");
-    let (disk, log) = (SmallDisk::mount(&place, 400)?, place.join("wal"));
+    let (_disk, log) = (SmallDisk::mount(&place, 400)?, place.join("wal"));
     cluster.members[0].with_flag(format!("--wal-dir={}", log.display()));
     cluster.start_all()?;
     lead(&cluster, 0)?;
@@ -124,8 +125,6 @@ fn a_leader_whose_log_has_no_room_hands_over_and_leads_again_when_there_is_room(
     })?;
     lead(&cluster, 0)?;
     Writer::to(&cluster.members[..1])?.put("again", "x")?;
-    drop(cluster);
-    drop(disk);
     Ok(())
 }
 
@@ -154,7 +153,7 @@ fn a_member_with_a_full_disk_holds_nobody_up_and_goes_on_when_there_is_room() ->
         return Ok(());
     }
     let mut cluster = Cluster::planned(Flavor::Quorate, 3, &["--log-segment-bytes=8388608"])?;
-    let (disk, filler) = on_small_disk(&cluster, 200)?;
+    let (_disk, filler) = on_small_disk(&cluster, 200)?;
     cluster.start_all()?;
     let (mut others, value) = (Writer::to(&cluster.members[1..])?, "x".repeat(100_000));
     others.put("before", "x")?;
@@ -186,8 +185,6 @@ fn a_member_with_a_full_disk_holds_nobody_up_and_goes_on_when_there_is_room() ->
     .with_context(|| cluster.members[0].log())?;
     eventually("readiness", Duration::from_secs(30), || ready(&cluster.members[0]).then_some(()))?;
     ensure!(cluster.members[0].ended()?.is_none(), "it was not started again");
-    drop(cluster);
-    drop(disk);
     Ok(())
 }
 
@@ -197,7 +194,7 @@ fn a_state_that_finds_no_room_refuses_writes_and_is_read_until_there_is_some() -
         return Ok(());
     }
     let mut cluster = Cluster::planned(Flavor::Quorate, 1, &[])?;
-    let (disk, filler) = on_small_disk(&cluster, 64)?;
+    let (_disk, filler) = on_small_disk(&cluster, 64)?;
     let log = cluster.folder().join("wal");
     cluster.members[0].with_flag(format!("--wal-dir={}", log.display()));
     cluster.start_all()?;
@@ -239,8 +236,6 @@ fn a_state_that_finds_no_room_refuses_writes_and_is_read_until_there_is_some() -
     cluster.members[0].spawn()?;
     cluster.members[0].wait_ready()?;
     eventually("what was written, after all", Duration::from_secs(30), || shows(&cluster.members[0]))?;
-    drop(cluster);
-    drop(disk);
     Ok(())
 }
 
@@ -251,7 +246,7 @@ fn a_snapshot_that_finds_no_room_gives_back_what_it_took_and_is_installed_when_t
     }
     let flags = [&SHORT_LOG[1..], &[LARGE_SEGMENTS]].concat();
     let mut cluster = Cluster::planned(Flavor::Quorate, 3, &flags)?;
-    let (disk, filler) = on_small_disk(&cluster, 240)?;
+    let (_disk, filler) = on_small_disk(&cluster, 240)?;
     cluster.start_all()?;
     lead(&cluster, 1)?;
     cluster.members[0].kill()?;
@@ -273,8 +268,6 @@ fn a_snapshot_that_finds_no_room_gives_back_what_it_took_and_is_installed_when_t
     installed(&cluster.members[0])?;
     same_everywhere(&cluster.members.iter().collect::<Vec<_>>())?;
     ensure!(cluster.members[0].ended()?.is_none(), "it was not started again");
-    drop(cluster);
-    drop(disk);
     Ok(())
 }
 
