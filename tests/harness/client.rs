@@ -143,10 +143,35 @@ impl Client {
     /// # Errors
     /// What the member answers.
     pub async fn get(&mut self, key: &str, serializable: bool) -> Result<(i64, Option<(String, i64)>), Status> {
-        let answer =
-            self.kv.range(pb::RangeRequest { key: bytes(key), serializable, ..Default::default() }).await?.into_inner();
+        self.read(pb::RangeRequest { key: bytes(key), serializable, ..Default::default() }).await
+    }
+
+    /// Reads what was there at a revision; the revision of now, and the value with the revision that wrote it.
+    ///
+    /// # Errors
+    /// What the member answers.
+    pub async fn get_at(
+        &mut self,
+        key: &str,
+        at: i64,
+        serializable: bool,
+    ) -> Result<(i64, Option<(String, i64)>), Status> {
+        self.read(pb::RangeRequest { key: bytes(key), revision: at, serializable, ..Default::default() }).await
+    }
+
+    async fn read(&mut self, range: pb::RangeRequest) -> Result<(i64, Option<(String, i64)>), Status> {
+        let answer = self.kv.range(range).await?.into_inner();
         let found = answer.kvs.first().map(|kv| (String::from_utf8_lossy(&kv.value).into_owned(), kv.mod_revision));
         Ok((revision(answer.header), found))
+    }
+
+    /// Takes away every state before a revision, out of the files of the member as well if `physical`; the revision of now.
+    ///
+    /// # Errors
+    /// What the member answers.
+    pub async fn compact(&mut self, before: i64, physical: bool) -> Result<i64, Status> {
+        let request = pb::CompactionRequest { revision: before, physical };
+        Ok(revision(self.kv.compact(request).await?.into_inner().header))
     }
 
     /// Every key at a revision (0: now).

@@ -1,9 +1,13 @@
-//! Clients that write and read for as long as a test lets them, and the history of what they saw.
+//! Clients that write and read for as long as a test lets them, while one of them compacts, and the history of what they
+//! saw.
+
+mod compactor;
+mod log;
 
 use crate::client::{Client, Dial};
-use crate::history::{Answer, Change, Operation, Report, Request, judge};
+use crate::history::{Answer, Operation, Report, Request, judge};
 use anyhow::{Context, Result, ensure};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use log::Log;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,18 +21,19 @@ const KEYS: u64 = 20;
 /// A client whose request failed waits this long, so that a member that is gone is not asked in a loop.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
 
-/// Revisions read back at once.
-const READ_BACK_AT_ONCE: usize = 64;
-
-/// Reads of the past are waited for as long as this: on a machine that is busy with other tests, the last of so many at once
-/// takes more than a client's usual patience.
-const READ_BACK_WITHIN: Duration = Duration::from_secs(60);
-
 /// A write that a client gave up on takes effect within an election or two, or never.
 const QUIET_FOR: Duration = Duration::from_secs(2);
 
-/// Members have this long to reach the same revision once the load has ended.
-const CONVERGE_WITHIN: Duration = Duration::from_secs(30);
+/// The errors about revisions, as etcd words them.
+const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
+const AHEAD: &str = "etcdserver: mvcc: required revision is a future revision";
+
+/// One compaction in so many.
+const PHYSICAL_EVERY: i64 = 4;
+
+/// Reads of the past go back as far as this, and beyond what there is by a few revisions.
+const PAST: u64 = 300;
+const TO_COME: i64 = 3;
 
 /// How clients work.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +44,15 @@ pub struct Plan {
     pub seed: u64,
     /// Between the answer to one request and the next request of the same client.
     pub rest: Duration,
+    /// Whether one more client compacts what has been written.
+    pub compacts: bool,
+}
+
+/// What clients saw, and the part of the log that one of them has read.
+#[derive(Debug)]
+struct Seen {
+    history: Vec<Operation>,
+    log: Log,
 }
 
 struct Shared {
@@ -55,15 +69,16 @@ pub struct Workload {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
     begun: Instant,
-    runner: Option<JoinHandle<Result<Vec<Operation>>>>,
+    compacts: bool,
+    runner: Option<JoinHandle<Result<Seen>>>,
 }
 
 impl Workload {
-    /// Starts `clients` clients, spread over the members.
+    /// Starts `clients` clients, spread over the members, and one that compacts.
     #[must_use]
     pub fn start(addresses: &[String], clients: usize, seed: u64) -> Self {
         let dials = addresses.iter().map(|address| Dial::plain(address)).collect();
-        Self::start_at(dials, Plan { clients, seed, rest: Duration::ZERO })
+        Self::start_at(dials, Plan { clients, seed, rest: Duration::ZERO, compacts: true })
     }
 
     /// Starts clients, spread over the members.
@@ -73,7 +88,7 @@ impl Workload {
         let shared = Shared { stop: Arc::clone(&stop), acknowledged: Arc::clone(&acknowledged), begun: Instant::now() };
         let begun = shared.begun;
         let runner = thread::spawn(move || run(&members, plan, &shared));
-        Self { stop, acknowledged, begun, runner: Some(runner) }
+        Self { stop, acknowledged, begun, compacts: plan.compacts, runner: Some(runner) }
     }
 
     /// The time on the clock of the history.
@@ -108,10 +123,14 @@ impl Workload {
     /// # Errors
     /// When a client could not be made.
     pub fn stop(mut self) -> Result<Vec<Operation>> {
+        self.end().map(|seen| seen.history)
+    }
+
+    fn end(&mut self) -> Result<Seen> {
         self.join().context("the clients have been stopped before")?
     }
 
-    fn join(&mut self) -> Option<Result<Vec<Operation>>> {
+    fn join(&mut self) -> Option<Result<Seen>> {
         self.stop.store(true, Ordering::Relaxed);
         let runner = self.runner.take()?;
         Some(runner.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a client panicked"))))
@@ -130,14 +149,16 @@ impl Workload {
     ///
     /// # Errors
     /// When members differ or the history is not that of a linearizable store.
-    pub fn stop_and_judge_at(self, members: &[Dial]) -> Result<(Report, Vec<Operation>)> {
-        let history = self.stop()?;
+    pub fn stop_and_judge_at(mut self, members: &[Dial]) -> Result<(Report, Vec<Operation>)> {
+        let compacts = self.compacts;
+        let Seen { history, log } = self.end()?;
         // Where every answer is known, nothing is still on its way.
         let unknown = history.iter().any(|operation| operation.answer == Answer::Unknown);
         let quiet_for = if unknown { QUIET_FOR } else { Duration::ZERO };
         let runtime = runtime()?;
-        let log = runtime.block_on(converged_log(members, quiet_for))?;
+        let log = runtime.block_on(log.converged(members, quiet_for))?;
         let report = judge(&history, &log).context("the history of the clients")?;
+        ensure!(!compacts || report.compactions > 0, "no compaction was acknowledged: {report:?}");
         eprintln!("judged {} operations over {} revisions: {report:?}", history.len(), log.len());
         Ok((report, history))
     }
@@ -153,31 +174,40 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-fn run(members: &[Dial], plan: Plan, shared: &Shared) -> Result<Vec<Operation>> {
+fn run(members: &[Dial], plan: Plan, shared: &Shared) -> Result<Seen> {
     runtime()?.block_on(async {
         let all = (0..plan.clients).map(|id| one_client(id, &members[id % members.len()], plan, shared));
-        Ok(futures::future::try_join_all(all).await?.into_iter().flatten().collect())
+        let compactor = async {
+            match plan.compacts {
+                true => compactor::run(plan.clients, members, plan.seed, shared).await,
+                false => Ok((Vec::new(), Log::empty())),
+            }
+        };
+        let (histories, (mut history, log)) =
+            futures::future::try_join(futures::future::try_join_all(all), compactor).await?;
+        history.extend(histories.into_iter().flatten());
+        Ok(Seen { history, log })
     })
 }
 
 async fn one_client(id: usize, member: &Dial, plan: Plan, shared: &Shared) -> Result<Vec<Operation>> {
     let mut client = Client::dial(member)?;
     let mut chance = Chance(plan.seed ^ (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let (mut seen, mut history, mut count) = (BTreeMap::new(), Vec::new(), 0_u64);
+    let (mut known, mut history, mut count) = (Known::default(), Vec::new(), 0_u64);
     while !shared.stop.load(Ordering::Relaxed) {
         count += 1;
-        let request = chance.request(&format!("c{id}-{count}"), &seen);
+        let request = chance.request(&format!("c{id}-{count}"), &known);
         let invoked = shared.begun.elapsed();
         let answer = ask(&mut client, &request).await;
         let operation = Operation { client: id, invoked, returned: shared.begun.elapsed(), request, answer };
         let rest = match &operation.answer {
             Answer::Unknown | Answer::Refused => plan.rest.max(PAUSE_AFTER_FAILURE),
-            Answer::Written { .. } | Answer::Unchanged { .. } | Answer::Read { .. } => plan.rest,
+            _ => plan.rest,
         };
         if matches!(operation.answer, Answer::Written { .. }) {
             shared.acknowledged.fetch_add(1, Ordering::Relaxed);
         }
-        remember(&operation, &mut seen);
+        known.learn(&operation);
         history.push(operation);
         if !rest.is_zero() {
             tokio::time::sleep(rest).await;
@@ -186,17 +216,32 @@ async fn one_client(id: usize, member: &Dial, plan: Plan, shared: &Shared) -> Re
     Ok(history)
 }
 
-/// What a client has last seen of each key, so that its comparisons sometimes hold.
-fn remember(operation: &Operation, seen: &mut BTreeMap<String, i64>) {
-    match (&operation.request, &operation.answer) {
-        (Request::Put { key, .. } | Request::CompareAndPut { key, .. }, Answer::Written { revision }) => {
-            seen.insert(key.clone(), *revision);
+/// What a client knows: with that its comparisons sometimes hold, and what it reads of the past is sometimes there.
+#[derive(Default)]
+struct Known {
+    /// By key, the revision that wrote it last.
+    keys: BTreeMap<String, i64>,
+    /// The last revision it was answered with.
+    revision: i64,
+}
+
+impl Known {
+    fn learn(&mut self, operation: &Operation) {
+        if let Answer::Written { revision } | Answer::Unchanged { revision } | Answer::Read { revision, .. } =
+            operation.answer
+        {
+            self.revision = revision;
         }
-        (Request::Get { key, .. }, Answer::Read { found, .. }) => {
-            seen.insert(key.clone(), found.as_ref().map_or(0, |(_, at)| *at));
+        match (&operation.request, &operation.answer) {
+            (Request::Put { key, .. } | Request::CompareAndPut { key, .. }, Answer::Written { revision }) => {
+                self.keys.insert(key.clone(), *revision);
+            }
+            (Request::Get { key, .. }, Answer::Read { found, .. }) => {
+                self.keys.insert(key.clone(), found.as_ref().map_or(0, |(_, at)| *at));
+            }
+            (Request::Delete { key }, _) => _ = self.keys.remove(key),
+            _ => {}
         }
-        (Request::Delete { key }, _) => _ = seen.remove(key),
-        _ => {}
     }
 }
 
@@ -214,6 +259,14 @@ async fn ask(client: &mut Client, request: &Request) -> Answer {
         Request::Get { key, serializable } => {
             outcome(client.get(key, *serializable).await, |(revision, found)| Answer::Read { revision, found })
         }
+        Request::GetAt { key, at, serializable } => {
+            outcome(client.get_at(key, *at, *serializable).await, |(revision, found)| Answer::Read { revision, found })
+        }
+        // Where the number says so, it is taken out of the files as well.
+        Request::Compact { revision } => {
+            let physical = revision % PHYSICAL_EVERY == 0;
+            outcome(client.compact(*revision, physical).await, |revision| Answer::Unchanged { revision })
+        }
     }
 }
 
@@ -225,6 +278,8 @@ fn written_if(wrote: bool, revision: i64) -> Answer {
 fn outcome<T>(result: Result<T, Status>, answer: impl FnOnce(T) -> Answer) -> Answer {
     match result {
         Ok(value) => answer(value),
+        Err(status) if status.message() == COMPACTED => Answer::Compacted,
+        Err(status) if status.message() == AHEAD => Answer::Ahead,
         Err(status) => match status.code() {
             Code::InvalidArgument | Code::OutOfRange | Code::ResourceExhausted | Code::FailedPrecondition => {
                 Answer::Refused
@@ -232,78 +287,6 @@ fn outcome<T>(result: Result<T, Status>, answer: impl FnOnce(T) -> Answer) -> An
             _ => Answer::Unknown,
         },
     }
-}
-
-/// The committed log, read from the first member once every member shows the same revision and the same hash.
-async fn converged_log(members: &[Dial], quiet_for: Duration) -> Result<Vec<Change>> {
-    let mut clients = members.iter().map(Client::dial).collect::<Result<Vec<_>>>()?;
-    let last = converged_revision(&mut clients, quiet_for).await?;
-    let (mut hashes, mut states) = (Vec::new(), Vec::new());
-    for client in &mut clients {
-        hashes.push(client.hash_kv(last).await.context("HashKV")?);
-        states.push(client.everything(last, true).await?.kvs);
-    }
-    ensure!(hashes.iter().all(|hash| *hash == hashes[0]), "members differ at revision {last}: HashKV {hashes:?}");
-    for (state, member) in states.iter().zip(members) {
-        let differs = state.iter().zip(&states[0]).find(|(here, there)| here != there);
-        ensure!(
-            *state == states[0],
-            "{} shows other keys at revision {last} than {}: {differs:?}",
-            member.address,
-            members[0].address
-        );
-    }
-    read_back(&Client::patient(&members[0], READ_BACK_WITHIN)?, last).await
-}
-
-/// The revision at which every member stands, and stays for so long: what clients gave up on may still be on its way.
-async fn converged_revision(clients: &mut [Client], quiet_for: Duration) -> Result<i64> {
-    let (begun, mut since) = (Instant::now(), (-1, Instant::now()));
-    loop {
-        let mut revisions = Vec::new();
-        for client in &mut *clients {
-            revisions.push(
-                client.everything(0, true).await.map_or(-1, |answer| answer.header.map_or(0, |header| header.revision)),
-            );
-        }
-        let alike = revisions[0] > 0 && revisions.iter().all(|revision| *revision == revisions[0]);
-        if !alike || since.0 != revisions[0] {
-            since = (if alike { revisions[0] } else { -1 }, Instant::now());
-        }
-        if alike && since.1.elapsed() >= quiet_for {
-            return Ok(revisions[0]);
-        }
-        ensure!(
-            begun.elapsed() < CONVERGE_WITHIN,
-            "members stand at revisions {revisions:?} after {CONVERGE_WITHIN:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// What changed at each revision: the difference of the states before and after.
-async fn read_back(client: &Client, last: i64) -> Result<Vec<Change>> {
-    let states: Vec<BTreeMap<String, (i64, String)>> = stream::iter(1..=last)
-        .map(|revision| state_at(client.clone(), revision))
-        .buffered(READ_BACK_AT_ONCE)
-        .try_collect()
-        .await?;
-    let mut log = Vec::new();
-    for (pair, revision) in states.windows(2).zip(2..) {
-        let (before, after) = (&pair[0], &pair[1]);
-        let put =
-            after.iter().filter(|(_, (at, _))| *at == revision).map(|(key, (_, value))| (key, Some(value.clone())));
-        let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key, None));
-        log.extend(put.chain(gone).map(|(key, value)| Change { revision, key: key.clone(), value }));
-    }
-    Ok(log)
-}
-
-async fn state_at(mut client: Client, revision: i64) -> Result<BTreeMap<String, (i64, String)>> {
-    let answer =
-        client.everything(revision, true).await.with_context(|| format!("read the state at revision {revision}"))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(answer.kvs.iter().map(|kv| (text(&kv.key), (kv.mod_revision, text(&kv.value)))).collect())
 }
 
 /// A small generator, so that a run can be told by its seed.
@@ -318,17 +301,26 @@ impl Chance {
         (mixed ^ (mixed >> 31)) % bound
     }
 
-    fn request(&mut self, unique: &str, seen: &BTreeMap<String, i64>) -> Request {
+    /// Both bounds can come out.
+    fn between(&mut self, least: u64, most: u64) -> i64 {
+        (least + self.below(most - least + 1)).cast_signed()
+    }
+
+    fn request(&mut self, unique: &str, known: &Known) -> Request {
         let key = format!("k{}", self.below(KEYS));
-        match self.below(10) {
+        match self.below(11) {
             0..4 => Request::Put { key, value: unique.to_owned() },
             4 => Request::Delete { key },
             5..7 => {
-                let expected = seen.get(&key).copied().unwrap_or_default();
+                let expected = known.keys.get(&key).copied().unwrap_or_default();
                 Request::CompareAndPut { key, expected, value: unique.to_owned() }
             }
             7..9 => Request::Get { key, serializable: false },
-            _ => Request::Get { key, serializable: true },
+            9 => Request::Get { key, serializable: true },
+            _ => {
+                let at = (known.revision + TO_COME - self.between(0, PAST)).max(1);
+                Request::GetAt { key, at, serializable: self.below(2) == 0 }
+            }
         }
     }
 }

@@ -21,6 +21,10 @@ pub struct Report {
     pub unknown_applied: usize,
     /// Reads that were checked.
     pub reads: usize,
+    /// Of them, those that were told that what they ask for is compacted.
+    pub compacted: usize,
+    /// Compactions that were acknowledged.
+    pub compactions: usize,
     /// The longest time between two acknowledged writes.
     pub longest_stall: Duration,
 }
@@ -79,6 +83,14 @@ pub enum Violation {
         /// What should have been answered.
         expected: String,
     },
+    /// It shows what had been taken away.
+    #[error("{operation:?} shows what is compacted: revisions from {compacted} on are there")]
+    Uncompacted {
+        /// The operation.
+        operation: Operation,
+        /// The first revision that is there.
+        compacted: i64,
+    },
     /// It stands before something that had returned when it began.
     #[error("stale: {operation:?} began after revision {floor} had been returned")]
     Stale {
@@ -109,6 +121,11 @@ impl Violation {
     /// Nobody asked for this change.
     pub(super) fn invented(change: &Change) -> Self {
         Self::Invented { revision: change.revision, what: format!("{change:?}") }
+    }
+
+    /// It should have been answered otherwise.
+    pub(super) fn wrong(operation: &Operation, expected: String) -> Self {
+        Self::Wrong { operation: operation.clone(), expected }
     }
 }
 
@@ -152,7 +169,7 @@ fn check_answer(
     written: &Written,
     report: &mut Report,
 ) -> Result<(), Violation> {
-    let wrong = |expected: String| Err(Violation::Wrong { operation: operation.clone(), expected });
+    let wrong = |expected: String| Err(Violation::wrong(operation, expected));
     match (&operation.request, &operation.answer) {
         (request, Answer::Written { revision }) => {
             report.acknowledged += 1;
@@ -162,14 +179,30 @@ fn check_answer(
             Some(found) => wrong(format!("{found:?} was there to delete")),
             None => Ok(()),
         },
-        (Request::CompareAndPut { key, expected, .. }, Answer::Unchanged { revision }) => {
+        (Request::CompareAndPut { key, expected, value }, Answer::Unchanged { revision }) => {
             let found = written.at(key, *revision).map_or(0, |(_, at)| at);
-            if found == *expected { wrong(format!("the comparison with {expected} holds")) } else { Ok(()) }
+            if found == *expected {
+                return wrong(format!("the comparison with {expected} holds"));
+            }
+            check_refused(operation, value, written)
         }
         (Request::Get { key, .. }, Answer::Read { revision, found }) => {
             report.reads += 1;
-            let expected = written.at(key, *revision);
-            if *revision <= written.last && *found == expected { Ok(()) } else { wrong(format!("{expected:?}")) }
+            check_read(operation, (key, *revision), *revision, found.as_ref(), written)
+        }
+        (Request::GetAt { key, at, .. }, Answer::Read { revision, found }) => {
+            report.reads += 1;
+            check_read(operation, (key, *at), *revision, found.as_ref(), written)
+        }
+        // Whether it may be gone, or still to come, is a question of order.
+        (Request::GetAt { .. }, Answer::Compacted | Answer::Ahead) => {
+            report.reads += 1;
+            report.compacted += usize::from(operation.answer == Answer::Compacted);
+            Ok(())
+        }
+        (Request::Compact { revision: asked }, Answer::Unchanged { revision }) => {
+            report.compactions += 1;
+            if asked <= revision { Ok(()) } else { wrong(format!("{asked} is still to come")) }
         }
         (Request::Put { value, .. } | Request::CompareAndPut { value, .. }, Answer::Unknown) => {
             let revision = written.revision_of(value);
@@ -181,17 +214,42 @@ fn check_answer(
             }
         }
         (Request::Put { value, .. } | Request::CompareAndPut { value, .. }, Answer::Refused) => {
-            match written.revision_of(value) {
-                Some(revision) => Err(Violation::Refused { operation: operation.clone(), revision }),
-                None => Ok(()),
-            }
+            check_refused(operation, value, written)
         }
-        // Deletions that took effect have been matched with the deletes that may have made them.
-        (Request::Delete { .. } | Request::Get { .. }, Answer::Unknown | Answer::Refused) => Ok(()),
-        (Request::Put { .. } | Request::Get { .. }, Answer::Unchanged { .. })
-        | (Request::Put { .. } | Request::Delete { .. } | Request::CompareAndPut { .. }, Answer::Read { .. }) => {
+        // Deletions that took effect have been matched with the deletes that may have made them, and compactions with what
+        // is refused because of them.
+        (Request::Delete { .. } | Request::Compact { .. }, Answer::Unknown | Answer::Refused)
+        | (Request::Get { .. } | Request::GetAt { .. }, Answer::Unknown | Answer::Refused)
+        | (Request::Compact { .. }, Answer::Ahead) => Ok(()),
+        // Nobody else compacts, and never twice.
+        (Request::Compact { .. }, Answer::Compacted) => wrong("that nobody had compacted as much".to_owned()),
+        (_, Answer::Unchanged { .. } | Answer::Read { .. } | Answer::Compacted | Answer::Ahead) => {
             wrong("an answer of another kind".to_owned())
         }
+    }
+}
+
+/// Whether a write that was refused, or whose comparison failed, is nowhere in the log.
+fn check_refused(operation: &Operation, value: &str, written: &Written) -> Result<(), Violation> {
+    match written.revision_of(value) {
+        Some(revision) => Err(Violation::Refused { operation: operation.clone(), revision }),
+        None => Ok(()),
+    }
+}
+
+/// Whether what was read, at a revision that the first argument names, is what the log has there.
+fn check_read(
+    operation: &Operation,
+    (key, at): (&str, i64),
+    revision: i64,
+    found: Option<&(String, i64)>,
+    written: &Written,
+) -> Result<(), Violation> {
+    let expected = written.at(key, at);
+    if at <= revision && revision <= written.last && found == expected.as_ref() {
+        Ok(())
+    } else {
+        Err(Violation::wrong(operation, format!("{expected:?}")))
     }
 }
 
@@ -212,7 +270,7 @@ fn check_written(
             let is_met = is_comparison_met(request, revision, written);
             change.key == *key && change.value.as_ref() == Some(value) && is_met
         }
-        Request::Get { .. } => false,
+        Request::Get { .. } | Request::GetAt { .. } | Request::Compact { .. } => false,
     };
     if stands { Ok(()) } else { Err(lost()) }
 }

@@ -135,6 +135,14 @@ fn a_comparison_that_should_have_failed_is_found() {
 }
 
 #[test]
+fn a_comparison_that_failed_and_took_effect_all_the_same_is_found() {
+    let (mut history, log) = good();
+    let request = Request::CompareAndPut { key: "k".to_owned(), expected: 3, value: "v5".to_owned() };
+    history[5] = Operation { request, answer: Answer::Unchanged { revision: 6 }, ..history[5].clone() };
+    assert!(matches!(judge(&history, &log), Err(Violation::Refused { revision: 7, .. })));
+}
+
+#[test]
 fn a_deletion_that_found_nothing_where_something_was_is_found() {
     let (mut history, log) = good();
     let request = Request::Delete { key: "k".to_owned() };

@@ -46,7 +46,9 @@ impl<'a> Asked<'a> {
         match operation.answer {
             Answer::Written { revision } => _ = self.acknowledged.insert((revision, key), operation.invoked),
             Answer::Unknown => self.unknown.entry(key).or_default().push(operation.invoked),
-            Answer::Unchanged { .. } | Answer::Refused | Answer::Read { .. } => {}
+            Answer::Unchanged { .. } | Answer::Refused => {}
+            // Answers of another kind, which the judge refuses.
+            Answer::Read { .. } | Answer::Compacted | Answer::Ahead => {}
         }
     }
 

@@ -9,11 +9,15 @@
 //! * A write whose outcome is unknown appears at most once; one that failed for good does not appear.
 //! * An operation that began after another had returned stands behind it. Serializable reads may show the past, but never
 //!   less than their member has shown the same client since a request of it last failed.
+//! * What a compaction takes away is refused from then on, and nothing else is; one whose outcome is unknown may happen late.
 //! * Too little evidence is a failure: an empty log or a history without acknowledged writes judges nothing.
 
 mod check;
 #[cfg(test)]
 mod check_tests;
+mod compaction;
+#[cfg(test)]
+mod compaction_tests;
 mod deletions;
 #[cfg(test)]
 mod mutation_tests;
@@ -74,6 +78,20 @@ pub enum Request {
         /// Not linearizable: from whichever state the member has.
         serializable: bool,
     },
+    /// Read the key as it was.
+    GetAt {
+        /// The key.
+        key: String,
+        /// At which revision.
+        at: i64,
+        /// Not linearizable: from whichever state the member has.
+        serializable: bool,
+    },
+    /// Take away every state before `revision`. One client alone asks for that, for each revision once, in ascending order.
+    Compact {
+        /// The first revision that stays.
+        revision: i64,
+    },
 }
 
 /// What a client was answered.
@@ -84,7 +102,7 @@ pub enum Answer {
         /// The header's revision.
         revision: i64,
     },
-    /// Nothing was changed, at this revision: nothing to delete, or the comparison failed.
+    /// No key was changed, at this revision: nothing to delete, the comparison failed, or it was a compaction.
     Unchanged {
         /// The header's revision.
         revision: i64,
@@ -96,6 +114,10 @@ pub enum Answer {
         /// What was there.
         found: Option<(String, i64)>,
     },
+    /// The revision it is about has been compacted.
+    Compacted,
+    /// The revision it is about is still to come.
+    Ahead,
     /// Not known: a write may or may not have taken effect, now or later.
     Unknown,
     /// Refused for good: it never took effect.

@@ -6,12 +6,15 @@ use crate::sim::rng::Rng;
 use std::collections::BTreeMap;
 
 /// Sound histories, each mutated in each way.
-const HISTORIES: u64 = 600;
+const HISTORIES: u64 = 5_000;
 /// Writes before the others, one after the other: enough for the judge to say anything.
 const QUIET_WRITES: u64 = 11;
 const CLIENTS: usize = 3;
 /// Operations of each client.
 const OPERATIONS: u64 = 5;
+/// The one that compacts.
+const COMPACTOR: usize = CLIENTS + 1;
+const COMPACTIONS: u64 = 3;
 
 /// What clients saw, and what was committed.
 #[derive(Clone, Debug)]
@@ -42,6 +45,7 @@ fn sound(rng: &mut Rng) -> Run {
     for client in 0..CLIENTS {
         planned.extend(one_client(client, rng));
     }
+    planned.extend(compactor(rng));
     planned.sort_by_key(|planned| planned.takes_effect);
     let mut store = Store::default();
     for Planned { operation, .. } in &mut planned {
@@ -71,18 +75,40 @@ fn one_client(client: usize, rng: &mut Rng) -> Vec<Planned> {
     planned
 }
 
+/// Compactions, one after the other.
+fn compactor(rng: &mut Rng) -> Vec<Planned> {
+    let (mut now, mut revision) = (QUIET_WRITES, 8);
+    let mut planned = Vec::new();
+    for _ in 0..COMPACTIONS {
+        let invoked = now + 1 + rng.below(8);
+        let takes_effect = invoked + rng.below(3);
+        let returned = takes_effect + rng.below(3);
+        revision += i64::try_from(rng.between(1, 6)).expect("small");
+        let (answer, late) = if rng.below(3) == 0 { (Answer::Unknown, rng.below(9)) } else { (Answer::Refused, 0) };
+        let request = Request::Compact { revision };
+        let operation = Operation { client: COMPACTOR, invoked: ms(invoked), returned: ms(returned), request, answer };
+        planned.push(Planned { takes_effect: takes_effect + late, operation });
+        now = returned;
+    }
+    planned
+}
+
 fn request(unique: &str, rng: &mut Rng) -> Request {
     let key = if rng.coin() { "a" } else { "b" }.to_owned();
     let value = unique.to_owned();
-    match rng.below(8) {
+    match rng.below(12) {
         0 | 1 => Request::Put { key, value },
         2..5 => Request::Delete { key },
         5 => {
             let expected = if rng.coin() { 0 } else { i64::try_from(rng.between(12, 18)).expect("small") };
             Request::CompareAndPut { key, expected, value }
         }
-        6 => Request::Get { key, serializable: false },
-        _ => Request::Get { key, serializable: true },
+        6 | 7 => Request::Get { key, serializable: false },
+        8 => Request::Get { key, serializable: true },
+        _ => {
+            let at = i64::try_from(rng.between(7, 22)).expect("small");
+            Request::GetAt { key, at, serializable: false }
+        }
     }
 }
 
@@ -90,6 +116,7 @@ fn request(unique: &str, rng: &mut Rng) -> Request {
 #[derive(Default)]
 struct Store {
     log: Vec<Change>,
+    compacted: i64,
     shown: BTreeMap<usize, usize>,
 }
 
@@ -108,6 +135,23 @@ impl Store {
                 let made = most - usize::try_from(behind).expect("below a length");
                 Answer::Read { revision: revision(made), found: at(&self.log, key, made) }
             }
+            Request::GetAt { key, at: asked, .. } => match (*asked, revision(self.log.len())) {
+                (asked, now) if asked > now => Answer::Ahead,
+                (asked, _) if asked < self.compacted => Answer::Compacted,
+                (asked, revision) => {
+                    let made = usize::try_from(asked - 1).expect("revisions from 1 on");
+                    Answer::Read { revision, found: at(&self.log, key, made) }
+                }
+            },
+            Request::Compact { revision: asked } => match (*asked, revision(self.log.len())) {
+                (asked, now) if asked > now => Answer::Ahead,
+                // Only one that nobody has heard of for long can be as late as that.
+                (asked, _) if asked <= self.compacted => Answer::Compacted,
+                (asked, revision) => {
+                    self.compacted = asked;
+                    Answer::Unchanged { revision }
+                }
+            },
             // One of a few is refused at the door.
             _ if !is_unknown && rng.below(12) == 0 && client < CLIENTS => Answer::Refused,
             request => self.write(request),
@@ -117,7 +161,7 @@ impl Store {
                 Answer::Written { revision } | Answer::Unchanged { revision } | Answer::Read { revision, .. } => {
                     revision
                 }
-                Answer::Unknown | Answer::Refused => 1,
+                Answer::Compacted | Answer::Ahead | Answer::Unknown | Answer::Refused => 1,
             };
             let shown = usize::try_from(shown - 1).expect("revisions from 1 on");
             let before = self.shown.entry(client).or_default();
@@ -157,7 +201,7 @@ fn at(log: &[Change], key: &str, made: usize) -> Option<(String, i64)> {
 /// A way to change a run. Not each makes it wrong: two reads may be exchanged, one that is concurrent may be older.
 type Mutation = fn(&mut Run, &mut Rng);
 
-const MUTATIONS: [(&str, Mutation); 12] = [
+const MUTATIONS: [(&str, Mutation); 14] = [
     ("two answers exchanged", |run, rng| {
         let (one, other) = (some(&run.history, rng), some(&run.history, rng));
         let answer = run.history[one].answer.clone();
@@ -186,9 +230,12 @@ const MUTATIONS: [(&str, Mutation); 12] = [
     }),
     ("an older state shown", |run, rng| {
         let at_most = rng.pick_index(&run.log);
-        let n = some(&run.history, rng);
-        let Operation { request, answer, .. } = &mut run.history[n];
-        if let (Request::Get { key, .. }, Answer::Read { .. }) = (&*request, &*answer) {
+        let is_read = |operation: &&mut Operation| matches!(operation.request, Request::Get { .. });
+        let mut reads: Vec<&mut Operation> = run.history.iter_mut().filter(is_read).collect();
+        let chosen = usize::try_from(rng.below(OPERATIONS)).expect("a few");
+        if let Some(Operation { request: Request::Get { key, .. }, answer, .. }) = reads.get_mut(chosen)
+            && matches!(answer, Answer::Read { .. })
+        {
             *answer = Answer::Read { revision: revision(at_most), found: at(&run.log, key, at_most) };
         }
     }),
@@ -198,14 +245,40 @@ const MUTATIONS: [(&str, Mutation); 12] = [
             Answer::Written { revision } | Answer::Unchanged { revision } | Answer::Read { revision, .. } => {
                 *revision -= 1;
             }
-            Answer::Unknown | Answer::Refused => {}
+            Answer::Compacted | Answer::Ahead | Answer::Unknown | Answer::Refused => {}
         }
     }),
     ("another outcome", |run, rng| {
         let n = some(&run.history, rng);
         let revision = revision(rng.pick_index(&run.log));
-        let outcomes = [Answer::Refused, Answer::Unknown, Answer::Unchanged { revision }, Answer::Written { revision }];
-        run.history[n].answer = rng.pick(&outcomes).expect("four").clone();
+        let (unchanged, written) = (Answer::Unchanged { revision }, Answer::Written { revision });
+        let outcomes = [Answer::Refused, Answer::Unknown, unchanged, written, Answer::Compacted, Answer::Ahead];
+        run.history[n].answer = rng.pick(&outcomes).expect("six").clone();
+    }),
+    ("another state of the past asked for", |run, rng| {
+        let by = i64::try_from(rng.between(1, 4)).expect("small");
+        let (by, chosen) = (if rng.coin() { by } else { -by }, rng.below(9));
+        let of_the_past =
+            |operation: &&mut Operation| matches!(operation.request, Request::GetAt { .. } | Request::Compact { .. });
+        let mut those: Vec<&mut Operation> = run.history.iter_mut().filter(of_the_past).collect();
+        let n = usize::try_from(chosen).expect("below nine") % those.len();
+        if let Request::GetAt { at: revision, .. } | Request::Compact { revision } = &mut those[n].request {
+            *revision += by;
+        }
+    }),
+    ("a compacted state shown", |run, _| {
+        let mut last = 1;
+        for Operation { request, answer, .. } in &mut run.history {
+            match (&*request, &*answer) {
+                (Request::GetAt { key, at: asked, .. }, Answer::Compacted) => {
+                    let made = usize::try_from(asked - 1).expect("revisions from 1 on");
+                    *answer = Answer::Read { revision: last, found: at(&run.log, key, made) };
+                    return;
+                }
+                (_, Answer::Written { revision } | Answer::Read { revision, .. }) => last = last.max(*revision),
+                _ => {}
+            }
+        }
     }),
     ("an operation postponed", |run, rng| {
         let by = ms(rng.between(1, 30));

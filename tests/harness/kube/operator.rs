@@ -237,7 +237,7 @@ impl Managed {
     /// Clients that write and read there until the workload is stopped.
     #[must_use]
     pub fn load(&self, places: &[usize], seed: u64) -> Workload {
-        Workload::start_at(self.dials(places), Plan { clients: CLIENTS, seed, rest: REST })
+        Workload::start_at(self.dials(places), Plan { clients: CLIENTS, seed, rest: REST, compacts: false })
     }
 }
 

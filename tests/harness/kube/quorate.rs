@@ -183,7 +183,7 @@ impl Quorate {
     /// Clients that write and read at every member until the workload is stopped.
     #[must_use]
     pub fn load(&self, seed: u64) -> Workload {
-        Workload::start_at(self.dials(), Plan { clients: CLIENTS, seed, rest: REST })
+        Workload::start_at(self.dials(), Plan { clients: CLIENTS, seed, rest: REST, compacts: false })
     }
 }
 
