@@ -38,7 +38,7 @@ impl<A: App<Body = Body>> App for Bounded<A> {
     type Body = Body;
 
     async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
-        let place = match self.bounds.calls.enter(&peer.calls) {
+        let place = match self.bounds.calls.enter(&peer.held.calls) {
             Ok(place) => place,
             Err(refusal) => return busy(refusal),
         };

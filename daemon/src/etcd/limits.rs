@@ -15,7 +15,7 @@ pub const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const RESPONSE_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
 
 /// What requests may hold together, from their first byte until they are answered: a client that sends half of one and
-/// stops, or many while nobody leads, is not to take the memory of the others.
+/// stops, or many while nobody leads, is not to take the memory of the others. A connection alone has a third of it.
 pub const REQUEST_BYTES_IN_FLIGHT_MAX: usize = 128 * 1024 * 1024;
 
 /// Calls under way at once, on all connections together. Each holds some kilobytes, and what is not counted of its request

@@ -10,7 +10,7 @@ use super::proto::{DESCRIPTORS, etcdserverpb as pb};
 use super::status::Refusal;
 use super::{Api, kv};
 use crate::http::Pages;
-use crate::listener::{App, Peer};
+use crate::listener::{App, Held, Peer};
 use crate::node::Handle;
 use crate::telemetry;
 use bytes::Bytes;
@@ -139,11 +139,11 @@ impl App for ClientPort {
     async fn call(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let is_grpc = is_grpc(&request);
         let refuse = |refusal: Refusal| if is_grpc { grpc::refuse(&refusal.into()) } else { busy(refusal) };
-        let place = match self.0.api.calls.enter(&peer.calls) {
+        let place = match self.0.api.calls.enter(&peer.held.calls) {
             Ok(place) => place,
             Err(refusal) => return refuse(refusal),
         };
-        let answered = if is_grpc { Ok(self.0.called(request).await) } else { self.0.page(&request).await };
+        let answered = if is_grpc { Ok(self.0.called(request, &peer.held).await) } else { self.0.page(&request).await };
         answered.map_or_else(refuse, |response| response.map(|body| body.of_call(place, &peer.pace)))
     }
 }
@@ -154,10 +154,10 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
 }
 
 impl Shared {
-    async fn called(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn called(&self, request: Request<Incoming>, held: &Held) -> Response<Body> {
         match telemetry::request(request.uri().path(), request.headers()) {
-            None => self.answer(request).await,
-            Some(span) => Box::pin(self.answer(request)).instrument(span).await,
+            None => self.answer(request, held).await,
+            Some(span) => Box::pin(self.answer(request, held)).instrument(span).await,
         }
     }
 
@@ -167,9 +167,10 @@ impl Shared {
         within(response, &self.api.responses)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, held: &Held) -> Response<Body> {
         let path = request.uri().path();
-        let upload = |expected| move |body| Upload::new(body, expected, &self.api.requests);
+        let requests = &self.api.requests.of(&held.request_pages);
+        let upload = |expected| move |body| Upload::new(body, expected, requests);
         if let Some(kv) = Kv::of(path) {
             return self.hot(kv, request.map(upload(Expected::One))).await;
         }

@@ -50,15 +50,24 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The certificate it showed, DER; none without TLS or when none was asked for.
     pub certificate: Option<Arc<[u8]>>,
-    /// How many calls it has under way, for whoever counts them.
-    pub calls: Arc<AtomicUsize>,
+    /// What it has of what all connections share.
+    pub held: Held,
     /// What it has been answered and has not taken.
     pub pace: Arc<Pace>,
 }
 
+/// What a connection has of what all connections share, counted by whoever shares it out.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// Calls under way.
+    pub calls: Arc<AtomicUsize>,
+    /// Memory for its requests, in pages.
+    pub request_pages: Arc<AtomicUsize>,
+}
+
 impl Peer {
     fn new(address: SocketAddr, certificate: Option<Arc<[u8]>>) -> Self {
-        Self { address, certificate, calls: Arc::default(), pace: Arc::default() }
+        Self { address, certificate, held: Held::default(), pace: Arc::default() }
     }
 }
 

@@ -117,7 +117,7 @@ pub(super) fn endless(address: &str) -> Result<Held> {
     hoard(address, 0)
 }
 
-/// Three times what a member holds of requests, each as large as it takes without a word between.
+/// Three times what a member holds of requests, on a few connections, each as large as it takes without a word between.
 fn hoard(address: &str, parts_lacking: usize) -> Result<Held> {
     const PART_BYTES: usize = 16_000;
     const PARTS: usize = 64;
