@@ -2,8 +2,12 @@
 
 use super::bench::*;
 use crate::disk::{Fate, SimDisk};
+use crate::wal::serve::Pending;
+use crate::wal::writer::{Queued, Work};
 use crate::wal::*;
-use raft::{HardState, Index, Persist, Term};
+use raft::{HardState, Index, IoId, LogId, Persist, Term};
+use std::collections::VecDeque;
+use std::time::Instant;
 
 fn vote(term: u64) -> Persist {
     Persist { hard_state: Some(HardState { term: Term(term), vote: None }), ..append(Vec::new()) }
@@ -97,4 +101,60 @@ fn whatever_the_room_nothing_reported_is_lost_and_nothing_is_made_up() {
         }
     }
     assert!(refused > 10 && done > 10, "refused {refused}, done {done}");
+}
+
+/// What was reported, in order.
+#[derive(Default)]
+struct Order(Vec<&'static str>);
+
+impl Listener for Order {
+    fn completed(&mut self, completion: Completion) {
+        self.0.push(match completion {
+            Completion::Persisted { .. } => "persisted",
+            Completion::Compacted { .. } => "compacted",
+            Completion::Reset { .. } => "reset",
+            Completion::Room(_) => "room",
+        });
+    }
+
+    fn failed(&mut self, error: &WalError) {
+        panic!("{error}");
+    }
+}
+
+/// What is reported when these requests are queued behind a write that waits for room, which comes when `has_room` says so of
+/// what is still queued.
+fn reported(requests: &[WalRequest], has_room: impl Fn(usize) -> bool) -> Vec<&'static str> {
+    let disk = SimDisk::new();
+    let mut wal = open(&disk).unwrap().wal;
+    let persist =
+        |index, bytes| WalRequest::Persist(Persist { io: IoId(index), ..append(vec![entry(index, 1, bytes)]) });
+    for index in 1..=400 {
+        wal.perform([persist(index, 100)], &mut Order::default()).unwrap();
+    }
+    disk.set_budget(Some(disk.used_bytes()));
+    let queued = |request: WalRequest| Queued { what: Work::Request(request), since: Instant::now() };
+    // Larger than the ballast.
+    let mut work = VecDeque::from([queued(persist(401, 80_000))]);
+    let (mut order, mut waits) = (Order::default(), 0);
+    let mut wait = |work: &mut VecDeque<Queued>| {
+        waits += 1;
+        if waits == 1 {
+            work.extend(requests.iter().cloned().map(queued));
+        } else if has_room(work.len()) {
+            disk.set_budget(None);
+        }
+        waits < 10
+    };
+    wal.serve(Pending { work: &mut work, listener: &mut order, wait: &mut wait }).unwrap();
+    order.0
+}
+
+#[test]
+fn a_compaction_goes_before_what_waits_for_room_but_not_before_a_reset() {
+    let compact = WalRequest::Compact { through: Index(400) };
+    let reset = WalRequest::Reset { start: LogId::new(5, 2000), membership: None };
+    assert_eq!(reported(std::slice::from_ref(&compact), |queued| queued == 0), ["compacted", "persisted"]);
+    // The log that the reset begins has nothing to cut off.
+    assert_eq!(reported(&[reset, compact], |queued| queued == 2), ["persisted", "reset"]);
 }
