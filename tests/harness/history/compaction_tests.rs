@@ -167,7 +167,10 @@ fn a_member_that_takes_a_refusal_back_is_found() {
 fn a_member_that_has_waited_for_a_compaction_keeps_to_it() {
     // A read that is not serializable waits for whatever had returned.
     let waited = read_at(109, 10, shown(10, 10));
-    uncompacted([compact(106, 5, UNCHANGED_10), waited, serializable_at(125, 4, shown(4, 10))]);
+    let later = || serializable_at(125, 4, shown(4, 10));
+    uncompacted([compact(106, 5, UNCHANGED_10), waited.clone(), later()]);
+    let refused = Operation { answer: Answer::Refused, ..waited };
+    judged([compact(106, 5, UNCHANGED_10), refused, later()]).expect("one that refuses has waited for nothing");
 }
 
 #[test]

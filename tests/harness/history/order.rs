@@ -182,7 +182,7 @@ impl Shown {
         } else if is_serializable(operation) {
             check_no_less(operation, *shown)?;
             shown.raise(least);
-        } else {
+        } else if operation.answer != Answer::Refused {
             // It has waited for whatever had returned.
             let compacted = behind.compacted.max(least.compacted);
             shown.raise(Behind { revision: revision_of(operation).unwrap_or(1), compacted });
