@@ -54,6 +54,8 @@ impl World {
         self.report.reach(if core.len() == self.members.len() { "peace for all" } else { "peace for a majority" });
         self.calm = true;
         self.network.heal();
+        let latest = |member: &Member| member.disk.live.memberships().last().map_or(Index(0), |(at, _)| *at);
+        let before: Vec<Index> = self.members.iter().map(latest).collect();
         for slot in 0..self.members.len() {
             if !core.contains(&slot) {
                 self.end(slot, End::Power)?;
@@ -62,6 +64,9 @@ impl World {
             }
             self.heal_member(slot)?;
         }
+        // Whoever was paused takes what has been asked of it as soon as it is healed, and those it needs for that may have
+        // come to their end after it.
+        core.iter().for_each(|slot| self.heal_for_change(*slot, before[*slot]));
         self.reconnect();
         Ok(())
     }
