@@ -110,6 +110,7 @@ fn the_last_of_three_members_goes_on_with_every_write_and_takes_two_new_ones() -
     lose(&mut cluster, &others(survivor))?;
     let before = shown(&cluster.members[survivor], 0)?;
     cluster.members[survivor].kill()?;
+    load.wait_noticed(survivor)?;
     with_flag(&mut cluster.members[survivor])?;
     let after = shown(&cluster.members[survivor], before.revision)?;
     ensure!(after.cluster != before.cluster, "it is another cluster");
@@ -118,6 +119,7 @@ fn the_last_of_three_members_goes_on_with_every_write_and_takes_two_new_ones() -
 
     // The flag is left where it was: it has been heeded.
     cluster.members[survivor].kill()?;
+    load.wait_noticed(survivor)?;
     cluster.members[survivor].spawn()?;
     cluster.members[survivor].wait_ready()?;
     ensure!(shown(&cluster.members[survivor], 0)?.cluster == after.cluster, "once is enough");

@@ -1,5 +1,5 @@
-//! One member that is ended, or refused, at a chosen system call, again and again: what it has acknowledged must be
-//! there after every one of them.
+//! A member that is ended, or refused, at a chosen system call, again and again: what it has acknowledged must be there
+//! after every one of them. It is alone here, and one of three in `three`.
 //!
 //! * strace counts the calls and strikes at the N-th, in whatever the member does by then: first boot, recovery, writes,
 //!   flushes, sweeps, compaction, new segments and old ones cut off, changes of the membership. How many there are is
@@ -12,8 +12,12 @@
 
 mod known;
 mod place;
+mod point;
+mod three;
 
 pub use place::Place;
+pub use point::{Point, Strike, can_trace, strace};
+pub use three::{Way, campaign_of_three};
 
 use crate::client::Client;
 use crate::cluster::{Cluster, Flavor, Member, get};
@@ -21,11 +25,11 @@ use crate::sim::rng::Rng;
 use anyhow::{Context, Result, bail, ensure};
 use known::{Known, Lost, State, Write};
 use place::Duty;
+use point::{Counts, count, counting, draw};
 use quorate::etcd::proto::etcdserverpb as pb;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Small segments, cut often: a short life fills several of them.
@@ -49,49 +53,10 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Cycles on one data directory before the next one begins from nothing.
 const CYCLES_PER_DIRECTORY: u64 = 6;
-/// The system calls whose order decides what a crash leaves. The two that every write makes stand here more often.
-const CALLS: [&str; 10] = [
-    "fdatasync",
-    "fdatasync",
-    "fdatasync",
-    "pwrite64",
-    "pwrite64",
-    "pwrite64",
-    "pwritev",
-    "fsync",
-    "rename",
-    "ftruncate",
-];
-
-/// How many of each call each thread makes that makes any, in a cycle that is not struck: strace counts for each thread.
-type Counts = BTreeMap<&'static str, Vec<u64>>;
-
 /// The calls of the first cycle in a directory, which makes the files, and of a later one.
 struct Calls {
     first: Counts,
     later: Counts,
-}
-
-/// What happens at the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Strike {
-    /// The process is killed before the call.
-    Kill,
-    /// The call fails: the device is broken.
-    Eio,
-    /// The call fails: the device is full.
-    Enospc,
-}
-
-/// When and how a cycle strikes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Point {
-    /// The system call.
-    pub call: &'static str,
-    /// Which one of them, from the start of the process on.
-    pub nth: u64,
-    /// What happens.
-    pub strike: Strike,
 }
 
 /// What cycles amounted to.
@@ -107,7 +72,9 @@ pub struct Report {
     pub points: BTreeSet<(&'static str, u64, Strike)>,
     /// What was struck, and how often.
     pub places: BTreeMap<(Place, Strike), u64>,
-    /// Times the member was judged.
+    /// How a member of three came back, and how often.
+    pub ways: BTreeMap<Way, u64>,
+    /// Times that what is there was judged.
     pub judged: u64,
     /// Writes acknowledged.
     pub acknowledged: u64,
@@ -121,30 +88,11 @@ impl fmt::Display for Report {
         for ((place, strike), count) in &self.places {
             writeln!(f, "  {place}: {strike:?} {count}")?;
         }
+        for (way, count) in &self.ways {
+            writeln!(f, "  {way}: {count}")?;
+        }
         write!(f, "{} writes acknowledged, judged {} times, lost: 0", self.acknowledged, self.judged)
     }
-}
-
-/// Whether strace is there and may trace: some machines forbid it.
-#[must_use]
-pub fn can_trace() -> bool {
-    let mut probe = Command::new("strace");
-    probe.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "inject=getppid:signal=SIGKILL:when=1", "true"]);
-    probe.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-/// Draws a point of a cycle that makes so many calls, if it makes any.
-fn draw(rng: &mut Rng, counts: &Counts) -> Option<Point> {
-    let made: Vec<&'static str> = CALLS.into_iter().filter(|call| counts.contains_key(call)).collect();
-    let call = *rng.pick(&made)?;
-    let most = *rng.pick(&counts[call])?;
-    let nth = rng.between(1, most);
-    let strike = match rng.below(6) {
-        0 => Strike::Eio,
-        1 => Strike::Enospc,
-        _ => Strike::Kill,
-    };
-    Some(Point { call, nth, strike })
 }
 
 /// Counts the calls of the first cycle on a data directory, and of the first one that cuts its log.
@@ -173,16 +121,6 @@ fn count_calls() -> Result<Calls> {
         }
     }
     bail!("no cycle has cut the log: nothing strikes there")
-}
-
-/// How many of each call each thread made, by the lines of strace: a thread, the call, and what came of it.
-fn count(trace: &str) -> Counts {
-    let mut threads: BTreeMap<(&str, &'static str), u64> = BTreeMap::new();
-    place::calls(trace).for_each(|(thread, name, _)| *threads.entry((thread, name)).or_default() += 1);
-    threads.into_iter().fold(Counts::new(), |mut counts, ((_, call), count)| {
-        counts.entry(call).or_default().push(count);
-        counts
-    })
 }
 
 /// Runs so many cycles, drawn from `seed`, for so long at most.
@@ -249,6 +187,12 @@ fn cycle(
             Err(error) => unless_gone(member, error)?,
         }
     }
+    settle(member, point, ready, report)
+}
+
+/// Takes down whether a member was struck and what became of it, which must be what it owes, and ends it.
+fn settle(member: &mut Member, point: Point, ready: bool, report: &mut Report) -> Result<()> {
+    let trace = member.data().with_file_name("trace");
     let traced = fs::read_to_string(&trace).unwrap_or_default();
     let struck = traced.contains("(INJECTED)") || is_gone(member, ENDS_WITHIN / 50)?;
     report.struck[if !struck { 2 } else { usize::from(ready) }] += 1;
@@ -280,12 +224,8 @@ fn cycle(
 /// Says whether it has.
 fn linger(member: &mut Member) -> Result<bool> {
     let deadline = Instant::now() + LINGER;
-    let has_cut = |member: &Member| {
-        let page = get(&member.metrics, "/metrics").unwrap_or_default();
-        page.lines().any(|line| line.strip_prefix("quorate_log_cuts_total ").is_some_and(|count| count != "0"))
-    };
     while Instant::now() < deadline && member.ended()?.is_none() {
-        if has_cut(member) {
+        if figure(member, "quorate_log_cuts_total") > Some(0) {
             return Ok(true);
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -293,25 +233,10 @@ fn linger(member: &mut Member) -> Result<bool> {
     Ok(false)
 }
 
-/// What a member is started under to be struck there; what strace saw goes to `output`.
-#[must_use]
-pub fn strace(Point { call, nth, strike }: Point, output: &str) -> Vec<String> {
-    let effect = match strike {
-        Strike::Kill => "signal=SIGKILL",
-        Strike::Eio => "error=EIO",
-        Strike::Enospc => "error=ENOSPC",
-    };
-    let inject = format!("inject={call}:{effect}:when={nth}");
-    let trace = format!("trace={call}");
-    // As a grandchild: the member stays our child, and is what we kill.
-    let words = ["strace", "-D", "-f", "-y", "-qq", "-o", output, "-e", &trace, "-e", &inject];
-    words.map(str::to_owned).to_vec()
-}
-
-/// What a member is started under when its calls are only counted.
-fn counting(output: &str) -> Vec<String> {
-    let trace = format!("trace={}", CALLS.join(","));
-    ["strace", "--seccomp-bpf", "-D", "-f", "-y", "-qq", "-o", output, "-e", &trace].map(str::to_owned).to_vec()
+/// What a member says of itself, in whole numbers.
+fn figure(member: &Member, name: &str) -> Option<u64> {
+    let page = get(&member.metrics, "/metrics").ok()?;
+    page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 /// Waits until the member is ready, or gone.
@@ -412,32 +337,4 @@ pub(crate) async fn learner(client: &mut Client) -> Result<(), tonic::Status> {
     let added = client.cluster.member_add(add).await?.into_inner();
     let id = added.member.map_or(0, |member| member.id);
     client.cluster.member_remove(pb::MemberRemoveRequest { id }).await.map(|_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn points_are_drawn_over_every_call_and_every_strike() {
-        let mut rng = Rng::new(1);
-        let counts: Counts = CALLS.into_iter().map(|call| (call, vec![3, 1])).collect();
-        let points: Vec<Point> = (0..500).filter_map(|_| draw(&mut rng, &counts)).collect();
-        assert_eq!(points.len(), 500);
-        for call in CALLS {
-            for strike in [Strike::Kill, Strike::Eio, Strike::Enospc] {
-                assert!(points.iter().any(|point| (point.call, point.strike) == (call, strike)), "{call} {strike:?}");
-            }
-        }
-        assert!(points.iter().all(|point| (1..=3).contains(&point.nth)));
-        let renames = Counts::from([("rename", vec![1])]);
-        assert!((0..50).filter_map(|_| draw(&mut rng, &renames)).all(|point| (point.call, point.nth) == ("rename", 1)));
-    }
-
-    #[test]
-    fn calls_are_counted_by_thread() {
-        let trace = "7 fdatasync(5) = 0\n8 fdatasync(6 <unfinished ...>\n7 rename(\"a\", \"b\") = 0\n\
-                     8 <... fdatasync resumed>) = 0\n8 fdatasync(6) = 0\n9  fdatasync(5) = 0\n9 +++ killed by SIGKILL +++\n";
-        assert_eq!(count(trace), Counts::from([("fdatasync", vec![1, 2, 1]), ("rename", vec![1])]));
-    }
 }

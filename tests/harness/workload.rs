@@ -24,6 +24,9 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
 /// A write that a client gave up on takes effect within an election or two, or never.
 const QUIET_FOR: Duration = Duration::from_secs(2);
 
+/// Requests to a member that is gone fail at once, or when a client gives up.
+const NOTICED_WITHIN: Duration = Duration::from_secs(30);
+
 /// The errors about revisions, as etcd words them.
 const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
 const AHEAD: &str = "etcdserver: mvcc: required revision is a future revision";
@@ -55,9 +58,13 @@ struct Seen {
     log: Log,
 }
 
+/// What the clients and whoever started them have in common.
+#[derive(Clone, Debug)]
 struct Shared {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
+    /// By client, the requests that were not answered.
+    unanswered: Arc<Vec<AtomicU64>>,
     begun: Instant,
 }
 
@@ -66,9 +73,8 @@ struct Shared {
 /// They are stopped when it is dropped, also by a test that fails: their ports will be another test's.
 #[derive(Debug)]
 pub struct Workload {
-    stop: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicU64>,
-    begun: Instant,
+    shared: Shared,
+    members: usize,
     compacts: bool,
     runner: Option<JoinHandle<Result<Seen>>>,
 }
@@ -84,23 +90,24 @@ impl Workload {
     /// Starts clients, spread over the members.
     #[must_use]
     pub fn start_at(members: Vec<Dial>, plan: Plan) -> Self {
-        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let shared = Shared { stop: Arc::clone(&stop), acknowledged: Arc::clone(&acknowledged), begun: Instant::now() };
-        let begun = shared.begun;
-        let runner = thread::spawn(move || run(&members, plan, &shared));
-        Self { stop, acknowledged, begun, compacts: plan.compacts, runner: Some(runner) }
+        let unanswered = (0..plan.clients).map(|_| AtomicU64::new(0)).collect();
+        let (stop, acknowledged, begun) = (Arc::default(), Arc::default(), Instant::now());
+        let shared = Shared { stop, acknowledged, unanswered: Arc::new(unanswered), begun };
+        let (theirs, count) = (shared.clone(), members.len());
+        let runner = thread::spawn(move || run(&members, plan, &theirs));
+        Self { shared, members: count, compacts: plan.compacts, runner: Some(runner) }
     }
 
     /// The time on the clock of the history.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.begun.elapsed()
+        self.shared.begun.elapsed()
     }
 
     /// Writes acknowledged so far.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::Relaxed)
+        self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Waits until `more` further writes are acknowledged; how long that took.
@@ -118,6 +125,22 @@ impl Workload {
         Ok(begun.elapsed())
     }
 
+    /// Waits until every client of a member has seen that it is gone. A process that takes its place sooner may be taken for
+    /// it, and need not show all that it had shown.
+    ///
+    /// # Errors
+    /// When one of them has not after a while: the member is there.
+    pub fn wait_noticed(&self, member: usize) -> Result<()> {
+        let of_member = || self.shared.unanswered.iter().skip(member).step_by(self.members);
+        let before: Vec<u64> = of_member().map(|count| count.load(Ordering::Relaxed)).collect();
+        let begun = Instant::now();
+        while of_member().zip(&before).any(|(count, before)| count.load(Ordering::Relaxed) == *before) {
+            ensure!(begun.elapsed() < NOTICED_WITHIN, "a client is still served by member {member}");
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
     /// Stops the clients and returns what they saw.
     ///
     /// # Errors
@@ -131,7 +154,7 @@ impl Workload {
     }
 
     fn join(&mut self) -> Option<Result<Seen>> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         let runner = self.runner.take()?;
         Some(runner.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a client panicked"))))
     }
@@ -204,8 +227,10 @@ async fn one_client(id: usize, member: &Dial, plan: Plan, shared: &Shared) -> Re
             Answer::Unknown | Answer::Refused => plan.rest.max(PAUSE_AFTER_FAILURE),
             _ => plan.rest,
         };
-        if matches!(operation.answer, Answer::Written { .. }) {
-            shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+        match &operation.answer {
+            Answer::Written { .. } => _ = shared.acknowledged.fetch_add(1, Ordering::Relaxed),
+            Answer::Unknown => _ = shared.unanswered[id].fetch_add(1, Ordering::Relaxed),
+            _ => {}
         }
         known.learn(&operation);
         history.push(operation);

@@ -5,7 +5,7 @@
 //!   4711 rename("/tmp/x/m1/data/identity.json.new", "/tmp/x/m1/data/identity.json") = 0
 //! ```
 
-use super::{CALLS, Point, Strike};
+use super::point::{CALLS, Point, Strike};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -18,6 +18,8 @@ pub enum Place {
     Spare,
     /// The state file.
     Store,
+    /// A snapshot on its way in: its parts, the state made of them, and the record of the switch to it.
+    Install,
     /// Who the member is.
     Identity,
     /// The names in a directory.
@@ -32,6 +34,8 @@ impl Place {
         let path = arguments.split(['<', '>', '"']).nth(1).unwrap_or_default();
         match path.rsplit('/').next().unwrap_or_default() {
             name if name.ends_with(".wal") => Self::Log,
+            name if name.starts_with("install.intent") || name == "state.redb.install" => Self::Install,
+            _ if path.contains("/data/install/") => Self::Install,
             name if name.starts_with("spare-") || name.starts_with("ballast") => Self::Spare,
             name if name.starts_with("state.redb") => Self::Store,
             "identity.json.spare" => Self::Spare,
@@ -48,6 +52,7 @@ impl fmt::Display for Place {
             Self::Log => "log",
             Self::Spare => "spare",
             Self::Store => "store",
+            Self::Install => "install",
             Self::Identity => "identity",
             Self::Directory => "directory",
             Self::Other => "other",
@@ -113,6 +118,8 @@ mod tests {
         8 pwrite64(7</tmp/m1/data/wal/spare-0000000000000002.new>, \"\", 0, 0) = -1 EIO (Input/output error) (INJECTED)\n\
         7 fsync(8</tmp/m1/data>) = 0\n\
         7 pwrite64(9</tmp/m1/data/identity.json.new>, \"\", 0, 0) = 0\n\
+        7 pwrite64(9</tmp/m1/data/install/ab12.part>, \"\", 0, 0) = 0\n\
+        7 rename(\"/tmp/m1/data/state.redb.install\", \"/tmp/m1/data/state.redb\") = 0\n\
         7 +++ killed by SIGKILL +++\n";
 
     #[test]
@@ -128,6 +135,8 @@ mod tests {
                 ("pwrite64", Place::Spare),
                 ("fsync", Place::Directory),
                 ("pwrite64", Place::Identity),
+                ("pwrite64", Place::Install),
+                ("rename", Place::Install),
             ]
         );
     }
@@ -136,7 +145,7 @@ mod tests {
     fn the_nth_call_of_each_thread_is_the_one_that_is_struck() {
         let at = |call, nth| struck(TRACE, Point { call, nth, strike: Strike::Eio });
         assert_eq!(at("pwrite64", 1), [Place::Store, Place::Identity]);
-        assert_eq!(at("pwrite64", 2), [Place::Spare]);
+        assert_eq!(at("pwrite64", 2), [Place::Spare, Place::Install]);
         assert_eq!(at("fdatasync", 2), []);
     }
 
