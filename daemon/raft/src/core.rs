@@ -57,7 +57,7 @@ impl Core {
             now,
             hard_state: boot.hard_state,
             log: Log::new(boot.start, boot.terms, boot.last, boot.recent, config.cache_bytes_max),
-            memberships: Memberships::new(boot.memberships),
+            memberships: Memberships::new(boot.start.index, boot.memberships),
             commit,
             writes: Writes::default(),
             applies: Applies::new(boot.applied),
@@ -262,7 +262,7 @@ impl Core {
             // Nothing in this log is known to agree with what the cluster committed there.
             self.log.reset(last);
             self.writes.log_replaced(last);
-            self.memberships = Memberships::new(vec![(at, membership)]);
+            self.memberships = Memberships::new(last.index, vec![(at, membership)]);
             self.commit = last.index;
             out.events.push(Event::MembershipEffective { at });
             out.events.push(Event::MembershipCommitted { at });

@@ -115,10 +115,12 @@ pub(crate) struct Memberships {
 }
 
 impl Memberships {
-    pub(crate) fn new(mut history: Vec<(Index, Membership)>) -> Self {
+    /// Those of a log that follows `start`. Where none stands there, as in the log of a member that was added and has heard of
+    /// itself only from an entry, nothing is certain before that is committed: the empty one stands for it.
+    pub(crate) fn new(start: Index, mut history: Vec<(Index, Membership)>) -> Self {
         assert!(history.is_sorted_by(|a, b| a.0 < b.0), "configurations ascend");
-        if history.is_empty() {
-            history.push((Index::ZERO, Membership::default()));
+        if history.first().is_none_or(|(at, _)| *at > start) {
+            history.insert(0, (Index::ZERO, Membership::default()));
         }
         Self { history }
     }

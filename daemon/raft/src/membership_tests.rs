@@ -122,7 +122,7 @@ fn an_address_is_kept_through_promotion_and_replaced_by_an_update() {
 #[test]
 fn a_truncated_configuration_gives_way_to_the_one_before() {
     let next = plan(&three(), &[Change::Remove(MemberId(3))]).expect("allowed");
-    let mut memberships = Memberships::new(vec![(Index::ZERO, three())]);
+    let mut memberships = Memberships::new(Index::ZERO, vec![(Index::ZERO, three())]);
     memberships.push(Index(7), next.clone());
     assert_eq!((memberships.at(), memberships.committed(Index(6)).0), (Index(7), Index::ZERO));
     assert!(!memberships.truncate(Index(8)));
@@ -131,6 +131,17 @@ fn a_truncated_configuration_gives_way_to_the_one_before() {
     memberships.push(Index(6), next.clone());
     memberships.forget_before(Index(6));
     assert_eq!(memberships.committed(Index(6)), (Index(6), &next));
+}
+
+#[test]
+fn the_first_configuration_that_a_newcomer_hears_of_is_certain_only_once_it_is_committed() {
+    let without = plan(&three(), &[Change::Remove(MemberId(3))]).expect("allowed");
+    let mut memberships = Memberships::new(Index::ZERO, vec![(Index(3), without.clone())]);
+    assert_eq!((memberships.at(), memberships.effective()), (Index(3), &without));
+    assert_eq!(memberships.committed(Index(2)), (Index::ZERO, &Membership::default()), "it may be taken back");
+    assert_eq!(memberships.committed(Index(3)), (Index(3), &without));
+    assert!(memberships.truncate(Index(2)));
+    assert_eq!(memberships.effective(), &Membership::default());
 }
 
 fn some_ids() -> impl Strategy<Value = BTreeSet<MemberId>> {
