@@ -167,13 +167,7 @@ fn cycle(
     known: &mut Known,
     report: &mut Report,
 ) -> Result<()> {
-    let trace = member.data().with_file_name("trace");
-    let mut wrapper = strace(point, &trace.display().to_string());
-    wrapper.insert(1, "--seccomp-bpf".to_owned());
-    member.under(wrapper);
-    member.spawn()?;
-    report.cycles += 1;
-    let ready = wait_ready_or_gone(member)?;
+    let ready = start_struck(member, point, report)?;
     if ready {
         // It may be gone at any moment of this, which is no error; what it says while it is there counts.
         match runtime.block_on(judge(&member.client, known)) {
@@ -188,6 +182,17 @@ fn cycle(
         }
     }
     settle(member, point, ready, report)
+}
+
+/// Starts a member that is to be struck. Says whether it gets ready.
+fn start_struck(member: &mut Member, point: Point, report: &mut Report) -> Result<bool> {
+    let trace = member.data().with_file_name("trace");
+    let mut wrapper = strace(point, &trace.display().to_string());
+    wrapper.insert(1, "--seccomp-bpf".to_owned());
+    member.under(wrapper);
+    member.spawn()?;
+    report.cycles += 1;
+    wait_ready_or_gone(member)
 }
 
 /// Takes down whether a member was struck and what became of it, which must be what it owes, and ends it.
@@ -297,7 +302,7 @@ async fn work(address: &str, known: &mut Known) -> Result<()> {
     for request in 0..REQUESTS {
         match request % 10 {
             // What these come to does not matter: a revision may be compacted already, the member may be gone.
-            7 => drop(compact(&mut client, known.revision(), true).await),
+            7 => drop(client.compact(known.revision(), true).await),
             8 => drop(learner(&mut client).await),
             kind => {
                 let write = next_write(kind == 3 || kind == 6, known);
@@ -325,11 +330,6 @@ async fn ask(client: &mut Client, write: &Write) -> Result<i64, tonic::Status> {
         Some(value) => client.put(&write.key, value).await,
         None => client.delete(&write.key).await.map(|(revision, _)| revision),
     }
-}
-
-/// Compacts, and flushes and sweeps the store if that is asked for.
-pub(crate) async fn compact(client: &mut Client, revision: i64, physical: bool) -> Result<(), tonic::Status> {
-    client.kv.compact(pb::CompactionRequest { revision, physical }).await.map(|_| ())
 }
 
 pub(crate) async fn learner(client: &mut Client) -> Result<(), tonic::Status> {

@@ -8,7 +8,7 @@
 
 use crate::client::Client;
 use crate::cluster::{Cluster, Flavor, Member, copy_folder, eventually};
-use crate::crash::{SHORT_LOG, compact, learner, wait_ready_or_gone};
+use crate::crash::{SHORT_LOG, learner, wait_ready_or_gone};
 use crate::sim::rng::Rng;
 use anyhow::{Context, Result, bail, ensure};
 use quorate::bootstrap::{EXIT_DAMAGED, EXIT_WRONG_IDENTITY};
@@ -203,7 +203,7 @@ async fn work(address: &str, from: u64) -> Result<()> {
         };
         match nth % 30 {
             10 => learner(&mut client).await?,
-            20 if revision > 3 * OLDER_BY => compact(&mut client, revision - 2 * OLDER_BY, false).await?,
+            20 if revision > 3 * OLDER_BY => drop(client.compact(revision - 2 * OLDER_BY, false).await?),
             _ => {}
         }
     }

@@ -5,8 +5,8 @@
 //! * The members take turns: whoever leads is one of them as often as not.
 //! * After a strike it is started once more without one. That is all it needs.
 
-use super::point::{Counts, Point, count, counting, draw, strace};
-use super::{CYCLES_PER_DIRECTORY, READY_WITHIN, Report, SHORT_LOG, figure, settle, wait_ready_or_gone};
+use super::point::{Counts, Point, count, counting, draw};
+use super::{CYCLES_PER_DIRECTORY, READY_WITHIN, Report, SHORT_LOG, figure, settle, start_struck, wait_ready_or_gone};
 use crate::client::Client;
 use crate::cluster::{Cluster, Flavor, eventually};
 use crate::sim::rng::Rng;
@@ -141,15 +141,8 @@ impl Scene {
 
     fn cycle(&mut self, at: usize, way: Way, point: Point, report: &mut Report) -> Result<()> {
         self.leave(at, way)?;
-        let member = &mut self.cluster.members[at];
-        let trace = member.data().with_file_name("trace");
-        let mut wrapper = strace(point, &trace.display().to_string());
-        wrapper.insert(1, "--seccomp-bpf".to_owned());
-        member.under(wrapper);
-        member.spawn()?;
-        report.cycles += 1;
         *report.ways.entry(way).or_default() += 1;
-        let ready = wait_ready_or_gone(member)?;
+        let ready = start_struck(&mut self.cluster.members[at], point, report)?;
         if ready {
             self.work(at, way)?;
         }
