@@ -110,7 +110,7 @@ pub struct SnapshotPoint {
 /// A configuration is in force as soon as its entry is appended, not when it is committed (thesis 4.1).
 #[derive(Clone, Debug)]
 pub(crate) struct Memberships {
-    /// Ascending; never empty. The committed ones before the last committed one are dropped.
+    /// Ascending; never empty, and the first one is committed. The committed ones before the last committed one are dropped.
     history: Vec<(Index, Membership)>,
 }
 
@@ -139,15 +139,9 @@ impl Memberships {
         self.history.last().expect("a history has one configuration at least")
     }
 
-    /// The one that is certain, given what is committed.
+    /// The one that is certain, given what is committed, and where it stands.
     pub(crate) fn committed(&self, commit: Index) -> (Index, &Membership) {
-        let (at, membership) = self
-            .history
-            .iter()
-            .rev()
-            .find(|(at, _)| *at <= commit)
-            .unwrap_or_else(|| self.history.first().expect("a history has one configuration at least"));
-        (*at, membership)
+        self.in_force_at(commit).expect("the first one stands no later than the log begins, and that is committed")
     }
 
     /// Every one that may be the committed one, given what is known to be committed: after a restart that may be little

@@ -241,11 +241,11 @@ impl Raft {
         self.core.membership_committed()
     }
 
-    /// The last configuration that is known here to be committed. Who is removed in it is removed for good; who is
+    /// The last configuration that is known here to be committed, and where it stands. Who is removed in it is removed for good; who is
     /// removed only in [`membership`](Self::membership) may be back after the next election.
     #[must_use]
-    pub fn committed_membership(&self) -> &Membership {
-        self.core.memberships.committed(self.core.commit()).1
+    pub fn committed_membership(&self) -> (Index, &Membership) {
+        self.core.memberships.committed(self.core.commit())
     }
 
     /// What a snapshot of the state machine at `index`, which it has applied, must tell of the log. None if the entry

@@ -134,7 +134,7 @@ pub(super) fn known_cluster(id: ClusterId, raft: &Raft) -> KnownCluster {
 /// leaves out may lead next, and must reach this member to take it back. So must the disk that is the member in the end: a
 /// disk is told that it is one only once that is committed, so until this member knows, any that says so may be.
 fn possible_members(raft: &Raft) -> BTreeMap<MemberId, NodeInfo> {
-    let certain = raft.committed_membership();
+    let (_, certain) = raft.committed_membership();
     let bound = |id: MemberId| certain.nodes.get(&id).and_then(|_| info_of(certain, id).storage);
     let mut all = BTreeMap::new();
     for membership in raft.possible_memberships() {
@@ -148,7 +148,7 @@ fn possible_members(raft: &Raft) -> BTreeMap<MemberId, NodeInfo> {
 /// known to be committed. Whoever leaves by a joint configuration votes until it is left, and is needed for leaving it:
 /// turned away before, it could hold up every election for good.
 fn known(id: ClusterId, members: &BTreeMap<MemberId, NodeInfo>, raft: &Raft) -> KnownCluster {
-    let certain = raft.committed_membership();
+    let (_, certain) = raft.committed_membership();
     let gone = certain.removed.iter().filter(|id| !certain.is_member(**id));
     KnownCluster {
         id,
@@ -196,18 +196,31 @@ mod tests {
     }
 
     fn started_with(commit: u64, change: impl FnOnce(&mut Membership)) -> Raft {
-        let founded = Membership::bootstrap((1..=3).map(|id| (MemberId(id), NodeInfo::default().encode())));
-        let mut without = founded.clone();
+        started_from(commit, vec![(Index::ZERO, founded())], change)
+    }
+
+    fn founded() -> Membership {
+        Membership::bootstrap((1..=3).map(|id| (MemberId(id), NodeInfo::default().encode())))
+    }
+
+    /// The log begins with these configurations: with none in that of a member that was added.
+    fn started_from(
+        commit: u64,
+        mut memberships: Vec<(Index, Membership)>,
+        change: impl FnOnce(&mut Membership),
+    ) -> Raft {
+        let mut without = founded();
         without.voters.remove(&MemberId(3));
         without.removed.insert(MemberId(3));
         change(&mut without);
         let last = LogId::new(1, 1);
+        memberships.push((last.index, without.clone()));
         let boot = Boot {
             hard_state: HardState { term: Term(1), vote: None },
             terms: vec![(last.index, last.term)],
             last,
             recent: vec![Entry::new(last, EntryKind::Membership, 0, &without.encode())],
-            memberships: vec![(Index::ZERO, founded), (last.index, without)],
+            memberships,
             applied: Index(commit),
             ..Boot::default()
         };
@@ -219,6 +232,15 @@ mod tests {
         let known = known_cluster(CLUSTER, &started(0));
         assert!(known.removed.is_empty(), "the next leader may take it back: {:?}", known.removed);
         assert_eq!(known_cluster(CLUSTER, &started(1)).removed, [Id(3)].into());
+    }
+
+    #[test]
+    fn a_newcomer_tells_nobody_to_have_been_removed_by_the_first_configuration_it_has_heard_of() {
+        let newcomer = |commit| known_cluster(CLUSTER, &started_from(commit, vec![], |_| {}));
+        let uncertain = newcomer(0);
+        assert!(uncertain.removed.is_empty(), "the next leader may take it back: {:?}", uncertain.removed);
+        assert!(uncertain.members.contains_key(&Id(1)), "it lets in whom it has heard of");
+        assert_eq!(newcomer(1).removed, [Id(3)].into());
     }
 
     #[test]

@@ -25,6 +25,7 @@
 //!   install m3 m1                   give m3 the snapshot of m1
 //!   logs                            what each disk holds, and what is committed
 //!   members m1                      the configuration in force
+//!   certain m1                      the last configuration that it takes for committed
 //!   role m1                         what it is
 //!   lag m1                          how far behind it shows its followers to be
 //!   chatty · quiet                  whether heartbeats are written down
@@ -33,7 +34,7 @@
 use super::cluster::{Cluster, pair};
 use super::trace;
 use bytes::Bytes;
-use raft::{Change, EntryKind, Index, Input, MemberId, Proposal, Token};
+use raft::{Change, EntryKind, Index, Input, MemberId, Membership, Proposal, Token};
 use std::time::Duration;
 
 type Played = Result<(), String>;
@@ -70,6 +71,7 @@ pub(crate) fn run(cluster: &mut Cluster, line: &str) -> Played {
         "install" => install(cluster, member(&words, 0)?, member(&words, 1)?),
         "logs" => played(|| logs(cluster)),
         "members" => members(cluster, member(&words, 0)?),
+        "certain" => certain(cluster, member(&words, 0)?),
         "role" => role(cluster, &words),
         "lag" => lag(cluster, member(&words, 0)?),
         "chatty" | "quiet" => played(|| cluster.chatty = verb == "chatty"),
@@ -260,7 +262,20 @@ fn logs(cluster: &mut Cluster) {
 
 fn members(cluster: &mut Cluster, id: MemberId) -> Played {
     let (at, membership) = cluster.raft(id).ok_or("not running")?.membership();
-    let mut line = format!("{id}: at {at} voters=({})", trace::ids(membership.voters.clone()));
+    let line = format!("{id}: at {at} {}", described(membership));
+    cluster.trace.push(line);
+    Ok(())
+}
+
+fn certain(cluster: &mut Cluster, id: MemberId) -> Played {
+    let (at, membership) = cluster.raft(id).ok_or("not running")?.committed_membership();
+    let line = format!("{id} is certain of {at} {}", described(membership));
+    cluster.trace.push(line);
+    Ok(())
+}
+
+fn described(membership: &Membership) -> String {
+    let mut line = format!("voters=({})", trace::ids(membership.voters.clone()));
     let more = [
         ("outgoing", &membership.voters_outgoing),
         ("learners", &membership.learners),
@@ -270,8 +285,7 @@ fn members(cluster: &mut Cluster, id: MemberId) -> Played {
     for (name, ids) in more.into_iter().filter(|(_, ids)| !ids.is_empty()) {
         line.push_str(&format!(" {name}=({})", trace::ids(ids.clone())));
     }
-    cluster.trace.push(line);
-    Ok(())
+    line
 }
 
 fn role(cluster: &mut Cluster, words: &[&str]) -> Played {
