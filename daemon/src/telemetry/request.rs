@@ -40,17 +40,24 @@ mod tests {
     use super::*;
     use opentelemetry::trace::TracerProvider;
     use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+    use proptest::prelude::*;
     use tracing_subscriber::layer::SubscriberExt;
 
     const CALLER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
     /// The trace of a request whose caller says this, where so much of the others is kept.
     fn traced(traceparent: Option<String>, ratio: f64) -> Option<String> {
+        traced_with([("traceparent", traceparent)], ratio)
+    }
+
+    fn traced_with<const N: usize>(said: [(&'static str, Option<String>); N], ratio: f64) -> Option<String> {
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio)));
         let provider = SdkTracerProvider::builder().with_sampler(sampler).build();
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-        let mut headers = HeaderMap::new();
-        headers.extend(traceparent.map(|value| (http::HeaderName::from_static("traceparent"), value.parse().unwrap())));
+        let named = |(name, value): (_, Option<String>)| {
+            Some((http::HeaderName::from_static(name), value?.parse().expect("a header may hold it")))
+        };
+        let headers: HeaderMap = said.into_iter().filter_map(named).collect();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             let span = request("/etcdserverpb.KV/Put", &headers)?;
             Some(span.context().span().span_context().trace_id().to_string())
@@ -65,6 +72,24 @@ mod tests {
         assert_eq!(traced(None, 0.0), None);
         assert!(traced(None, 1.0).is_some_and(|own| own != CALLER));
         assert!(traced(Some("nonsense".into()), 1.0).is_some());
+    }
+
+    /// A field of the header: mostly as it should be, or nearly so, or whatever a header may hold.
+    fn field(sound: &'static str) -> impl Strategy<Value = String> {
+        prop_oneof![5 => sound, 1 => "[0-9A-Fa-f+-]{0,40}", 1 => "[ -~\\t]{0,40}"]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_its_headers_say_a_request_is_a_part_of_one_trace_or_of_none(
+            parent in (field("0[0-1]"), field("[0-9a-f]{32}"), field("[0-9a-f]{16}"), field("0[0-3]"), "(-[ -~]{0,9})?"),
+            state in prop::option::of("([ -~]{0,20}[=,]){0,40}"),
+        ) {
+            let (version, trace, span, flags, more) = parent;
+            let parent = format!("{version}-{trace}-{span}-{flags}{more}");
+            let named = traced_with([("traceparent", Some(parent)), ("tracestate", state)], 0.0);
+            prop_assert!(named.is_none_or(|trace| trace.len() == CALLER.len()));
+        }
     }
 
     #[test]
