@@ -26,6 +26,7 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,12 +145,11 @@ async fn nothing_is_recovered_while_there_is_a_leader_or_one_is_being_elected() 
     let (code, problem) = recover::<Problem>(&solo, &desk, &wanted()).await;
     assert_eq!((code, problem.leader), (StatusCode::PRECONDITION_FAILED, Some(Id(MEMBER))));
     let solo = leaderless();
-    let elected = solo.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        elected.change(|brief| brief.leader = Some(MemberId(9)));
-    });
-    let (code, problem) = recover::<Problem>(&solo, &desk, &wanted()).await;
+    let wanted = wanted();
+    let mut asked = pin!(recover::<Problem>(&solo, &desk, &wanted));
+    assert!(futures::poll!(&mut asked).is_pending(), "it listens for a leader first");
+    solo.change(|brief| brief.leader = Some(MemberId(9)));
+    let (code, problem) = asked.await;
     assert_eq!((code, problem.leader), (StatusCode::PRECONDITION_FAILED, Some(Id(9))));
     assert_eq!(next(&place), Due::Nothing);
 }
