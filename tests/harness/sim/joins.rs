@@ -4,8 +4,8 @@
 
 use super::checks::{Verdict, ensure};
 use super::queue::{MILLI, Micros, SECOND};
-use super::world::{Event, World, info_of};
-use quorate::bootstrap::StorageId;
+use super::world::{Event, World, broken, info_of};
+use quorate::bootstrap::{NodeInfo, StorageId};
 use quorate::transport::hello::BindReply;
 use tokio::sync::oneshot;
 
@@ -29,6 +29,8 @@ struct Process {
     storage: StorageId,
     /// To the question that it waits for an answer to, and how long it does.
     answer: Option<(oneshot::Receiver<BindReply>, Micros)>,
+    /// What has come, for when it looks.
+    came: Option<BindReply>,
 }
 
 impl Joining {
@@ -40,10 +42,17 @@ impl Joining {
 }
 
 impl Process {
+    /// Whether it has just been told that it is the member, of which it may hear later.
+    fn is_told(&mut self) -> bool {
+        let Some((answer, _)) = self.answer.as_mut().filter(|_| self.came.is_none()) else { return false };
+        self.came = answer.try_recv().ok();
+        matches!(self.came, Some(BindReply::Bound { .. }))
+    }
+
     /// What has come of its question; none while it waits.
     fn hears(&mut self, now: Micros) -> Option<BindReply> {
         let (answer, until) = self.answer.as_mut()?;
-        match answer.try_recv() {
+        match self.came.take().map_or_else(|| answer.try_recv(), Ok) {
             Ok(reply) => {
                 self.answer = None;
                 Some(reply)
@@ -62,7 +71,7 @@ impl World {
     pub(super) fn begin_to_join(&mut self, slot: usize) {
         let count = if self.chance.member.coin() { 2 } else { 1 };
         let mut disk = || StorageId::from_bytes(u128::from(self.chance.member.bits()).to_le_bytes());
-        let processes = (0..count).map(|_| Process { storage: disk(), answer: None }).collect();
+        let processes = (0..count).map(|_| Process { storage: disk(), answer: None, came: None }).collect();
         self.members[slot].joining = Some(Joining { processes, bound: None });
         for process in 0..count {
             let at = self.now + 1 + self.chance.member.exponential(UP_MEAN);
@@ -101,6 +110,26 @@ impl World {
             joining.processes[process].answer = Some((answer, now + ANSWERED_WITHIN));
         }
         self.turn_soon(asked)
+    }
+
+    /// Whoever is told in this moment that it is a member is one in a configuration that nobody takes back.
+    pub(super) fn check_told(&mut self) -> Verdict {
+        let mut told = Vec::new();
+        for member in &mut self.members {
+            let id = member.id;
+            let processes = member.joining.iter_mut().flat_map(|joining| &mut joining.processes);
+            told.extend(processes.filter_map(|process| process.is_told().then_some((id, process.storage))));
+        }
+        told.into_iter().try_for_each(|(id, storage)| {
+            let Some((at, committed)) = self.committed_membership() else {
+                return Err(broken("no configuration".into()));
+            };
+            let info = committed.nodes.get(&id).and_then(|info| NodeInfo::decode(info).ok());
+            let bound = info.and_then(|info| info.storage);
+            ensure("S17", bound == Some(storage) || committed.removed.contains(&id), || {
+                format!("{id} is told that it is bound to {storage:?}, by the configuration at {at} it is to {bound:?}")
+            })
+        })
     }
 
     /// A process has been told that it is the member.

@@ -443,6 +443,7 @@ impl World {
         effects.clear();
         self.effects = effects;
         verdict?;
+        self.check_told()?;
         self.relink(slot);
         self.send_all(slot)?;
         self.told_of_install(slot);

@@ -15,7 +15,7 @@
 //! | S13 | what is on its way to a follower has a bound |
 //! | S15 | lag is what the disks say |
 //! | S16 | a log is cut behind what the store has made durable, and not in front of followers it is kept for |
-//! | S17 | one disk at most is told that it is a member |
+//! | S17 | one disk at most is told that it is a member, and when that is committed |
 //! | L1, L2 | a healed majority commits, converges and stays with its leader |
 
 pub mod bounds;
