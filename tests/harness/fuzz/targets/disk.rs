@@ -4,7 +4,7 @@ use super::{ME, again, entry, membership, put_u32, u32_at, verdict};
 use crate::fuzz::{Target, Verdict};
 use crate::sim::write::{Deed, Write};
 use bytes::Bytes;
-use mvcc::{Command, MemoryBackend, Restore, Store};
+use mvcc::{Command, KeyRange, MemoryBackend, RangeRequest, ReadError, Restore, Revision, Store};
 use quorate::bootstrap::{IDENTITY_FILE, IdentityFile};
 use quorate::disk::{Disk, SimDisk};
 use quorate::install::recover_state;
@@ -60,8 +60,13 @@ fn decode_membership(bytes: &[u8]) -> Verdict {
 }
 
 fn command_samples() -> Vec<Vec<u8>> {
+    commands().map(|command| command.to_vec()).to_vec()
+}
+
+/// One of each kind.
+fn commands() -> [Bytes; 5] {
     let deeds = [Deed::Put, Deed::Replace, Deed::Delete, Deed::Compact, Deed::LookBack];
-    deeds.map(|deed| Write { id: 6, key: 2, deed }.encode(ME, 20).to_vec()).to_vec()
+    deeds.map(|deed| Write { id: 6, key: 2, deed }.encode(ME, 20))
 }
 
 fn decode_command(bytes: &[u8]) -> Verdict {
@@ -75,6 +80,9 @@ fn decode_command(bytes: &[u8]) -> Verdict {
 
 /// What stands before each block of an image here: its length, u32 little-endian.
 const LENGTH_BYTES: usize = 4;
+
+/// How many of the last revisions are read: more than a sample has.
+const REVISIONS_READ: i64 = 24;
 
 fn image_samples() -> Vec<Vec<u8>> {
     let store = Store::open(Arc::new(MemoryBackend::new())).expect("memory does not fail");
@@ -120,7 +128,37 @@ fn decode_image(bytes: &[u8]) -> Verdict {
     if !taken || restore.finish(mvcc::Rebirth::Same).is_err() {
         return Verdict::Refused;
     }
-    verdict(&Store::open(backend))
+    let Ok(store) = Store::open(backend) else { return Verdict::Refused };
+    let _ends_the_member = live_with(&store);
+    Verdict::Accepted
+}
+
+/// Does what a member does with a state that it has taken over: reads what there was, changes it, sweeps it and hands it on.
+/// Each may find a fault, which ends a member in an orderly way.
+fn live_with(store: &Store) -> Result<(), ReadError> {
+    let now = store.revision();
+    for revision in (0..REVISIONS_READ).map(|back| Revision(now.0.saturating_sub(back))) {
+        let all = RangeRequest { range: KeyRange::all(), revision, ..RangeRequest::default() };
+        no_fault(store.range(&all))?;
+        no_fault(store.hash_kv(revision))?;
+    }
+    for bytes in commands() {
+        let Some(index) = store.applied().checked_add(1) else { return Ok(()) };
+        let command = Command::decode(&bytes).expect("our own");
+        store.apply(&[mvcc::Apply { index, command: &command, answered: true }])?;
+    }
+    store.flush(usize::MAX)?;
+    let mut blocks = store.image()?.blocks();
+    while blocks.next_block()?.is_some() {}
+    Ok(())
+}
+
+/// That a revision is compacted or yet to come is an answer.
+fn no_fault<T>(read: Result<T, ReadError>) -> Result<(), ReadError> {
+    match read {
+        Err(ReadError::Refused(_)) => Ok(()),
+        read => read.map(drop),
+    }
 }
 
 fn wal_options() -> Options {
