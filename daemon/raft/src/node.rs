@@ -241,8 +241,8 @@ impl Raft {
         self.core.membership_committed()
     }
 
-    /// The last configuration that is known here to be committed, and where it stands. Who is removed in it is removed for good; who is
-    /// removed only in [`membership`](Self::membership) may be back after the next election.
+    /// The last configuration that is known here to be committed, and where it stands. Who is removed in it is removed
+    /// for good; who is removed only in [`membership`](Self::membership) may be back after the next election.
     #[must_use]
     pub fn committed_membership(&self) -> (Index, &Membership) {
         self.core.memberships.committed(self.core.commit())
