@@ -121,16 +121,20 @@ fn mend_image(bytes: &mut [u8]) {
 }
 
 fn decode_image(bytes: &[u8]) -> Verdict {
+    let Some(store) = store_of(bytes) else { return Verdict::Refused };
+    let _ends_the_member = live_with(&store);
+    Verdict::Accepted
+}
+
+fn store_of(bytes: &[u8]) -> Option<Store> {
     let backend = Arc::new(MemoryBackend::new());
     let mut restore = Restore::new(&*backend);
     let mut blocks = blocks_of(bytes).into_iter();
     let taken = blocks.all(|block| restore.block(Bytes::copy_from_slice(&bytes[block])).is_ok());
     if !taken || restore.finish(mvcc::Rebirth::Same).is_err() {
-        return Verdict::Refused;
+        return None;
     }
-    let Ok(store) = Store::open(backend) else { return Verdict::Refused };
-    let _ends_the_member = live_with(&store);
-    Verdict::Accepted
+    Store::open(backend).ok()
 }
 
 /// Does what a member does with a state that it has taken over: reads what there was, changes it, sweeps it and hands it on.
@@ -360,5 +364,20 @@ fn decode_intent(bytes: &[u8]) -> Verdict {
             Verdict::Accepted
         }
         Err(_) => Verdict::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_a_sound_image_made_is_lived_with_to_the_end() {
+        for image in image_samples() {
+            let store = store_of(&image).expect("it is sound");
+            let before = store.applied();
+            live_with(&store).expect("nothing is wrong with it");
+            assert_eq!(store.applied(), before + 5, "every command was applied");
+        }
     }
 }
